@@ -1,0 +1,44 @@
+"""The legend of axes and the names of array roles.
+
+One notation everywhere: in einsums, annotations and docstrings.
+
+  B  batch rows              T  query tokens        S  key tokens
+  D  width of the residual   N  query heads         K  kv heads
+  G  query heads a kv head   H  head size           F  mlp or output width
+  V  vocabulary              L  layers              P  patches, positions
+  M  mel bins                R  adapter rank        E  adapter heads
+
+Packed rows have axes of their own: `pairs` frame pairs a row, `chunks` audio
+chunks a row, `supervised` loss positions a row, `samples` samples a row.
+
+What the number of a token's kind means (the `kinds` of a batch) is here, as
+both the data path and the router's statistics speak of it.
+"""
+
+import enum
+
+import jax
+import jaxtyping
+import numpy as np
+
+Array = jax.Array | np.ndarray
+Float = jaxtyping.Float
+Int = jaxtyping.Int
+UInt8 = jaxtyping.UInt8
+Bool = jaxtyping.Bool
+PRNGKey = jaxtyping.PRNGKeyArray
+
+# key -> array, as documented in `crab_jax.data.packing`.
+Batch = dict[str, Array]
+# A nested dict of arrays: parameters, gradients, optimizer moments.
+Tree = dict
+
+
+class TokenKind(enum.IntEnum):
+  """What a token of a packed row is."""
+
+  PADDING = 0
+  TEXT = 1  # prompt, roles, boundaries
+  VISION = 2  # replaced by an output of the vision tower
+  AUDIO = 3  # replaced by an output of the audio tower
+  ANSWER = 4  # supervised text

@@ -1,0 +1,183 @@
+"""One annotation and its media files -> one `Record`, or the reason why not.
+
+The pure core of the preparation: the process pool and Apache Beam both call
+`assemble`, and its result depends on nothing but the annotation, the files and
+the settings.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from crab_jax import configs
+from crab_jax.data import annotations
+from crab_jax.data import encodings
+from crab_jax.data import media
+from crab_jax.data import records
+from crab_jax.data import statuses
+from crab_jax.data import tasks
+from crab_jax.data import windows
+
+# Clips that a worker keeps decoded: neighbours in a file often share theirs.
+_CACHED_VIDEOS = 256  # encoded frames, about 0.2 MB each
+_CACHED_AUDIOS = 32  # float32 waveforms, 4 MB a minute
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of one annotation.
+
+  Attributes:
+    row: the line of manifest.jsonl: "id", "status", "reason", "media" and,
+      for a record, "n_frames" and "duration" (seconds; each a list, a video
+      an entry), "audio_seconds" (a list, a file an entry, before windows),
+      "window_seconds" (what is fed) and "cut_seconds" (what max_audio_seconds
+      took away).
+    record: None unless the status is usable.
+  """
+
+  row: dict
+  record: records.Record | None
+
+
+class EncodedVideo(NamedTuple):
+  """As `media.Video`, the frames as JPEG or PNG."""
+
+  frames: list[bytes]
+  seconds: list[float]
+  decodable: int
+  duration: float
+
+
+class Reader:
+  """Reads and encodes media files under the settings of a preparation.
+
+  Keeps the last clips: a reader must not outlive a change of the files.
+  """
+
+  def __init__(self, source: pathlib.Path, config: configs.Preparation):
+    self.source = source
+    self.config = config
+    self.video = functools.lru_cache(_CACHED_VIDEOS)(self._video)
+    self.audio = functools.lru_cache(_CACHED_AUDIOS)(self._audio)
+
+  def _video(self, path: str, frames: int) -> EncodedVideo:
+    video = media.read_video(self.source / path, frames, self.config.frame_size)
+    return EncodedVideo(
+      [self._encode(frame) for frame in video.frames],
+      video.seconds,
+      video.decodable,
+      video.duration,
+    )
+
+  def _audio(self, path: str) -> np.ndarray:
+    return media.read_audio(self.source / path)
+
+  def image(self, path: str) -> bytes:
+    """The one frame of an image task, encoded."""
+    image = media.read_image(self.source / path, self.config.frame_size)
+    return self._encode(image)
+
+  def mask(self, path: str | None) -> bytes:
+    """The true mask, encoded; b"" where there is none."""
+    if path is None or not (self.source / path).is_file():
+      return b""
+    return encodings.encode_mask(media.read_mask(self.source / path))
+
+  def _encode(self, frame: np.ndarray) -> bytes:
+    return encodings.encode_image(
+      frame, self.config.frame_format, self.config.jpeg_quality
+    )
+
+
+def assemble(
+  reader: Reader, task: str, split: str, row: int, values: Any
+) -> Outcome:
+  """One row of an annotation file as a record, or the reason why not.
+
+  Args:
+    reader: the source folder and the settings.
+    task: a name of `tasks.BY_NAME`.
+    split: "train", "val" or "test".
+    row: index of the row in its file.
+    values: the row as JSON gives it.
+  """
+  line = {"id": f"{task}/{split}/{row}", "status": "", "reason": ""}
+  try:
+    found = annotations.parse(tasks.BY_NAME[task], split, row, values)
+    line["media"] = [path for _, path in found.media]
+    record, facts = _record(reader, found)
+  except statuses.RecordError as error:
+    reason = error.reason.replace(f"{reader.source}/", "")
+    return Outcome({**line, "status": error.status, "reason": reason}, None)
+  return Outcome({**line, "status": record.status, **facts}, record)
+
+
+def _record(
+  reader: Reader, found: annotations.Annotation
+) -> tuple[records.Record, dict]:
+  """The record of a parsed annotation, and the facts for the manifest."""
+  audio, audio_facts = _sound(reader, found)
+  frames, seconds, sight_facts = _sight(reader, found)
+  short = any(n < found.task.frames for n in sight_facts["n_frames"])
+  record = records.Record(
+    id=found.id,
+    task=found.task.name,
+    split=found.split,
+    row=found.row,
+    status=str(statuses.Status.SHORT_VIDEO if short else statuses.Status.OK),
+    frames=frames,
+    frame_seconds=seconds,
+    audio=audio,
+    question=found.question,
+    target=found.target,
+    reference=found.reference,
+    mask=reader.mask(found.mask),
+    meta={**found.meta, "media": [path for _, path in found.media]},
+  )
+  return record, {**sight_facts, **audio_facts}
+
+
+def _sight(
+  reader: Reader, found: annotations.Annotation
+) -> tuple[list[bytes], list[float], dict]:
+  """Encoded frames in feeding order, their seconds, facts. a2v: two videos."""
+  frames, seconds, counts, durations = [], [], [], []
+  for kind, path in found.media:
+    if kind == "video":
+      video = reader.video(path, found.task.frames)
+      frames.extend(video.frames)
+      seconds.extend(video.seconds)
+      counts.append(video.decodable)
+      durations.append(round(video.duration, 3))
+    elif kind == "image":
+      stem = pathlib.PurePosixPath(path).stem
+      frames.append(reader.image(path))
+      # The sets with images take one a second and name them by it.
+      seconds.append(float(stem) if stem.isdecimal() else 0.0)
+  return frames, seconds, {"n_frames": counts, "duration": durations}
+
+
+def _sound(reader: Reader, found: annotations.Annotation) -> tuple[bytes, dict]:
+  """FLAC of the windowed, merged audio, and facts. v2a: two files."""
+  rate = configs.SAMPLE_RATE
+  limit = reader.config.max_audio_seconds
+  clips = [reader.audio(path) for kind, path in found.media if kind == "audio"]
+  pieces = [
+    windows.cut(found.task.window, clip, found.window_index) for clip in clips
+  ]
+  # Each file on its own: of two candidates, none may vanish.
+  kept = [piece[: int(limit * rate)] if limit else piece for piece in pieces]
+  merged = windows.merge(kept)
+  facts = {
+    "audio_seconds": [round(len(clip) / rate, 3) for clip in clips],
+    "window_seconds": round(len(merged) / rate, 3),
+  }
+  lost = sum(map(len, pieces)) - len(merged)
+  if lost:
+    facts["cut_seconds"] = round(lost / rate, 3)
+  return encodings.encode_audio(merged), facts

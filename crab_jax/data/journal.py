@@ -1,0 +1,208 @@
+"""A shard in the making: what survives an interruption, and what is done.
+
+Beside each TFRecord file the preparation keeps a journal, a line of JSON for
+every annotation of the shard, under {out}/journal/{task}/. Both files grow
+together as `.part` files; a preparation that was killed goes on behind the
+last record that is whole in both. The first line holds a fingerprint of
+everything the shard depends on: when the annotation, a media file or a setting
+has changed, the shard is made anew.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterable
+from collections.abc import Iterator
+
+from crab_jax import errors
+from crab_jax.data import records
+from crab_jax.data import tasks
+from crab_jax.data import tfrecord
+
+FOLDER = "journal"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """The rows of an annotation file that go into one TFRecord file."""
+
+  task: str
+  split: str
+  number: int  # of `total`, from 0
+  total: int
+  first_row: int
+  rows: list  # as JSON gives them
+
+  def data_path(self, out: pathlib.Path) -> pathlib.Path:
+    """The TFRecord file."""
+    name = records.shard_name(self.split, self.number, self.total)
+    return records.folder(out, self.task) / name
+
+  def path(self, out: pathlib.Path) -> pathlib.Path:
+    """The journal; it exists once the TFRecord file is complete."""
+    name = f"{self.split}-{self.number:05d}-of-{self.total:05d}.jsonl"
+    return out / FOLDER / self.task / name
+
+
+def fingerprint(facts: dict) -> str:
+  """A hash of everything that a shard depends on."""
+  text = json.dumps(facts, sort_keys=True, default=str)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(path: pathlib.Path) -> tuple[dict, list[dict]]:
+  """The header and the lines of a journal; stops at a line cut short."""
+  lines = list(_whole_lines(path))
+  return (lines[0], lines[1:]) if lines else ({}, [])
+
+
+def _whole_lines(path: pathlib.Path) -> Iterator[dict]:
+  with path.open("rb") as file:
+    for line in file:
+      try:
+        yield json.loads(line)
+      except ValueError:  # cut short, or what a crash of the machine left
+        return
+
+
+def is_complete(shard: Shard, out: pathlib.Path, header: dict) -> bool:
+  """Whether the shard was finished with this header, and is still there."""
+  path, data = shard.path(out), shard.data_path(out)
+  if not path.is_file() or not data.is_file():
+    return False
+  found, lines = read(path)
+  end = lines[-1]["end"] if lines else 0
+  return (
+    found == header
+    and len(lines) == len(shard.rows)
+    and data.stat().st_size == end
+  )
+
+
+def find(out: pathlib.Path, task: str) -> list[Shard]:
+  """The finished shards of a dataset, without their rows, in order."""
+  found = []
+  for path in (out / FOLDER / task).glob("*-of-*.jsonl"):
+    split, number, _, total = path.stem.split("-")
+    found.append(Shard(task, split, int(number), int(total), 0, []))
+  return sorted(found, key=lambda s: (tasks.SPLITS.index(s.split), s.number))
+
+
+def write(
+  shard: Shard,
+  out: pathlib.Path,
+  header: dict,
+  rows: Iterable[tuple[dict, bytes | None]],
+) -> None:
+  """Writes a shard at once: what `Writer` would, not to be interrupted.
+
+  Args:
+    shard: which files.
+    out: the folder of the preparation.
+    header: the first line of the journal.
+    rows: for each annotation its line and, unless left out, its record.
+  """
+  lines, items, end = [], [], 0
+  for row, data in rows:
+    if data is not None:
+      items.append(data)
+      end += len(tfrecord.frame(data))
+    lines.append({**row, "end": end})
+  tfrecord.write(shard.data_path(out), items)
+  path = shard.path(out)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+  part.write_bytes(b"".join(map(_line, (header, *lines))))
+  part.replace(path)
+  for done in (shard.data_path(out), path):
+    _part(done).unlink(missing_ok=True)  # of an interrupted `Writer`
+
+
+class Writer:
+  """Appends to a shard, from where an earlier writer was stopped.
+
+  A context manager. `done` is the number of rows that need no more work.
+  """
+
+  def __init__(self, shard: Shard, out: pathlib.Path, header: dict):
+    self._data_path = shard.data_path(out)
+    self._path = shard.path(out)
+    for path in (self._data_path, self._path):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.unlink(missing_ok=True)  # of another fingerprint
+    part, data_part = _part(self._path), _part(self._data_path)
+    lines, self._end = _recover(part, data_part, header)
+    self.done = len(lines)
+    self._data = data_part.open("ab")
+    self._data.truncate(self._end)
+    fresh = part.with_suffix(".tmp")
+    fresh.write_bytes(b"".join(map(_line, (header, *lines))))
+    fresh.replace(part)
+    self._journal = part.open("ab")
+
+  def __enter__(self) -> "Writer":
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._data.close()
+    self._journal.close()
+
+  def add(self, row: dict, data: bytes | None) -> None:
+    """Appends one row and, unless it was left out, its record's bytes."""
+    if data is not None:
+      frame = tfrecord.frame(data)
+      self._data.write(frame)
+      self._data.flush()
+      self._end += len(frame)
+    self._journal.write(_line({**row, "end": self._end}))
+    self._journal.flush()
+
+  def finish(self) -> None:
+    """Both files get their names, the journal last."""
+    for file in (self._data, self._journal):
+      os.fsync(file.fileno())
+      file.close()
+    _part(self._data_path).replace(self._data_path)
+    _part(self._path).replace(self._path)
+
+
+def _line(values: dict) -> bytes:
+  return json.dumps(values, ensure_ascii=False).encode() + b"\n"
+
+
+def next_row(shard: Shard, out: pathlib.Path) -> int | None:
+  """The row that an unfinished shard stopped at; None: never begun."""
+  part = _part(shard.path(out))
+  return shard.first_row + len(read(part)[1]) if part.is_file() else None
+
+
+def _part(path: pathlib.Path) -> pathlib.Path:
+  return path.with_name(f"{path.name}.part")
+
+
+def _recover(
+  path: pathlib.Path, data: pathlib.Path, header: dict
+) -> tuple[list[dict], int]:
+  """Lines of an interrupted shard whose records are whole, and their end."""
+  if not path.is_file() or not data.is_file():
+    return [], 0
+  found, lines = read(path)
+  if found != header:
+    return [], 0
+  whole = _whole_bytes(data)
+  kept = [line for line in lines if line["end"] <= whole]
+  return kept, kept[-1]["end"] if kept else 0
+
+
+def _whole_bytes(path: pathlib.Path) -> int:
+  """Bytes of a TFRecord file up to the first frame that is not whole."""
+  end = 0
+  try:
+    for item in tfrecord.read(path):
+      end += len(tfrecord.frame(item))
+  except errors.UserError:  # what an interruption leaves: cut off behind here
+    pass
+  return end

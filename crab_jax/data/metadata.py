@@ -1,0 +1,54 @@
+"""features.json and dataset_info.json, for tensorflow_datasets to read.
+
+`tfds.folder_dataset.write_metadata` would need TensorFlow to check the data;
+this writes the same two files through what it calls before.
+"""
+
+import pathlib
+
+import tensorflow_datasets as tfds
+
+from crab_jax.data import records
+from crab_jax.data import tasks
+
+INFO = "dataset_info.json"
+
+
+def write(root: pathlib.Path, task: str, splits: dict[str, dict]) -> None:
+  """Writes the metadata of one dataset.
+
+  Args:
+    root: the folder of the prepared datasets.
+    task: a name of `tasks.BY_NAME`.
+    splits: split -> counts, with "shard_records" (the records of each shard)
+      and "bytes".
+  """
+  folder = records.folder(root, task)
+  identity = tfds.core.dataset_info.DatasetIdentity(
+    name=records.NAME,
+    version=tfds.core.Version(records.VERSION),
+    data_dir=str(folder),
+    module_name="",
+    config_name=task,
+    config_description=f"{task}, of the family {tasks.BY_NAME[task].family}",
+  )
+  info = tfds.core.DatasetInfo(
+    builder=identity,
+    features=records.features(),
+    description="AV-UIE v2, prepared by crab_jax: frames and audio as fed.",
+  )
+  info.set_file_format(tfds.core.FileFormat.TFRECORD)
+  template = tfds.core.ShardedFileTemplate(
+    dataset_name=records.NAME, data_dir=folder, filetype_suffix="tfrecord"
+  )
+  rows = [
+    tfds.core.SplitInfo(
+      name=name,
+      shard_lengths=counts["shard_records"],
+      num_bytes=counts["bytes"],
+      filename_template=template,
+    )
+    for name, counts in splits.items()
+  ]
+  info.set_splits(tfds.core.splits.SplitDict(rows))
+  info.write_to_directory(folder)

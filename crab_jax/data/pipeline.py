@@ -1,0 +1,306 @@
+"""The input pipeline: from a folder of records to batches.
+
+For training, each dataset is shuffled as a whole, anew each epoch, without
+end; hosts take every n-th record of that order. The datasets are mixed by
+weight and the mixture is shuffled once more inside windows, so that worker
+processes see no regular pattern. All this is random access: nothing waits in
+memory for a shuffle, and a place in the stream is one number. Reader threads
+make samples, `packed` makes batches of them, ahead of the loop.
+
+A record that fails is left out, counted and named; too many stop the run.
+
+For generation, `prompt_batches` puts one prompt in a row.
+"""
+
+import collections
+import concurrent.futures
+import os
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+import grain
+import numpy as np
+from absl import flags
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.array_types import Batch
+from crab_jax.data import loader
+from crab_jax.data import packed
+from crab_jax.data import packing
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import sources
+from crab_jax.data import tasks
+from crab_jax.data import tokenizer as tokenizers
+
+# Failures that a run tolerates, as shares of the records that a host reads.
+MAX_BAD_SHARE = 0.001
+MAX_BAD_TASK_SHARE = 0.01
+
+# Tokens of a prompt are rounded up to one of these, to bound the number of
+# shapes; longer ones to a multiple of the last.
+PROMPT_TOKENS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+
+
+def train_loader(
+  root: os.PathLike | str,
+  tokenizer: tokenizers.Tokenizer,
+  data: configs.Data,
+  model: configs.Model,
+  rows: configs.Rows,
+  *,
+  mixture: Mapping[str, float] | None = None,
+  targets: str = "reasoning",
+  split: str = "train",
+  seed: int | None = None,
+  process_index: int = 0,
+  process_count: int = 1,
+  max_bad_share: float = MAX_BAD_SHARE,
+  max_bad_task_share: float = MAX_BAD_TASK_SHARE,
+) -> loader.Loader:
+  """The endless batches of one host for one stage.
+
+  Args:
+    root: the folder of the prepared records.
+    tokenizer: gives ids and padding.
+    data: prompts, template, positions, shuffling, threads, workers, seed.
+    model: sizes of frames, chunks and the vocabulary.
+    rows: the shape of a row; `rows.rows` over all hosts.
+    mixture: dataset -> weight; None: all datasets of the folder, by size.
+    targets: "reasoning" or "answer", see `configs.Stage`.
+    split: which records.
+    seed: of the order; None: `data.seed`.
+    process_index: this host.
+    process_count: hosts; they read different records.
+    max_bad_share: failed records tolerated, of all.
+    max_bad_task_share: failed records tolerated, of one dataset.
+
+  Raises:
+    UserError: no such records, an unknown dataset, a damaged or missing file,
+      or rows that the hosts cannot share equally.
+  """
+  if rows.rows % process_count:
+    raise errors.UserError(
+      f"Rows.rows={rows.rows} must be a multiple of the {process_count} hosts"
+    )
+  maker = samples.sample_maker(tokenizer, data, model, targets)
+  found = sources.open_mixture(root, split, mixture)
+  reads = _mixture(
+    {n: packed.SampleSource(found[n], maker, rows) for n in found},
+    mixture or {name: float(len(source)) for name, source in found.items()},
+    data.seed if seed is None else seed,
+    data.shuffle_window,
+    slice(process_index, None, process_count),
+  )
+  layout = packing.Layout(
+    rows.rows // process_count, rows, model, tokenizer.pad
+  )
+  options = grain.ReadOptions(
+    num_threads=data.threads, prefetch_buffer_size=8 * data.threads
+  )
+  dataset = _ahead(packed.PackedDataset(reads, layout, options), data)
+  sizes = {n: -(-len(found[n]) // process_count) for n in found}
+  tally = loader.Tally(sizes, max_bad_share, max_bad_task_share)
+  return loader.Loader(dataset, tally)
+
+
+def _mixture(
+  parts: Mapping[str, packed.SampleSource],
+  weights: Mapping[str, float],
+  seed: int,
+  window: int,
+  share: slice,
+) -> grain.MapDataset:
+  """The endless mixture of samples that one host reads."""
+  datasets = []
+  for name, part in parts.items():
+    own_seed = np.random.SeedSequence([seed, tasks.BY_NAME[name].number])
+    dataset = grain.MapDataset.source(part)
+    dataset = dataset.shuffle(seed=int(own_seed.generate_state(1)[0]))
+    datasets.append(dataset.repeat()[share])
+  mixed = grain.MapDataset.mix(datasets, [weights[name] for name in parts])
+  if window <= 1:
+    return mixed
+  return grain.experimental.WindowShuffleMapDataset(
+    mixed, window_size=window, seed=seed
+  )
+
+
+def _ahead(dataset: grain.IterDataset, data: configs.Data) -> grain.IterDataset:
+  """Makes batches before they are asked for."""
+  if not data.workers:
+    return grain.experimental.ThreadPrefetchIterDataset(
+      dataset, prefetch_buffer_size=data.prefetch
+    )
+  if not flags.FLAGS.is_parsed():
+    # Outside a door (a notebook, a test) grain's workers need its defaults.
+    flags.FLAGS.mark_as_parsed()
+  # Whole batches cross from a worker in shared memory, each worker's turn.
+  each = max(-(-data.prefetch // data.workers), 1)
+  return dataset.mp_prefetch(
+    grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=each)
+  )
+
+
+def one_pass(
+  root: os.PathLike | str,
+  tokenizer: tokenizers.Tokenizer,
+  data: configs.Data,
+  model: configs.Model,
+  rows: configs.Rows,
+  *,
+  split: str = "val",
+  mixture: Mapping[str, float] | None = None,
+  targets: str = "reasoning",
+) -> Iterator[Batch]:
+  """Every record of a split once, packed: for a validation loss.
+
+  One host reads all; the last rows of the last batch may be empty. For the
+  arguments and errors see `train_loader`; a mixture's weights only choose.
+  """
+  maker = samples.sample_maker(tokenizer, data, model, targets)
+  found = sources.open_mixture(root, split, mixture)
+  tally = loader.Tally(
+    {name: len(source) for name, source in found.items()},
+    MAX_BAD_SHARE,
+    MAX_BAD_TASK_SHARE,
+  )
+  parts = [packed.SampleSource(found[name], maker, rows) for name in found]
+  # Shuffled: rows of many lengths pack better than one dataset by another.
+  reads = grain.MapDataset.concatenate(
+    [grain.MapDataset.source(part) for part in parts]
+  ).shuffle(seed=data.seed)
+  layout = packing.Layout(rows.rows, rows, model, tokenizer.pad)
+  packer = packing.Packer(rows)
+  waiting, seen = [], []
+  for read in reads.to_iter_dataset(
+    grain.ReadOptions(data.threads, 8 * data.threads)
+  ):
+    seen.append(read)
+    if read.sample is not None:
+      row = packer.add(read.sample, packing.sizes(read.sample))
+      waiting += [row] if row else []
+    if len(waiting) == layout.batch:
+      yield _counted(layout.stack(waiting), seen, tally)
+      waiting, seen = [], []
+  while row := packer.pop():
+    waiting.append(row)
+  for start in range(0, len(waiting), layout.batch):
+    batch = layout.stack(waiting[start : start + layout.batch])
+    yield _counted(batch, seen, tally)
+    seen = []
+
+
+def _counted(
+  batch: Batch, seen: list[packed.Read], tally: loader.Tally
+) -> Batch:
+  tally.add(batch, packed.summary(seen))
+  return batch
+
+
+Failed = list[tuple[records.Record, str]]
+
+
+def prompt_batches(
+  chosen: Iterable[records.Record],
+  maker: samples.SampleMaker,
+  batch: int,
+  buckets: tuple[int, ...] = PROMPT_TOKENS,
+  threads: int = 2,
+) -> Iterator[tuple[list[records.Record], Batch | None, Failed]]:
+  """Batches for generation: one prompt a row, the shortest first.
+
+  Tokens are rounded up to a bucket. Frame pairs and chunks are the most that
+  any batch of the same bucket needs, so there are at most as many shapes as
+  buckets: give all the prompts at once.
+
+  Args:
+    chosen: records, of any datasets.
+    maker: makes the prompts.
+    batch: rows of a batch; the last one is filled up with empty rows.
+    buckets: numbers of tokens.
+    threads: that decode media, one batch ahead.
+
+  Yields:
+    The records of the rows, in order; the batch, None if all of them failed;
+    the records that failed, each with its reason (see `samples.SampleError`).
+  """
+  chosen = list(chosen)
+  lengths, failed = _prompt_lengths(chosen, maker)
+  if failed:
+    yield [], None, failed
+  layouts = _prompt_layouts(lengths, maker, batch, buckets)
+  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    pending = collections.deque()
+    for group, layout in layouts:
+      made = [pool.submit(maker.prompt, chosen[index]) for index in group]
+      pending.append(([chosen[index] for index in group], made, layout))
+      if len(pending) > 1:
+        yield _prompt_batch(*pending.popleft())
+    while pending:
+      yield _prompt_batch(*pending.popleft())
+
+
+def _prompt_lengths(
+  chosen: list[records.Record], maker: samples.SampleMaker
+) -> tuple[dict[int, samples.Lengths], Failed]:
+  """Index -> lengths of the prompt, and the records that have none."""
+  lengths, failed = {}, []
+  for index, record in enumerate(chosen):
+    try:
+      lengths[index] = maker.prompt_lengths(record)
+    except samples.SampleError as error:
+      failed.append((record, error.reason))
+  return lengths, failed
+
+
+def _prompt_layouts(
+  lengths: dict[int, samples.Lengths],
+  maker: samples.SampleMaker,
+  batch: int,
+  buckets: tuple[int, ...],
+) -> list[tuple[list[int], packing.Layout]]:
+  """The indices and the layout of each batch."""
+  order = sorted(lengths, key=lambda index: lengths[index].tokens)
+  groups = [order[i : i + batch] for i in range(0, len(order), batch)]
+  pairs, chunks = collections.Counter(), collections.Counter()
+  sizes = []
+  for group in groups:
+    longest = max(lengths[index].tokens for index in group)
+    size = min((b for b in buckets if b >= longest), default=0)
+    size = size or -(-longest // buckets[-1]) * buckets[-1]
+    sizes.append(size)
+    for index in group:
+      pairs[size] = max(pairs[size], lengths[index].pairs)
+      chunks[size] = max(chunks[size], lengths[index].chunks)
+  layouts = []
+  for group, size in zip(groups, sizes, strict=True):
+    rows = configs.Rows(
+      rows=batch,
+      tokens=size,
+      frame_pairs=pairs[size],
+      chunks=chunks[size],
+      supervised=1,
+      samples=1,
+    )
+    pad = maker.chat.tokenizer.pad
+    layouts.append((group, packing.Layout(batch, rows, maker.model, pad)))
+  return layouts
+
+
+def _prompt_batch(
+  group: list[records.Record],
+  made: list[concurrent.futures.Future],
+  layout: packing.Layout,
+) -> tuple[list[records.Record], Batch | None, Failed]:
+  """One item of `prompt_batches`."""
+  used, prompts, failed = [], [], []
+  for record, future in zip(group, made, strict=True):
+    try:
+      prompts.append([future.result()])
+      used.append(record)
+    except samples.SampleError as error:
+      failed.append((record, error.reason))
+  return used, layout.stack(prompts) if used else None, failed

@@ -1,0 +1,157 @@
+"""What a preparation says about itself: manifest, bad media, counts, budget.
+
+Everything is read from the journals of the shards, so that a preparation that
+was interrupted reports the same as one that was not.
+"""
+
+import collections
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+
+from crab_jax import configs
+from crab_jax.data import journal
+from crab_jax.data import statuses
+
+MANIFEST = "manifest.jsonl"
+BAD_MEDIA = "bad_media.jsonl"
+_NAMED = 20  # ids printed a status
+
+
+def write_json_lines(path: pathlib.Path, lines: Iterable[dict]) -> None:
+  """Writes one JSON object a line, the file in one piece."""
+  part = path.with_name(f"{path.name}.tmp")
+  with part.open("w", encoding="utf-8") as file:
+    for line in lines:
+      file.write(json.dumps(line, ensure_ascii=False) + "\n")
+  part.replace(path)
+
+
+def write_json(path: pathlib.Path, value: dict) -> None:
+  """Writes one JSON value, the file in one piece and on the disk."""
+  part = path.with_name(f"{path.name}.tmp")
+  with part.open("w", encoding="utf-8") as file:
+    file.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+  part.replace(path)
+
+
+class Counts:
+  """Counts of one preparation, by dataset and split.
+
+  Attributes:
+    splits: (task, split) -> {"rows", "records", "bytes", "shard_records",
+      "statuses": {status: n}, "cut_seconds"}.
+    rows: the manifest, in the order of the annotations.
+  """
+
+  def __init__(self, shards: Iterable[journal.Shard], out: pathlib.Path):
+    self.splits = {}
+    self.rows = []
+    for shard in shards:
+      _, lines = journal.read(shard.path(out))
+      self._add(shard, lines)
+
+  def _add(self, shard: journal.Shard, lines: list[dict]) -> None:
+    empty = {
+      "rows": 0,
+      "records": 0,
+      "bytes": 0,
+      "cut_seconds": 0.0,
+      "shard_records": [],
+      "statuses": collections.Counter(),
+    }
+    counts = self.splits.setdefault((shard.task, shard.split), empty)
+    usable = sum(line["status"] in statuses.USABLE for line in lines)
+    counts["rows"] += len(lines)
+    counts["records"] += usable
+    counts["bytes"] += lines[-1]["end"] if lines else 0
+    counts["cut_seconds"] += sum(line.get("cut_seconds", 0) for line in lines)
+    counts["shard_records"].append(usable)
+    counts["statuses"].update(line["status"] for line in lines)
+    self.rows += [
+      {k: v for k, v in line.items() if k != "end"} for line in lines
+    ]
+
+  def bad_rows(self) -> list[dict]:
+    """The rows of the manifest that became no record."""
+    return [row for row in self.rows if row["status"] not in statuses.USABLE]
+
+  def datasets(self) -> dict[str, dict[str, dict]]:
+    """task -> split -> counts, as summary.json has them."""
+    nested = {}
+    for (task, split), counts in self.splits.items():
+      nested.setdefault(task, {})[split] = counts
+    return nested
+
+
+def over_budget(
+  counts: Counts, config: configs.Preparation, names: Iterable[str]
+) -> list[str]:
+  """Why too many records are bad: a sentence for each share exceeded."""
+  sums = {}
+  for name, splits in counts.datasets().items():
+    if name in set(names):
+      rows = sum(split["rows"] for split in splits.values())
+      records = sum(split["records"] for split in splits.values())
+      sums[name] = (rows - records, rows)
+  bad, rows = map(sum, zip(*sums.values(), strict=True))
+  sentences = []
+  if bad > config.max_bad_share * rows:
+    sentences.append(_excess(bad, rows, "", "max_bad_share", config))
+  for name, (bad, rows) in sums.items():
+    if bad > config.max_bad_task_share * rows:
+      where = f" of {name}"
+      sentences.append(_excess(bad, rows, where, "max_bad_task_share", config))
+  return sentences
+
+
+def _excess(bad: int, rows: int, where: str, field: str, config) -> str:
+  limit = getattr(config, field)
+  return f"{bad} of {rows} records{where} are bad, more than {field}={limit:g}"
+
+
+def table(counts: Counts) -> str:
+  """The counts as text: a line for each split, a column for each status."""
+  seen = {status for c in counts.splits.values() for status in c["statuses"]}
+  columns = [str(s) for s in statuses.Status if s in seen]
+  lines = [["dataset", "split", "rows", "records", *columns, "MB"]]
+  for (task, split), c in counts.splits.items():
+    shown = [c["rows"], c["records"], *(c["statuses"][s] for s in columns)]
+    lines.append([task, split, *map(str, shown), f"{c['bytes'] / 1e6:.1f}"])
+  lines.append(_total(counts, columns))
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def _total(counts: Counts, columns: list[str]) -> list[str]:
+  every = counts.splits.values()
+  sums = [sum(c[key] for c in every) for key in ("rows", "records")]
+  sums += [sum(c["statuses"][s] for c in every) for s in columns]
+  size = sum(c["bytes"] for c in every) / 1e6
+  return ["all", "", *map(str, sums), f"{size:.1f}"]
+
+
+def _aligned(line: list[str], widths: list[int]) -> str:
+  left = [
+    cell.ljust(width) for cell, width in zip(line[:2], widths, strict=False)
+  ]
+  right = [
+    cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)
+  ]
+  return "  ".join(left + right)
+
+
+def named_rows(counts: Counts) -> str:
+  """The first rows of every status but ok, with the reason; "" if none."""
+  groups = {}
+  for row in counts.rows:
+    if row["status"] != statuses.Status.OK:
+      groups.setdefault(row["status"], []).append(row)
+  lines = []
+  for status, rows in groups.items():
+    lines.append(f"{status}: {len(rows)}")
+    lines += [f"  {row['id']}  {row['reason']}" for row in rows[:_NAMED]]
+  return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""From a record to a sample: everything a model needs of one clip, in numpy.
+
+A `Sample` is a dict:
+
+  tokens       int32[T]              token ids
+  labels       int32[T]              the token itself where it is supervised
+                                     (not yet shifted), else -100
+  positions    int32[T, 3]           time, row, column
+  kinds        uint8[T]              `TokenKind`
+  frames       uint8[pairs, 2, H, W, 3]
+  mel          float32[chunks, chunk_frames, M]
+  mel_lengths  int32[chunks]         valid mel frames of each chunk
+  task         int                   `Task.number`
+  row          int                   row in the annotation
+
+It does not depend on the shape of a row: packing comes later.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from collections.abc import Iterator
+
+import numpy as np
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import conversation
+from crab_jax.data import features
+from crab_jax.data import positions
+from crab_jax.data import prompts
+from crab_jax.data import records
+from crab_jax.data import targets
+from crab_jax.data import tasks
+from crab_jax.data import tokenizer as tokenizers
+
+Sample = dict[str, np.ndarray | int]
+
+
+class SampleError(Exception):
+  """A record cannot become a sample.
+
+  Attributes:
+    reason: a short name to count under: bad_audio, bad_image, bad_question,
+      empty_target, short_audio, bad_record, too_long.
+  """
+
+  def __init__(self, reason: str, detail: str):
+    super().__init__(f"{reason}: {detail}")
+    self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Lengths:
+  """What a sample takes of a row."""
+
+  tokens: int
+  pairs: int
+  chunks: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleMaker:
+  """Makes samples of records.
+
+  Attributes:
+    chat: renders and tokenizes.
+    prompts: the wording of the tasks.
+    model: the sizes of frames, patches, chunks.
+    data: how positions count time.
+    targets: "reasoning": the whole target; "answer": only the bare answer.
+  """
+
+  chat: conversation.Chat
+  prompts: prompts.Prompts
+  model: configs.Model
+  data: configs.Data
+  targets: str = "reasoning"
+
+  def train(self, record: records.Record) -> Sample:
+    """A sample with the record's target as answer.
+
+    Raises:
+      SampleError: media do not decode, or the target is empty.
+    """
+    task = tasks.BY_NAME[record.task]
+    answer = record.target
+    if self.targets == "answer":
+      answer = targets.bare_answer(task, answer)
+    if not answer.strip():
+      raise SampleError("empty_target", f"{record.id} has no target")
+    return self._make(record, answer)
+
+  def prompt(self, record: records.Record) -> Sample:
+    """A sample that ends where the model's answer begins.
+
+    Raises:
+      SampleError: media do not decode.
+    """
+    return self._make(record, None)
+
+  def prompt_lengths(self, record: records.Record) -> Lengths:
+    """The lengths of `prompt(record)`, without decoding media.
+
+    Raises:
+      SampleError: the audio has no readable header.
+    """
+    samples = _try("bad_audio", record, features.audio_samples, record.audio)
+    frames = features.mel_frames(samples)
+    encoded = self._encode(record, frames, None)
+    chunks = features.chunk_lengths(frames, self.model.audio)
+    return Lengths(
+      len(encoded.tokens), features.frame_pairs(len(record.frames)), len(chunks)
+    )
+
+  def _make(self, record: records.Record, answer: str | None) -> Sample:
+    wave = _try("bad_audio", record, features.decode_audio, record.audio)
+    size = self.model.vision.frame_size
+    pairs = _try(
+      "bad_image", record, features.decode_pairs, record.frames, size
+    )
+    mel, lengths = features.mel_chunks(wave, self.model.audio)
+    encoded = self._encode(record, features.mel_frames(len(wave)), answer)
+    return {
+      "tokens": encoded.tokens,
+      "labels": encoded.labels,
+      "kinds": encoded.kinds,
+      "positions": positions.position_ids(
+        encoded.runs,
+        self._seconds_per_pair(record),
+        self.data.positions_per_second,
+      ),
+      "frames": pairs,
+      "mel": mel,
+      "mel_lengths": lengths,
+      "task": tasks.BY_NAME[record.task].number,
+      "row": record.row,
+    }
+
+  def _encode(
+    self, record: records.Record, mel_frames: int, answer: str | None
+  ) -> conversation.Encoded:
+    """Tokenizes the conversation about a record."""
+    audio = features.audio_tokens(mel_frames, self.model.audio)
+    if not audio:
+      raise SampleError(
+        "short_audio", f"{record.id}: {mel_frames} mel frames give no token"
+      )
+    side = self.model.vision.grid // self.model.vision.merge
+    pairs = features.frame_pairs(len(record.frames))
+    task = tasks.BY_NAME[record.task]
+    clips = {
+      "audio": conversation.Media("audio", audio),
+      task.kind: conversation.Media(
+        task.kind, pairs * side * side, (pairs, side, side)
+      ),
+    }
+    prompt = self.prompts.tasks[record.task]
+    question = _try("bad_question", record, prompt.ask, record.question)
+    items = [prompt.lead_in, *(clips[k] for k in media_order(task)), question]
+    return self.chat.encode(self.prompts.system, items, answer)
+
+  def _seconds_per_pair(self, record: records.Record) -> float:
+    if self.data.true_seconds:
+      seconds = positions.clip_seconds_per_pair(record.frame_seconds)
+      if seconds is not None:
+        return seconds
+    return self.data.seconds_per_pair
+
+
+def _try(reason: str, record: records.Record, function, *arguments):
+  """Calls a function; its ValueError becomes a SampleError with the id."""
+  try:
+    return function(*arguments)
+  except ValueError as error:
+    raise SampleError(reason, f"{record.id}: {error}") from error
+
+
+def media_order(task: tasks.Task) -> list[str]:
+  """Kinds of the clips of a task in feeding order; equal ones are merged."""
+  kinds = [
+    "audio" if key.startswith("audio") else task.kind for key in task.media
+  ]
+  return list(dict.fromkeys(kinds))
+
+
+def sample_maker(
+  tokenizer: tokenizers.Tokenizer,
+  data: configs.Data,
+  model: configs.Model,
+  targets: str = "reasoning",
+) -> SampleMaker:
+  """The sample maker of a configuration; reads prompts and chat template.
+
+  Raises:
+    UserError: a file is missing or wrong, or the tokenizer has more entries
+      than the model's embedding table.
+  """
+  if tokenizer.size > model.decoder.vocabulary:
+    raise errors.UserError(
+      f"the tokenizer has ids up to {tokenizer.size - 1}, but"
+      f" Decoder.vocabulary={model.decoder.vocabulary}"
+    )
+  template = None
+  if data.chat_template is not None:
+    template = conversation.load_template(data.chat_template)
+  chat = conversation.Chat(tokenizer, template)
+  return SampleMaker(chat, prompts.load(data.prompts), model, data, targets)
+
+
+def training_texts(
+  source: Iterable[records.Record], wording: prompts.Prompts
+) -> Iterator[str]:
+  """The texts of records, role words included, to train a tokenizer on."""
+  for record in source:
+    prompt = wording.tasks[record.task]
+    yield f"system\n{wording.system}"
+    yield f"user\n{prompt.lead_in}"
+    yield prompt.ask(record.question)
+    yield f"assistant\n{record.target}"

@@ -1,0 +1,167 @@
+"""Random access to the records of a split.
+
+A TFRecord file is read at an offset; the offsets come from one pass over the
+12-byte headers when the source is made (a second for the whole of AV-UIE v2
+on a local disk). Random access is what makes the pipeline simple: a shuffle
+over a whole dataset holds nothing in memory, and a position in the stream is
+one number.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import struct
+from collections.abc import Mapping
+
+import numpy as np
+
+from crab_jax import errors
+from crab_jax.array_types import Int
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import tasks
+from crab_jax.data import tfrecord
+
+_HEADER = struct.Struct("<QI")  # length of the record, its masked crc32c
+_CRC = struct.Struct("<I")
+_INDEX_THREADS = 16  # network disks answer many small reads at once
+
+
+class RecordSource:
+  """The records of one split, by index, in the order of the annotation.
+
+  Holds offsets only, opens a file for each read: it can be pickled, and read
+  from many threads and processes.
+  """
+
+  def __init__(self, root: os.PathLike | str, task: str, split: str):
+    """Finds the shards and reads their headers.
+
+    Raises:
+      UserError: there is no such split, or a file is cut short.
+    """
+    self.task = task
+    self.split = split
+    self._paths = records.shards(pathlib.Path(root), task, split)
+    if not self._paths:
+      raise errors.UserError(
+        f"{root} has no {split} records of {task}: prepare them, or leave"
+        f" {task} out of the mixture"
+      )
+    with concurrent.futures.ThreadPoolExecutor(_INDEX_THREADS) as pool:
+      self._offsets = list(pool.map(offsets, self._paths))
+    self._ends = np.cumsum([len(shard) for shard in self._offsets])
+
+  def __len__(self) -> int:
+    return int(self._ends[-1])
+
+  def __getitem__(self, index: int) -> records.Record:
+    """The record at an index.
+
+    Raises:
+      SampleError: "bad_record": its bytes are damaged.
+      IndexError: there is no such record.
+    """
+    if not 0 <= index < len(self):
+      raise IndexError(f"record {index} of {len(self)}")
+    shard = int(np.searchsorted(self._ends, index, side="right"))
+    place = index - int(self._ends[shard]) + len(self._offsets[shard])
+    path, offset = self._paths[shard], int(self._offsets[shard][place])
+    try:
+      return records.decode(_read(path, offset))
+    except (ValueError, errors.UserError) as error:
+      raise samples.SampleError(
+        "bad_record", f"{path} at byte {offset}: {error}"
+      ) from error
+
+
+def open_mixture(
+  root: os.PathLike | str,
+  split: str,
+  mixture: Mapping[str, float] | None = None,
+) -> dict[str, RecordSource]:
+  """The records of a mixture, dataset by dataset in canonical order.
+
+  Args:
+    root: the folder of the prepared records.
+    split: "train", "val" or "test".
+    mixture: dataset -> weight, 0 leaves it out; None: every dataset that has
+      the split.
+
+  Raises:
+    UserError: no finished preparation, an unknown dataset, a weight below 0,
+      no records, or fewer than the preparation wrote.
+  """
+  written = records.splits(root)
+  if mixture is None:
+    mixture = {name: 1.0 for name in written if written[name].get(split)}
+  for name, weight in mixture.items():
+    if name not in tasks.BY_NAME:
+      raise errors.UserError(
+        f"the mixture names an unknown dataset, {name!r}; there are"
+        f" {', '.join(tasks.BY_NAME)}"
+      )
+    if weight < 0:
+      raise errors.UserError(f"the mixture gives {name} a weight below 0")
+  found = {}
+  for task in tasks.TASKS:
+    if mixture.get(task.name, 0):
+      source = RecordSource(root, task.name, split)
+      wanted = written.get(task.name, {}).get(split, 0)
+      if len(source) != wanted:
+        raise errors.UserError(
+          f"{records.folder(root, task.name)} holds {len(source)} records of"
+          f" {split}, its dataset_info.json says {wanted}: prepare again"
+        )
+      found[task.name] = source
+  if not found:
+    raise errors.UserError(f"{root} has no {split} records of the mixture")
+  return found
+
+
+def offsets(path: pathlib.Path) -> Int[np.ndarray, "n"]:
+  """int64[n]: where each record of a TFRecord file begins.
+
+  Raises:
+    UserError: the lengths do not lead to the end of the file.
+  """
+  found, offset = [], 0
+  size = path.stat().st_size
+  with path.open("rb", buffering=0) as file:
+    while offset < size:
+      header = os.pread(file.fileno(), _HEADER.size, offset)
+      if not _header_is_good(header):
+        raise errors.UserError(
+          f"{path}: damaged at byte {offset}: delete it and prepare again"
+        )
+      found.append(offset)
+      offset += _HEADER.size + _HEADER.unpack(header)[0] + _CRC.size
+  if offset > size:
+    raise errors.UserError(
+      f"{path}: cut short at byte {size}: delete it and prepare again"
+    )
+  return np.array(found, np.int64)
+
+
+def _header_is_good(header: bytes) -> bool:
+  if len(header) < _HEADER.size:
+    return False
+  return tfrecord.masked_crc(header[:8]) == _HEADER.unpack(header)[1]
+
+
+def _read(path: pathlib.Path, offset: int) -> bytes:
+  """The bytes of the record at an offset.
+
+  Raises:
+    ValueError: a checksum differs or the file ends too soon.
+  """
+  with path.open("rb", buffering=0) as file:
+    header = os.pread(file.fileno(), _HEADER.size, offset)
+    if not _header_is_good(header):
+      raise ValueError("damaged header")
+    length = _HEADER.unpack(header)[0]
+    frame = os.pread(file.fileno(), length + _CRC.size, offset + _HEADER.size)
+  data, crc = frame[:length], frame[length:]
+  if len(crc) < _CRC.size or _CRC.pack(tfrecord.masked_crc(data)) != crc:
+    raise ValueError("wrong checksum")
+  return data

@@ -1,0 +1,28 @@
+"""What can become of an annotation: the status codes of a preparation."""
+
+import enum
+
+
+class Status(enum.StrEnum):
+  """Rows that are `OK` or `SHORT_VIDEO` become records; others are left out."""
+
+  OK = "ok"
+  SHORT_VIDEO = "short_video"  # fewer frames than wanted: the last repeated
+  MISSING_KEY = "missing_key"  # the annotation lacks a key, or is no object
+  MISSING_FILE = "missing_file"  # no such file, or an empty path
+  BAD_VIDEO = "bad_video"  # does not open, or does not decode to its end
+  BAD_AUDIO = "bad_audio"
+  BAD_IMAGE = "bad_image"
+  EMPTY_TARGET = "empty_target"  # nothing to learn from
+
+
+USABLE = (Status.OK, Status.SHORT_VIDEO)
+
+
+class RecordError(Exception):
+  """One annotation cannot become a record: a status and the reason."""
+
+  def __init__(self, status: Status, reason: str):
+    super().__init__(f"{status}: {reason}")
+    self.status = status
+    self.reason = reason

@@ -1,0 +1,173 @@
+"""Text to token ids and back, with the special tokens of Qwen2.5-Omni.
+
+A tokenizer is a `tokenizer.json` of the tokenizers library: that of a
+checkpoint, or a small byte-level BPE trained here on the texts of a dataset.
+Special tokens are known by name, never by number: a small vocabulary has ids
+of its own.
+
+Text never becomes a special token here: `encode` treats "<|im_end|>" inside
+an answer or a question as ordinary characters. Special ids come from
+`Tokenizer.ids` alone; `conversation` puts them in their places.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterable
+from collections.abc import Sequence
+
+import numpy as np
+import tokenizers
+
+from crab_jax import errors
+
+PAD = "<|endoftext|>"
+IM_START = "<|im_start|>"
+IM_END = "<|im_end|>"
+AUDIO = "<|AUDIO|>"
+AUDIO_BOS = "<|audio_bos|>"
+AUDIO_EOS = "<|audio_eos|>"
+VISION_BOS = "<|vision_bos|>"
+VISION_EOS = "<|vision_eos|>"
+VISION_PAD = "<|vision_pad|>"
+IMAGE = "<|IMAGE|>"
+VIDEO = "<|VIDEO|>"
+SPECIAL_TOKENS = (
+  PAD,
+  IM_START,
+  IM_END,
+  AUDIO,
+  AUDIO_BOS,
+  AUDIO_EOS,
+  VISION_BOS,
+  VISION_EOS,
+  VISION_PAD,
+  IMAGE,
+  VIDEO,
+)
+
+# Where Qwen2 splits before merging: contractions, words with one leading
+# character, single digits, punctuation, line ends, spaces.
+_SPLIT = (
+  r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+  r"|[^\r\n\p{L}\p{N}]?\p{L}+"
+  r"|\p{N}"
+  r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
+  r"|\s*[\r\n]+"
+  r"|\s+(?!\S)"
+  r"|\s+"
+)
+_BYTES = 256
+# A merge must be seen this often: rarer ones would learn single samples.
+_MIN_FREQUENCY = 2
+
+
+class Tokenizer:
+  """A byte-level BPE that knows the special tokens by name.
+
+  Attributes:
+    ids: special token -> id; every special token of the file.
+    size: one more than the largest id: what the embedding table must hold.
+  """
+
+  def __init__(self, engine: tokenizers.Tokenizer, name: str):
+    added = engine.get_added_tokens_decoder()
+    self.ids = {t.content: i for i, t in added.items() if t.special}
+    missing = [token for token in SPECIAL_TOKENS if token not in self.ids]
+    if missing:
+      raise errors.UserError(
+        f"tokenizer {name} lacks the special tokens {', '.join(missing)}:"
+        " it is not one of Qwen2.5-Omni"
+      )
+    self.size = max(engine.get_vocab().values()) + 1
+    self._engine = engine
+    # Special tokens inside a text stay text: see the module's docstring.
+    engine.encode_special_tokens = True
+
+  def __reduce__(self):
+    # The engine's own pickle forgets `encode_special_tokens`.
+    return _from_json, (self._engine.to_str(),)
+
+  @property
+  def pad(self) -> int:
+    return self.ids[PAD]
+
+  @property
+  def end(self) -> int:
+    """The id that ends an answer."""
+    return self.ids[IM_END]
+
+  def encode(self, text: str) -> list[int]:
+    """Token ids of a text, none of them special."""
+    return self._engine.encode(text, add_special_tokens=False).ids
+
+  def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+    """The text of token ids; special tokens are left out."""
+    return self._engine.decode([int(i) for i in ids], skip_special_tokens=True)
+
+  def save(self, path: os.PathLike | str) -> None:
+    """Writes a tokenizer.json, complete or not at all."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+      part.write_text(self._engine.to_str(pretty=True), encoding="utf-8")
+      part.replace(path)
+    finally:
+      part.unlink(missing_ok=True)
+
+
+def load(path: os.PathLike | str) -> Tokenizer:
+  """The tokenizer of a tokenizer.json.
+
+  Raises:
+    UserError: the file is missing or is none, or lacks a special token.
+  """
+  if not pathlib.Path(path).is_file():
+    raise errors.UserError(f"tokenizer {path} does not exist")
+  try:
+    engine = tokenizers.Tokenizer.from_file(str(path))
+  except Exception as error:  # the library raises nothing narrower
+    raise errors.UserError(f"tokenizer {path} does not load: {error}") from None
+  return Tokenizer(engine, str(path))
+
+
+def _from_json(text: str) -> Tokenizer:
+  return Tokenizer(tokenizers.Tokenizer.from_str(text), "unpickled")
+
+
+def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+  """Trains a byte-level BPE that splits as Qwen2 does.
+
+  Args:
+    texts: what the tokenizer shall be short on.
+    vocabulary: entries at most: special tokens, 256 bytes, merges.
+
+  Raises:
+    UserError: the vocabulary cannot hold the special tokens and the bytes.
+  """
+  smallest = _BYTES + len(SPECIAL_TOKENS)
+  if vocabulary < smallest:
+    raise errors.UserError(
+      f"a vocabulary of {vocabulary} is too small: the special tokens and the"
+      f" bytes take {smallest}"
+    )
+  engine = tokenizers.Tokenizer(tokenizers.models.BPE())
+  engine.normalizer = tokenizers.normalizers.NFC()
+  engine.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+    [
+      tokenizers.pre_tokenizers.Split(tokenizers.Regex(_SPLIT), "isolated"),
+      tokenizers.pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=False
+      ),
+    ]
+  )
+  engine.decoder = tokenizers.decoders.ByteLevel()
+  trainer = tokenizers.trainers.BpeTrainer(
+    vocab_size=vocabulary,
+    min_frequency=_MIN_FREQUENCY,
+    special_tokens=list(SPECIAL_TOKENS),
+    initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
+    show_progress=False,
+  )
+  engine.train_from_iterator(texts, trainer)
+  return Tokenizer(engine, "just trained")

@@ -1,0 +1,74 @@
+"""How every command starts: its flags are parsed, its errors are one line.
+
+A user's mistake (an unknown flag, a misspelt setting, a missing file) prints
+one line on stderr and exits with code 2; only a defect of ours shows a
+traceback.
+"""
+
+import sys
+from collections.abc import Callable
+
+from absl import flags
+from absl import logging
+
+from crab_jax import errors
+
+USER_EXIT = 2
+
+
+def define_config_flags() -> None:
+  """Defines --gin_file and --gin_param, for doors that gin configures."""
+  flags.DEFINE_multi_string(
+    "gin_file", [], "A gin file; repeatable, later files override earlier ones."
+  )
+  flags.DEFINE_multi_string(
+    "gin_param",
+    [],
+    "A setting, Class.field=value; repeatable, wins over files.",
+  )
+
+
+def gin_files() -> list[str]:
+  """The values of --gin_file, in order."""
+  return flags.FLAGS.gin_file
+
+
+def gin_settings() -> list[str]:
+  """The values of --gin_param, in order."""
+  return flags.FLAGS.gin_param
+
+
+def _one_line(error: Exception) -> str:
+  return " ".join(str(error).split())
+
+
+def _parse(argv: list[str]) -> list[str]:
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    raise errors.UserError(f"{_one_line(error)} (see --help)") from error
+  if rest[1:]:
+    raise errors.UserError(f"unexpected argument {rest[1]!r} (see --help)")
+  return rest
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses the flags, runs `main`, exits with its code (None: 0)."""
+  # absl's own setup of --help and --log_dir is for app.run, which would print
+  # the whole usage on every error.
+  if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
+    print(sys.modules["__main__"].__doc__ or "")
+    print(flags.FLAGS.get_help(include_special_flags=False))
+    sys.exit(0)
+  try:
+    _parse(sys.argv)
+    logging.set_verbosity(logging.WARNING)
+    logging.use_absl_handler()
+    code = main()
+  except errors.UserError as error:
+    print(f"error: {_one_line(error)}", file=sys.stderr)
+    sys.exit(USER_EXIT)
+  except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    sys.exit(130)
+  sys.exit(code)

@@ -1,0 +1,1 @@
+"""Read the answers, score them, draw the report."""

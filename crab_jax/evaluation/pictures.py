@@ -1,0 +1,126 @@
+"""Pictures and sound of one record, for people: contact sheets, boxes, mp3.
+
+Colours: green is true, magenta is answered.
+"""
+
+import io
+
+import numpy as np
+import soundfile
+from PIL import Image
+from PIL import ImageChops
+from PIL import ImageDraw
+from PIL import ImageFilter
+
+from crab_jax import configs
+from crab_jax.evaluation import masks
+
+TRUE = (22, 163, 74)
+SAID = (219, 39, 119)
+_GAP = 4  # pixels between frames of a contact sheet
+
+
+def image(data: bytes) -> Image.Image:
+  """The RGB image of an encoded frame."""
+  return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def contact_sheet(
+  frames: list[bytes], clips: int = 1, size: int = 160
+) -> Image.Image:
+  """A few frames beside each other, evenly spaced in time, in two rows.
+
+  Args:
+    frames: encoded frames in feeding order.
+    clips: videos that the frames come from, equally many each. Two have a
+      row each, of three frames; one has six frames, or all of four.
+    size: pixels of a frame.
+  """
+  rows = []
+  for clip in np.array_split(np.arange(len(frames)), clips):
+    wanted = min(3 if clips > 1 else 6, len(clip))
+    chosen = clip[np.linspace(0, len(clip) - 1, wanted).round().astype(int)]
+    rows += np.array_split(chosen, 1 if clips > 1 else 2)
+  width = max(len(row) for row in rows) * (size + _GAP) - _GAP
+  sheet = Image.new("RGB", (width, len(rows) * (size + _GAP) - _GAP), "white")
+  for row, chosen in enumerate(rows):
+    for column, i in enumerate(chosen):
+      frame = image(frames[i]).resize((size, size))
+      sheet.paste(frame, (column * (size + _GAP), row * (size + _GAP)))
+  return sheet
+
+
+def place(
+  frame: bytes,
+  truth: np.ndarray | None = None,
+  true_box=None,
+  said_box=None,
+  points=(),
+  size: int = 336,
+) -> Image.Image:
+  """A frame with the true mask or box and the answered box and points.
+
+  Args:
+    frame: an encoded image.
+    truth: bool[224, 224] or None; its outline is drawn.
+    true_box, said_box: (x1, y1, x2, y2) in the 224 frame, or None. Where
+      both are equal, the answered one is seen inside the line of the true.
+    points: answered (x, y).
+    size: pixels of the result.
+  """
+  drawn = image(frame).resize((size, size))
+  if truth is not None:
+    drawn.paste(TRUE, mask=_outline(truth, size))
+  pen = ImageDraw.Draw(drawn)
+  lines = [(true_box, TRUE, 5), (said_box, SAID, 2)]
+  for box, _, width in lines:
+    _rectangle(pen, box, "white", size, width + 2)
+  for box, colour, width in lines:
+    _rectangle(pen, box, colour, size, width)
+  scale = size / configs.COORDINATE_SIZE
+  for x, y in points:
+    x, y = (x + 0.5) * scale, (y + 0.5) * scale
+    pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=SAID, outline="white")
+  return drawn
+
+
+def _outline(truth: np.ndarray, size: int) -> Image.Image:
+  """The rim of a mask, about three pixels wide, as a mask image."""
+  mask = Image.fromarray((truth * 255).astype(np.uint8))
+  mask = mask.resize((size, size), Image.Resampling.NEAREST)
+  inner = mask.filter(ImageFilter.MinFilter(7))
+  return ImageChops.subtract(mask, inner)
+
+
+def _rectangle(pen, box, colour, size: int, width: int) -> None:
+  """The line around a box, centred on its border; nothing for None."""
+  if box is None:
+    return
+  scale, half = size / configs.COORDINATE_SIZE, width / 2
+  x1, y1, x2, y2 = box
+  corners = (
+    x1 * scale - half,
+    y1 * scale - half,
+    (x2 + 1) * scale + half,
+    (y2 + 1) * scale + half,
+  )
+  pen.rectangle(corners, outline=colour, width=width)
+
+
+def jpeg(picture: Image.Image, quality: int = 82) -> bytes:
+  buffer = io.BytesIO()
+  picture.save(buffer, "JPEG", quality=quality)
+  return buffer.getvalue()
+
+
+def mp3(flac: bytes) -> bytes:
+  """A record's sound, small enough to lie inside an HTML page."""
+  samples, rate = soundfile.read(io.BytesIO(flac), dtype="float32")
+  buffer = io.BytesIO()
+  soundfile.write(buffer, samples, rate, format="MP3", subtype="MPEG_LAYER_III")
+  return buffer.getvalue()
+
+
+def true_mask(record) -> np.ndarray | None:
+  """The true mask of a record, or None."""
+  return masks.from_png(record.mask) if record.mask else None

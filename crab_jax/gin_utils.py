@@ -1,0 +1,133 @@
+"""Reads gin files into the dataclasses of `configs`; the only user of gin.
+
+Every mistake that gin lets pass is an error here: a name that nothing has, a
+binding that nothing used, a value of the wrong type.
+"""
+
+import pathlib
+import re
+
+import gin
+
+from crab_jax import configs
+from crab_jax import errors
+
+_IMPORTS = (
+  "from __gin__ import dynamic_registration\nfrom crab_jax import configs\n"
+)
+_HERE = pathlib.Path()
+_REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+
+
+def _binding(setting: str) -> str:
+  """`Class.field=value` of the command line as a line of gin."""
+  name, _, value = (part.strip() for part in setting.partition("="))
+  scope, _, selector = name.rpartition("/")
+  if not value or not re.fullmatch(r"\w+\.\w+", selector):
+    raise errors.UserError(
+      f"--gin_param={setting!r} must read Class.field=value"
+    )
+  prefix = f"{scope}/" if scope else ""
+  return f"{prefix}configs.{selector} = {value}"
+
+
+def _first_line(error: BaseException) -> str:
+  """What gin says and where, without its dump of the whole configuration."""
+  text = str(error)
+  said = text.split("in config string:")[0].split("\n  In ")[0].strip()
+  if isinstance(error, SyntaxError):
+    return f"{said}: {(error.text or '').strip()!r} in {error.filename}"
+  match = re.search(r"\n  In .*line \d+\n\s*(.*)", text)
+  return f"{said} (at {match.group(1).strip()!r})" if match else said
+
+
+def _names(text: str) -> set[str]:
+  """Names of the fields and macros bound in a configuration gin printed."""
+  return set(re.findall(r"^([\w./]+) = ", text, re.M))
+
+
+def _with_outer_scopes(names: set[str]) -> set[str]:
+  """Adds a/x.y and x.y for each a/b/x.y: an inner scope reads the outer."""
+  found = set(names)
+  for name in names:
+    *scopes, selector = name.split("/")
+    for depth in range(len(scopes)):
+      found.add("/".join([*scopes[:depth], selector]))
+  return found
+
+
+def _read(files: list[str], settings: list[str]) -> None:
+  """Makes gin's global configuration that of the files and settings."""
+  gin.clear_config()
+  try:
+    gin.parse_config_files_and_bindings(
+      files,
+      [_IMPORTS + "\n".join(map(_binding, settings))] if settings else [],
+      print_includes_and_imports=False,
+    )
+  except (ValueError, AttributeError, SyntaxError, ImportError, OSError) as e:
+    raise errors.UserError(f"gin: {_first_line(e)}") from e
+
+
+def _build() -> configs.Experiment:
+  try:
+    return gin.get_configurable(configs.Experiment)()
+  except (TypeError, ValueError, AttributeError) as error:
+    raise errors.UserError(f"gin: {_first_line(error)}") from error
+
+
+def _used(files: list[str], settings: list[str]) -> set[str]:
+  """Names that a build from the first files, or more of them, reads.
+
+  A later file may well cut off what an earlier one set (real records in place
+  of the synthetic world); that is no mistake. A name that no build reads is.
+  """
+  used = set()
+  prefixes = [(files[: i + 1], []) for i in range(len(files))]
+  for part in [*prefixes, (files, settings)]:
+    _read(*part)
+    used |= set(re.findall(r"%([\w/]+)", gin.config_str()))
+    try:
+      _build()
+    except errors.UserError:
+      continue  # a difference file alone need not build
+    used |= _with_outer_scopes(_names(gin.operative_config_str()))
+  return used
+
+
+def experiment(files: list[str], settings: list[str]) -> configs.Experiment:
+  """Builds the experiment that gin files and settings describe.
+
+  Args:
+    files: gin files, later ones win; looked for from the working directory,
+      then from the root of the repository.
+    settings: `Class.field=value`, each wins over the files.
+
+  Returns:
+    The experiment, its types and ranges checked.
+
+  Raises:
+    UserError: a missing file, an unknown name, a wrong type, a setting that
+      contradicts another, or one that nothing used.
+  """
+  if not files:
+    raise errors.UserError("--gin_file is needed, e.g. --gin_file=gin/base.gin")
+  for name in files:
+    if not any((place / name).is_file() for place in (_HERE, _REPOSITORY)):
+      raise errors.UserError(f"--gin_file={name}: there is no such file")
+  gin.add_config_file_search_path(str(_REPOSITORY))
+  _read(files, settings)
+  _build()  # its errors come before those about unused names
+  used = _used(files, settings)
+  _read(files, settings)
+  unused = _names(gin.config_str()) - used
+  if unused:
+    raise errors.UserError(
+      "gin: set but used by nothing: " + ", ".join(sorted(unused))
+    )
+  return _build()
+
+
+def operative_config() -> str:
+  """The configuration in force, as text that gin can read again."""
+  return gin.operative_config_str()

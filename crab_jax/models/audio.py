@@ -1,0 +1,203 @@
+"""The audio tower: independent chunks of mel frames, in static shapes.
+
+A chunk is up to 200 mel frames (2 s). Convolutions, positions and attention
+stay inside it, and a short chunk behaves as if it were zero-padded after the
+first convolution. `Model.audio.pool` positions make one token.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from crab_jax import array_types as at
+from crab_jax import configs
+from crab_jax.models import attention
+from crab_jax.models import axes
+from crab_jax.models import ilora
+from crab_jax.models import layers
+from crab_jax.models import scanning
+
+RESIDUAL = ("batch", "chunks", "positions", None)
+
+
+def positions_of(
+  mel_lengths: at.Int[at.Array, "*B"],
+) -> at.Int[at.Array, "*B"]:
+  """Encoder positions of so many mel frames: (l - 1) // 2 + 1, 0 for 0."""
+  return (mel_lengths - 1) // 2 + 1
+
+
+def sinusoids(length: int, width: int) -> np.ndarray:
+  """Position table float32[length, width]: sines, then cosines."""
+  half = width // 2
+  turns = np.exp(-np.log(10_000) / (half - 1) * np.arange(half))
+  angles = np.arange(length)[:, None] * turns[None]
+  return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
+
+
+class Conv(nn.Module):
+  """A convolution of three taps, zero padding 1, stride 1 or 2, and a bias.
+
+  Written as one product over the taps side by side: XLA's convolutions are
+  slow on CPU and are the same product on TPU. Kernel [3, in, out].
+  """
+
+  features: int
+  config: configs.Model
+  names: tuple[str, str]
+  stride: int = 1
+
+  @nn.compact
+  def __call__(
+    self, x: at.Float[at.Array, "B C P I"]
+  ) -> at.Float[at.Array, "B C Z O"]:
+    dtype = self.config.compute_dtype
+    inputs = x.shape[-1]
+    kernel = self.param(
+      "kernel",
+      axes.named(layers.KERNEL, "window", *self.names),
+      (3, inputs, self.features),
+      self.config.param_dtype,
+    )
+    init = axes.named(layers.ZEROS, self.names[1])
+    shape = (self.features,)
+    bias = self.param("bias", init, shape, self.config.param_dtype)
+    kernel = kernel.astype(dtype).reshape(3 * inputs, self.features)
+    y = layers.project(taps(x.astype(dtype), self.stride), kernel)
+    return layers.add_bias(y, bias)
+
+
+def taps(
+  x: at.Float[at.Array, "B C P I"], stride: int
+) -> at.Float[at.Array, "B C Z J"]:
+  """What each output of the convolution sees: J = 3 I, Z = P / stride."""
+  if stride == 1:
+    padded = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    size = x.shape[2]
+    return jnp.concatenate([padded[:, :, i : size + i] for i in range(3)], -1)
+  # Positions 2z-1, 2z, 2z+1: an even and an odd one lie side by side already.
+  pairs = x.reshape(*x.shape[:2], x.shape[2] // 2, 2 * x.shape[3])
+  odd = pairs[..., x.shape[3] :]
+  before = jnp.pad(odd, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
+  return jnp.concatenate([before, pairs], axis=-1)
+
+
+class AudioAttention(nn.Module):
+  """Bidirectional attention inside the valid positions of a chunk."""
+
+  config: configs.Model
+  deterministic: bool = True
+
+  @nn.compact
+  def __call__(
+    self,
+    x: at.Float[at.Array, "B C P D"],
+    valid: at.Int[at.Array, "B C P"],
+    groups: at.Float[at.Array, "B C P Q"] | None = None,
+  ) -> at.Float[at.Array, "B C P D"]:
+    config, tower = self.config, self.config.audio
+    adapter = ilora.tower_adapter(config)
+    dropped = ilora.shared_dropout(self, x, adapter, self.deterministic)
+
+    def heads(name, use_bias=True):
+      y = layers.Linear(
+        tower.width,
+        config,
+        ("tower_embed", "tower_heads"),
+        use_bias=use_bias,
+        adapter=adapter,
+        deterministic=self.deterministic,
+        name=name,
+      )(x, groups, dropped)
+      return y.reshape(*x.shape[:3], tower.heads, -1)
+
+    out = attention.attend(
+      heads("q_proj"),
+      heads("k_proj", use_bias=False),
+      heads("v_proj"),
+      query_segments=valid,
+      key_segments=valid,
+    )
+    names = ("tower_heads", "tower_embed")
+    return layers.Linear(tower.width, config, names, name="out_proj")(
+      out.reshape(x.shape)
+    )
+
+
+class AudioLayer(nn.Module):
+  """A pre-norm encoder layer."""
+
+  config: configs.Model
+  deterministic: bool = True
+
+  @nn.compact
+  def __call__(
+    self,
+    x: at.Float[at.Array, "B C P D"],
+    valid: at.Int[at.Array, "B C P"],
+    groups: at.Float[at.Array, "B C P Q"] | None = None,
+  ) -> tuple[at.Float[at.Array, "B C P D"], None]:
+    config, tower = self.config, self.config.audio
+    y = layers.LayerNorm(config, name="self_attn_layer_norm")(x)
+    y = AudioAttention(config, self.deterministic, name="self_attn")(
+      y, valid, groups
+    )
+    x = axes.constrain(x + y, *RESIDUAL)
+    y = layers.LayerNorm(config, name="final_layer_norm")(x)
+    names = ("tower_embed", "tower_mlp")
+    y = layers.Linear(tower.mlp, config, names, name="fc1")(y)
+    y = layers.gelu(y)
+    y = layers.Linear(tower.width, config, names[::-1], name="fc2")(y)
+    return axes.constrain(x + y, *RESIDUAL), None
+
+
+class AudioTower(nn.Module):
+  """Chunks of mel frames to tokens of the decoder's width."""
+
+  config: configs.Model
+
+  @nn.compact
+  def __call__(
+    self,
+    mel: at.Float[at.Array, "B C Y M"],
+    mel_lengths: at.Int[at.Array, "B C"],
+    *,
+    deterministic: bool = True,
+    groups: at.Float[at.Array, "B C P Q"] | None = None,
+  ) -> at.Float[at.Array, "B C X O"]:
+    """X = chunk_tokens tokens a chunk, the first positions//pool are real.
+
+    Args:
+      mel: log-mel chunks, 0 beyond their length.
+      mel_lengths: valid frames of each chunk; 0: an unused chunk.
+      deterministic: True: no dropout.
+      groups: for the router's statistics, at encoder positions.
+    """
+    config, tower = self.config, self.config.audio
+    x = self._convolve(mel, mel_lengths)
+    place = jnp.arange(tower.chunk_positions)[None, None]
+    valid = place < positions_of(mel_lengths)[..., None]
+    stack = scanning.stack(
+      AudioLayer, config, tower.layers, (nn.broadcast, nn.broadcast)
+    )
+    x, _ = stack(config, deterministic, name="layers")(
+      x, valid.astype(jnp.int32), groups
+    )
+    x = x.reshape(*x.shape[:2], tower.chunk_tokens, tower.pool, tower.width)
+    x = layers.LayerNorm(config, name="ln_post")(jnp.mean(x, axis=3))
+    names = ("tower_mlp", "embed")
+    return layers.Linear(config.decoder.width, config, names, name="proj")(x)
+
+  def _convolve(self, mel, mel_lengths):
+    """Mel chunks to encoder positions [B, C, P, D] with their sinusoids."""
+    config, tower = self.config, self.config.audio
+    names = ("patch_inputs", "tower_embed")
+    x = Conv(tower.width, config, names, name="conv1")(mel)
+    frame = jnp.arange(tower.chunk_frames)[None, None]
+    real = (frame < mel_lengths[..., None])[..., None]
+    x = jnp.where(real, layers.gelu(x), 0)
+    names = ("tower_mlp", "tower_embed")
+    x = Conv(tower.width, config, names, stride=2, name="conv2")(x)
+    table = sinusoids(tower.chunk_positions, tower.width)
+    x = layers.gelu(x) + table[None, None].astype(x.dtype)
+    return axes.constrain(x, *RESIDUAL)

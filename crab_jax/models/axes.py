@@ -1,0 +1,89 @@
+"""The legend of logical axes: the names that sharding rules speak of.
+
+Every parameter carries one name an axis (`nn.with_logical_partitioning`), and
+so do the activations that decide the layout (`constrain`). A rules table in
+`training.sharding` maps the names to mesh axes; a name in no rule is not
+sharded. Without rules (`nn.logical_axis_rules`) or without a mesh all of this
+is a no-op.
+
+Parameters
+  layers        L, the stacked layers of a scan: never worth sharding
+  vocab         V, rows of the embedding table, columns of lm_head
+  embed         D of the decoder
+  heads         N * H, columns of q_proj, rows of o_proj
+  kv_heads      K * H, columns of k_proj and v_proj
+  mlp           F of the decoder
+  tower_embed   D of a tower
+  tower_heads   N * H of a tower
+  tower_mlp     F of a tower, and what a tower's last projection reads
+  patch_inputs  mel bins and patch pixels: what a tower's first layer reads
+  window        the taps of a convolution
+  norm          scale and bias of a norm, of any width
+  rank          R of the adapter
+  lora_heads    E of the adapter
+
+Activations
+  batch         B, packed rows or prompts
+  length        T, tokens of a row
+  act_embed     D
+  act_heads     N
+  act_kv_heads  K
+  act_mlp       F
+  act_vocab     V of the logits
+  pairs         frame pairs of a row
+  chunks        audio chunks of a row
+  positions     patches of a pair, encoder positions of a chunk
+  supervised    loss positions of a row
+  cache         S, positions of a key-value cache
+"""
+
+from flax import linen as nn
+
+from crab_jax import array_types as at
+
+PARAMETERS = (
+  "layers",
+  "vocab",
+  "embed",
+  "heads",
+  "kv_heads",
+  "mlp",
+  "tower_embed",
+  "tower_heads",
+  "tower_mlp",
+  "patch_inputs",
+  "window",
+  "norm",
+  "rank",
+  "lora_heads",
+)
+ACTIVATIONS = (
+  "batch",
+  "length",
+  "act_embed",
+  "act_heads",
+  "act_kv_heads",
+  "act_mlp",
+  "act_vocab",
+  "pairs",
+  "chunks",
+  "positions",
+  "supervised",
+  "cache",
+)
+
+
+def named(init, *names: str):
+  """An initialiser whose parameter carries the logical `names`."""
+  unknown = set(names) - set(PARAMETERS)
+  if unknown:
+    raise ValueError(f"logical axes {sorted(unknown)} are not in the legend")
+  return nn.with_logical_partitioning(init, names)
+
+
+def constrain(x: at.Array, *names: str | None) -> at.Array:
+  """Asks for the layout that the rules in force give to `names`."""
+  unknown = set(names) - set(ACTIVATIONS) - {None}
+  if unknown:
+    raise ValueError(f"logical axes {sorted(unknown)} are not in the legend")
+  return nn.with_logical_constraint(x, names)

@@ -1,0 +1,213 @@
+"""The language model: Qwen2.5 decoder layers with TMRoPE.
+
+Pre-norm layers, x += o(attend(norm(x))), x += down(silu(gate) * up), grouped
+query attention inside segments. The vocabulary projection is the thinker's.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from crab_jax import array_types as at
+from crab_jax import configs
+from crab_jax.models import attention
+from crab_jax.models import axes
+from crab_jax.models import ilora
+from crab_jax.models import layers
+from crab_jax.models import rope
+from crab_jax.models import scanning
+
+HEADS = ("batch", "length", "act_heads", None)
+KV_HEADS = ("batch", "length", "act_kv_heads", None)
+RESIDUAL = ("batch", "length", "act_embed")
+
+# Keys and values of one layer: [B, T, K, H] each, [B, K, S, H] in a cache; of
+# all layers with L in front.
+KeyValues = tuple[at.Array, at.Array]
+
+
+class SelfAttention(nn.Module):
+  """Causal grouped-query attention inside segments, or against a cache."""
+
+  config: configs.Model
+  deterministic: bool = True
+
+  def _linear(self, name, features, names, use_bias=True):
+    return layers.Linear(
+      features,
+      self.config,
+      names,
+      use_bias=use_bias,
+      adapter=self.config.adapter,
+      deterministic=self.deterministic,
+      name=name,
+    )
+
+  def _heads(self, name, x, heads, axis, inputs):
+    """x projected to [B, T, heads, H]."""
+    size = self.config.decoder.head_size
+    y = self._linear(name, heads * size, ("embed", axis))(x, *inputs)
+    return y.reshape(*x.shape[:-1], heads, size)
+
+  @nn.compact
+  def __call__(
+    self,
+    x: at.Float[at.Array, "B T D"],
+    table: rope.Table,
+    segments: at.Int[at.Array, "B T"] | None,
+    groups: at.Float[at.Array, "B T Q"] | None = None,
+    cache: tuple | None = None,
+  ) -> tuple[at.Float[at.Array, "B T D"], KeyValues]:
+    """Attends; returns the output and the keys and values it looked at.
+
+    Args:
+      x: normalised residual.
+      table: rotary table of the queries, [B, T, H/2].
+      segments: as in the batch; 0 is padding. Not read with a cache.
+      groups: for the router's statistics.
+      cache: (keys [B, K, S, H], values, visible bool[B, S], index int[]) to
+        decode one token: its key and value are written at `index`, and it
+        sees the keys that are visible.
+    """
+    sizes = self.config.decoder
+    dropped = ilora.shared_dropout(
+      self, x, self.config.adapter, self.deterministic
+    )
+    inputs = (groups, dropped)
+    q = self._heads("q_proj", x, sizes.heads, "heads", inputs)
+    k = self._heads("k_proj", x, sizes.kv_heads, "kv_heads", inputs)
+    v = self._heads("v_proj", x, sizes.kv_heads, "kv_heads", inputs)
+    q = axes.constrain(rope.rotate(q, table), *HEADS)
+    k = axes.constrain(rope.rotate(k, table), *KV_HEADS)
+    v = axes.constrain(v, *KV_HEADS)
+    if cache is None:
+      out = attention.attend(
+        q,
+        k,
+        v,
+        query_segments=segments,
+        key_segments=segments,
+        causal=True,
+      )
+    else:
+      k, v = append(cache, (k, v))
+      out = attention.attend_cache(q, k, v, cache[2])
+    out = out.reshape(*x.shape[:-1], -1)
+    o_proj = self._linear("o_proj", x.shape[-1], ("heads", "embed"), False)
+    return o_proj(out, groups), (k, v)
+
+
+def append(cache: tuple, new: KeyValues) -> KeyValues:
+  """The cache with `new`, [B, 1, K, H] each, written at its index."""
+  start = (0, 0, cache[3], 0)
+  keys, values = (
+    jax.lax.dynamic_update_slice(old, part.swapaxes(1, 2), start)
+    for old, part in zip(cache[:2], new, strict=True)
+  )
+  return keys, values
+
+
+class DecoderLayer(nn.Module):
+  """One layer; the second result is (keys, values) if `keep_cache`."""
+
+  config: configs.Model
+  deterministic: bool = True
+  keep_cache: bool = False
+
+  @nn.compact
+  def __call__(
+    self,
+    x: at.Float[at.Array, "B T D"],
+    table: rope.Table,
+    segments: at.Int[at.Array, "B T"] | None,
+    groups: at.Float[at.Array, "B T Q"] | None = None,
+    cache: tuple | None = None,
+  ) -> tuple[at.Float[at.Array, "B T D"], KeyValues | None]:
+    """See `SelfAttention` for the arguments."""
+    config = self.config
+    y = layers.RMSNorm(config, name="input_layernorm")(x)
+    y, key_values = SelfAttention(config, self.deterministic, name="self_attn")(
+      y, table, segments, groups, cache
+    )
+    x = axes.constrain(x + y, *RESIDUAL)
+    y = layers.RMSNorm(config, name="post_attention_layernorm")(x)
+    y = layers.GatedMlp(
+      config.decoder.mlp,
+      config,
+      ("embed", "mlp"),
+      use_bias=False,
+      adapter=config.adapter,
+      deterministic=self.deterministic,
+      name="mlp",
+    )(y, groups)
+    x = axes.constrain(x + y, *RESIDUAL)
+    return x, key_values if self.keep_cache else None
+
+
+class Embedding(nn.Module):
+  """The table of token embeddings, `weight` [V, D]."""
+
+  config: configs.Model
+
+  @nn.compact
+  def __call__(
+    self, tokens: at.Int[at.Array, "*B"]
+  ) -> at.Float[at.Array, "*B D"]:
+    shape = (self.config.decoder.vocabulary, self.config.decoder.width)
+    init = axes.named(nn.initializers.normal(1.0), "vocab", "embed")
+    weight = self.param("weight", init, shape, self.config.param_dtype)
+    # Rows are looked up whole: else the partitioner gathers the global batch.
+    weight = axes.constrain(weight, "act_vocab", None)
+    return jnp.take(weight, tokens, axis=0, mode="clip").astype(
+      self.config.compute_dtype
+    )
+
+
+def merge(
+  embedded: at.Float[at.Array, "B T D"],
+  features: at.Float[at.Array, "B X D"],
+  source: at.Int[at.Array, "B T"],
+) -> at.Float[at.Array, "B T D"]:
+  """Row source[b, t] of `features` where it is not -1, else the embedding."""
+  index = jnp.maximum(source, 0)[:, :, None]
+  rows = jnp.take_along_axis(features, index, axis=1, mode="clip")
+  return jnp.where(
+    (source >= 0)[:, :, None], rows.astype(embedded.dtype), embedded
+  )
+
+
+class Decoder(nn.Module):
+  """Embeds, merges the towers' features, runs the layers, normalises."""
+
+  config: configs.Model
+
+  @nn.compact
+  def __call__(
+    self,
+    batch: at.Batch,
+    features: at.Float[at.Array, "B X D"],
+    *,
+    deterministic: bool = True,
+    groups: at.Float[at.Array, "B T Q"] | None = None,
+    keep_cache: bool = False,
+  ) -> tuple[at.Float[at.Array, "B T D"], KeyValues | None]:
+    """The final hidden states, and the keys and values if `keep_cache`.
+
+    Args:
+      batch: tokens, source, positions and segments, see `data.packing`.
+      features: the table [vision tokens | audio tokens] of every row.
+      deterministic: True: no dropout.
+      groups: for the router's statistics.
+      keep_cache: True: return keys and values [L, B, T, K, H].
+    """
+    config = self.config
+    x = Embedding(config, name="embed_tokens")(batch["tokens"])
+    x = axes.constrain(merge(x, features, batch["source"]), *RESIDUAL)
+    table = rope.decoder_table(batch["positions"], config.decoder)
+    stack = scanning.stack(
+      DecoderLayer, config, config.decoder.layers, (nn.broadcast,) * 3
+    )
+    x, cache = stack(config, deterministic, keep_cache, name="layers")(
+      x, table, batch["segments"], groups
+    )
+    return layers.RMSNorm(config, name="norm")(x), cache

@@ -1,0 +1,202 @@
+"""Interaction-aware LoRA: one A, several B heads, a router per token.
+
+  y = x W + b + s * sum_e g_e (drop(x) A) B_e,   g = softmax(x R),  s = alpha/R
+
+in the fused form: the gates multiply the rank-R code, u = (s g)[.., E, 1] *
+z[.., 1, R], and one product with B [E, R, F] finishes. The elementwise product
+stays outside the einsum: one einsum of three operands makes the TPU compiler
+abort. `update` declares `lora_A`, `lora_B` and `lora_route` beside the kernel
+of the `layers.Linear` that calls it; they are float32 and are cast to the
+dtype of the activations where they are used.
+
+Router statistics cost nothing unless the caller makes one of two collections
+mutable in `apply`:
+  "gates"   {"gates": [.., E]} for every adapted projection, per token;
+  "router"  {"sums": float32[Q, 2E+2]}, `statistics` summed over the tokens of
+            each of Q groups; needs `groups` [.., Q], the membership of every
+            token (one-hot, or several: dataset and token kind side by side).
+Inside scanned layers both get a leading layer axis.
+
+Reference: Crab+, arXiv 2603.04128; the equation is that of HydraLoRA,
+arXiv 2404.19245. Not here: merging (the update depends on the input), top-k
+routing, balancing losses.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from crab_jax import array_types as at
+from crab_jax import configs
+from crab_jax.models import axes
+
+# A projection is adapted when its own name is one of these. "out_proj" of the
+# audio tower is not, nor is the attention of the vision tower (q, k, v, proj).
+TARGETS = (
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+)
+
+# The adapter's leaves; every other parameter is of the base.
+LEAVES = ("lora_A", "lora_B", "lora_route")
+
+
+def tower_adapter(config: configs.Model) -> configs.ILora | None:
+  """The adapter of the towers: none when only the decoder is a target."""
+  adapter = config.adapter
+  return adapter if adapter and adapter.targets == "lm+towers" else None
+
+
+def uniform_fan_in(key, shape, dtype=jnp.float32):
+  """Uniform(-1/sqrt(d), 1/sqrt(d)) for shape [.., d, columns]."""
+  limit = shape[-2] ** -0.5
+  return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
+def dropout(
+  x: at.Float[at.Array, "..."], rate: float, key: at.PRNGKey
+) -> at.Float[at.Array, "..."]:
+  """Inverted dropout; the rate is rounded to 1/65536.
+
+  Two elements share one 32-bit draw: drawing is what dropout costs.
+  """
+  threshold = round(rate * 65536)
+  size = x.size
+  bits = jax.random.bits(key, ((size + 1) // 2,), jnp.uint32)
+  bits = jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(-1)[:size]
+  keep = bits.reshape(x.shape) >= threshold
+  return jnp.where(keep, x / (1 - threshold / 65536), jnp.zeros((), x.dtype))
+
+
+def shared_dropout(
+  module: nn.Module,
+  x: at.Float[at.Array, "..."],
+  adapter: configs.ILora | None,
+  deterministic: bool,
+) -> at.Float[at.Array, "..."] | None:
+  """The dropped input that several projections share, None if each draws."""
+  if adapter is None or not adapter.shared_mask:
+    return None
+  if deterministic or not adapter.dropout:
+    return None
+  return dropout(x, adapter.dropout, module.make_rng("dropout"))
+
+
+def gates_of(
+  logits: at.Float[at.Array, "*B E"],
+) -> at.Float[at.Array, "*B E"]:
+  """The softmax over heads in float32, in the dtype of the logits."""
+  gates = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+  return gates.astype(logits.dtype)
+
+
+def fused(
+  code: at.Float[at.Array, "..."],
+  gates: at.Float[at.Array, "*B E"],
+  b: at.Float[at.Array, "E R F"],
+  scale: float,
+) -> at.Float[at.Array, "*B F"]:
+  """scale * sum_e gates_e (code_e B_e); code is [*B, R], or [*B, E, R]."""
+  if code.ndim == gates.ndim:
+    code = code[..., None, :]
+  weighted = (gates * scale)[..., None] * code  # [*B, E, R]
+  return jnp.einsum("...ER,ERF->...F", weighted, b)
+
+
+def statistics(
+  gates: at.Float[at.Array, "*B E"],
+) -> at.Float[at.Array, "*B S"]:
+  """What is summed of a token's gates: float32[.., 2E+2].
+
+  In order: the gates (E), a one in the place of the largest (E), the entropy
+  as a share of log E, and its square.
+  """
+  gates = gates.astype(jnp.float32)
+  heads = gates.shape[-1]
+  won = jax.nn.one_hot(jnp.argmax(gates, -1), heads)
+  entropy = -jnp.sum(gates * jnp.log(jnp.maximum(gates, 1e-30)), -1)
+  share = (entropy / jnp.log(max(heads, 2)))[..., None]
+  return jnp.concatenate([gates, won, share, share**2], -1)
+
+
+def record(
+  module: nn.Module,
+  gates: at.Float[at.Array, "*B E"],
+  groups: at.Float[at.Array, "*B Q"] | None,
+) -> None:
+  """Writes the gates, and their sums by group, where somebody asks for them."""
+  if module.is_initializing():
+    return
+  keep = {"init_fn": lambda: None, "reduce_fn": lambda _, new: new}
+  if module.is_mutable_collection("gates"):
+    module.sow("gates", "gates", gates, **keep)
+  if groups is not None and module.is_mutable_collection("router"):
+    tokens = statistics(gates)
+    tokens = tokens.reshape(-1, tokens.shape[-1])
+    groups = groups.astype(jnp.float32).reshape(-1, groups.shape[-1])
+    module.sow(
+      "router", "sums", jnp.einsum("TS,TQ->QS", tokens, groups), **keep
+    )
+
+
+def update(
+  module: nn.Module,
+  x: at.Float[at.Array, "*B D"],
+  features: int,
+  names: tuple[str, str],
+  adapter: configs.ILora,
+  *,
+  deterministic: bool,
+  dropped: at.Float[at.Array, "*B D"] | None = None,
+  groups: at.Float[at.Array, "*B Q"] | None = None,
+) -> at.Float[at.Array, "*B F"]:
+  """The adapter's part of a projection of `x` to `features` columns.
+
+  Args:
+    module: the projection, which gets the adapter's parameters.
+    x: the input of the projection; the router reads it as it is.
+    features: F.
+    names: logical axes of the projection's input and output.
+    adapter: the settings.
+    deterministic: True: no dropout.
+    dropped: the input of A, if the caller has drawn a mask that is shared.
+    groups: membership of every token in Q groups, for `record`.
+  """
+  width, heads, rank = x.shape[-1], adapter.heads, adapter.rank
+
+  def weight(name, init, shape, *logical):
+    init = axes.named(init, *logical)
+    return module.param(name, init, shape, jnp.float32).astype(x.dtype)
+
+  if dropped is None and adapter.dropout and not deterministic:
+    dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))
+  source = x if dropped is None else dropped
+  if adapter.shared_a:
+    a = weight("lora_A", uniform_fan_in, (width, rank), names[0], "rank")
+    code = jnp.einsum("...D,DR->...R", source, a)
+  else:
+    shape = (heads, width, rank)
+    logical = ("lora_heads", names[0], "rank")
+    a = weight("lora_A", uniform_fan_in, shape, *logical)
+    code = jnp.einsum("...D,EDR->...ER", source, a)
+  if heads > 1 and adapter.router == "token":
+    shape = (width, heads)
+    route = weight("lora_route", uniform_fan_in, shape, names[0], "lora_heads")
+    gates = gates_of(jnp.einsum("...D,DE->...E", x, route))
+    record(module, gates, groups)
+  else:
+    gates = jnp.full((*x.shape[:-1], heads), 1 / heads, x.dtype)
+  b = weight(
+    "lora_B",
+    nn.initializers.zeros_init(),
+    (heads, rank, features),
+    "lora_heads",
+    "rank",
+    names[1],
+  )
+  return fused(code, gates, b, adapter.scale)

@@ -1,0 +1,179 @@
+"""The layers that towers and decoder share: Linear, norms, the gated MLP.
+
+Parameter names follow the checkpoint of Qwen2.5-Omni, with `kernel` [in, out]
+for a transposed `weight`; norms keep `weight` and `bias`. Base parameters have
+`Model.param_dtype` and are cast to `Model.compute_dtype` where they are used.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import ad_checkpoint
+
+from crab_jax import array_types as at
+from crab_jax import configs
+from crab_jax.models import axes
+from crab_jax.models import ilora
+
+KERNEL = nn.initializers.lecun_normal()
+ZEROS = nn.initializers.zeros_init()
+ONES = nn.initializers.ones_init()
+
+
+class Linear(nn.Module):
+  """y = x W + b, and the I-LoRA update when its name is a target.
+
+  The output is tagged with the module's name for rematerialisation policies.
+  """
+
+  features: int  # F, columns
+  config: configs.Model
+  names: tuple[str, str]  # logical axes of the kernel
+  use_bias: bool = True
+  adapter: configs.ILora | None = None  # of the tower; see ilora.TARGETS
+  deterministic: bool = True  # False: the adapter's dropout draws
+
+  @nn.compact
+  def __call__(
+    self,
+    x: at.Float[at.Array, "*B D"],
+    groups: at.Float[at.Array, "*B Q"] | None = None,
+    dropped: at.Float[at.Array, "*B D"] | None = None,
+  ) -> at.Float[at.Array, "*B F"]:
+    """Projects x; `groups` and `dropped` are those of `ilora.update`."""
+    dtype = self.config.compute_dtype
+    x = x.astype(dtype)
+    shape = (x.shape[-1], self.features)
+    kernel = self.param(
+      "kernel", axes.named(KERNEL, *self.names), shape, self.config.param_dtype
+    )
+    y = project(x, kernel.astype(dtype))
+    if self.use_bias:
+      init = axes.named(ZEROS, self.names[1])
+      y = add_bias(
+        y,
+        self.param("bias", init, (self.features,), self.config.param_dtype),
+      )
+    if self.adapter is not None and self.name in ilora.TARGETS:
+      y += ilora.update(
+        self,
+        x,
+        self.features,
+        self.names,
+        self.adapter,
+        deterministic=self.deterministic,
+        dropped=dropped,
+        groups=groups,
+      )
+    return ad_checkpoint.checkpoint_name(y, self.name)
+
+
+def project(
+  x: at.Float[at.Array, "*B D"], kernel: at.Float[at.Array, "D F"]
+) -> at.Float[at.Array, "*B F"]:
+  """x kernel, as one product of matrices.
+
+  With the leading axes kept apart, XLA:CPU makes the kernel's gradient by a
+  product that is half as fast.
+  """
+  y = jnp.einsum("TD,DF->TF", x.reshape(-1, x.shape[-1]), kernel)
+  return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def gelu(x: at.Float[at.Array, "*B D"]) -> at.Float[at.Array, "*B D"]:
+  """The exact GELU by erf, as torch has it.
+
+  `jax.nn.gelu` takes erfc, which XLA:CPU computes four times as slowly.
+  """
+  return x * (0.5 * (1 + jax.lax.erf(x * math.sqrt(0.5))))
+
+
+def add_bias(
+  y: at.Float[at.Array, "*B F"], bias: at.Float[at.Array, "F"]
+) -> at.Float[at.Array, "*B F"]:
+  """y + bias over the last axis."""
+  return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+def scale_by(
+  x: at.Float[at.Array, "*B D"], weight: at.Float[at.Array, "D"]
+) -> at.Float[at.Array, "*B D"]:
+  """x * weight over the last axis."""
+  return x * weight.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+class RMSNorm(nn.Module):
+  """x / rms(x) in float32, cast to the dtype of x, then times weight."""
+
+  config: configs.Model
+  epsilon: float = 1e-6
+
+  @nn.compact
+  def __call__(
+    self, x: at.Float[at.Array, "*B D"]
+  ) -> at.Float[at.Array, "*B D"]:
+    weight = self.param(
+      "weight", axes.named(ONES, "norm"), x.shape[-1:], self.config.param_dtype
+    )
+    wide = x.astype(jnp.float32)
+    mean = jnp.mean(wide * wide, axis=-1, keepdims=True)
+    return scale_by(
+      (wide * jax.lax.rsqrt(mean + self.epsilon)).astype(x.dtype), weight
+    )
+
+
+class LayerNorm(nn.Module):
+  """Zero mean, unit variance in float32, times weight, plus bias."""
+
+  config: configs.Model
+  epsilon: float = 1e-5
+
+  @nn.compact
+  def __call__(
+    self, x: at.Float[at.Array, "*B D"]
+  ) -> at.Float[at.Array, "*B D"]:
+    dtype, shape = self.config.param_dtype, x.shape[-1:]
+    weight = self.param("weight", axes.named(ONES, "norm"), shape, dtype)
+    bias = self.param("bias", axes.named(ZEROS, "norm"), shape, dtype)
+    wide = x.astype(jnp.float32)
+    wide = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    variance = jnp.mean(wide * wide, axis=-1, keepdims=True)
+    wide = wide * jax.lax.rsqrt(variance + self.epsilon)
+    return add_bias(scale_by(wide, weight), bias).astype(x.dtype)
+
+
+class GatedMlp(nn.Module):
+  """down(silu(gate(x)) * up(x)), in the decoder and the vision tower."""
+
+  width: int  # F
+  config: configs.Model
+  names: tuple[str, str]  # logical axes of the residual and of the inside
+  use_bias: bool
+  adapter: configs.ILora | None
+  deterministic: bool = True
+
+  @nn.compact
+  def __call__(
+    self,
+    x: at.Float[at.Array, "*B D"],
+    groups: at.Float[at.Array, "*B Q"] | None = None,
+  ) -> at.Float[at.Array, "*B D"]:
+    def linear(name, features, names):
+      return Linear(
+        features,
+        self.config,
+        names,
+        use_bias=self.use_bias,
+        adapter=self.adapter,
+        deterministic=self.deterministic,
+        name=name,
+      )
+
+    dropped = ilora.shared_dropout(self, x, self.adapter, self.deterministic)
+    gate = linear("gate_proj", self.width, self.names)(x, groups, dropped)
+    up = linear("up_proj", self.width, self.names)(x, groups, dropped)
+    return linear("down_proj", x.shape[-1], self.names[::-1])(
+      jax.nn.silu(gate) * up, groups
+    )

@@ -1,0 +1,83 @@
+"""From logits to the next token: greedy, or drawn.
+
+The order is that of transformers: repetition penalty, temperature, the k most
+probable, the smallest set of probability p.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from crab_jax import array_types as at
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """How answers are decoded. The defaults are greedy."""
+
+  max_new_tokens: int = 128  # >= 1
+  temperature: float = 0.0  # 0: greedy
+  top_k: int = 0  # draw among the k most probable; 0: among all
+  top_p: float = 1.0  # and among the fewest whose sum reaches p; in (0, 1]
+  repetition_penalty: float = 1.0  # > 1: tokens already in the row lose
+  stop_tokens: tuple[int, ...] = (151645,)  # any of them ends a row
+
+  def __post_init__(self):
+    for name, good in (
+      ("max_new_tokens", self.max_new_tokens >= 1),
+      ("temperature", self.temperature >= 0),
+      ("top_k", self.top_k >= 0),
+      ("top_p", 0 < self.top_p <= 1),
+      ("repetition_penalty", self.repetition_penalty > 0),
+    ):
+      if not good:
+        raise ValueError(f"Sampling.{name}={getattr(self, name)} out of range")
+
+
+def penalise(
+  logits: at.Float[at.Array, "B V"],
+  seen: at.Bool[at.Array, "B V"],
+  penalty: float,
+) -> at.Float[at.Array, "B V"]:
+  """Divides positive and multiplies negative logits of the tokens `seen`."""
+  lower = jnp.where(logits > 0, logits / penalty, logits * penalty)
+  return jnp.where(seen, lower, logits)
+
+
+def keep_top_k(
+  logits: at.Float[at.Array, "B V"], k: int
+) -> at.Float[at.Array, "B V"]:
+  """-inf everywhere but at the k largest (and their equals)."""
+  least = jax.lax.top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
+  return jnp.where(logits >= least, logits, -jnp.inf)
+
+
+def keep_top_p(
+  logits: at.Float[at.Array, "B V"], p: float
+) -> at.Float[at.Array, "B V"]:
+  """-inf outside the most probable tokens whose sum first reaches p."""
+  ordered = -jnp.sort(-logits, axis=-1)
+  probability = jax.nn.softmax(ordered, axis=-1)
+  before = jnp.cumsum(probability, axis=-1) - probability
+  least = jnp.min(jnp.where(before < p, ordered, jnp.inf), -1, keepdims=True)
+  return jnp.where(logits >= least, logits, -jnp.inf)
+
+
+def next_token(
+  logits: at.Float[at.Array, "B V"],
+  seen: at.Bool[at.Array, "B V"] | None,
+  key: at.PRNGKey,
+  sampling: Sampling,
+) -> at.Int[at.Array, "B"]:
+  """The next token of every row; `seen` is only read if there is a penalty."""
+  if sampling.repetition_penalty != 1:
+    logits = penalise(logits, seen, sampling.repetition_penalty)
+  if sampling.temperature == 0:
+    return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+  logits = logits / sampling.temperature
+  if sampling.top_k:
+    logits = keep_top_k(logits, sampling.top_k)
+  if sampling.top_p < 1:
+    logits = keep_top_p(logits, sampling.top_p)
+  return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)

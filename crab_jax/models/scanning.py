@@ -1,0 +1,59 @@
+"""Depth by scan: one stacked tree a stack of layers, rematerialised or not.
+
+`Model.remat` says what the backward pass keeps of a layer besides its input:
+"none"        everything; the layers are unrolled, which suits a small model;
+"full"        nothing: the layer runs again;
+"projections" the outputs of its projections, tagged by `layers.Linear`.
+"""
+
+import jax
+from flax import linen as nn
+
+from crab_jax import configs
+
+PROJECTIONS = (
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+  "q",
+  "k",
+  "v",
+  "proj",
+  "out_proj",
+  "fc1",
+  "fc2",
+)
+
+
+def stack(
+  layer: type[nn.Module],
+  config: configs.Model,
+  length: int,
+  in_axes: tuple,
+) -> type[nn.Module]:
+  """`layer` repeated `length` times, its parameters stacked on axis 0.
+
+  Args:
+    layer: a module whose call maps (x, *inputs) to (x, out).
+    config: for `remat`.
+    length: number of layers.
+    in_axes: for each of `inputs`, 0 (a slice a layer) or `nn.broadcast`.
+  """
+  if config.remat != "none":
+    policy = None
+    if config.remat == "projections":
+      policy = jax.checkpoint_policies.save_only_these_names(*PROJECTIONS)
+    layer = nn.remat(layer, prevent_cse=False, policy=policy)
+  return nn.scan(
+    layer,
+    variable_axes={"params": 0, "gates": 0, "router": 0},
+    split_rngs={"params": True, "dropout": True},
+    in_axes=in_axes,
+    length=length,
+    unroll=length if config.remat == "none" else 1,
+    metadata_params={nn.PARTITION_NAME: "layers"},
+  )

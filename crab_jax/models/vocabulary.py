@@ -1,0 +1,78 @@
+"""The vocabulary projection and its cross-entropy, in chunks.
+
+Only supervised positions come here. The float32 logits of one chunk exist at
+a time; the backward pass makes them again.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from crab_jax import array_types as at
+from crab_jax.models import axes
+
+
+def project(
+  hidden: at.Float[at.Array, "B K D"], kernel: at.Float[at.Array, "D V"]
+) -> at.Float[at.Array, "B K V"]:
+  """Float32 logits."""
+  logits = jnp.einsum(
+    "BKD,DV->BKV",
+    hidden,
+    kernel.astype(hidden.dtype),
+    preferred_element_type=jnp.float32,
+  )
+  return axes.constrain(logits, "batch", "supervised", "act_vocab")
+
+
+def negative_log_likelihood(
+  hidden: at.Float[at.Array, "B K D"],
+  labels: at.Int[at.Array, "B K"],
+  kernel: at.Float[at.Array, "D V"],
+) -> at.Float[at.Array, "B K"]:
+  """-log softmax(hidden kernel)[label] in float32.
+
+  The label's logit is taken by comparison and not by a gather, which would
+  scatter in the backward pass and gather a sharded vocabulary.
+  """
+  logits = project(hidden, kernel)
+  place = jax.lax.broadcasted_iota(labels.dtype, logits.shape, 2)
+  hit = place == labels[:, :, None]
+  chosen = jnp.sum(jnp.where(hit, logits, 0), axis=-1)
+  return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+def chunks(rows: int, positions: int, chunk: int) -> int:
+  """The smallest divisor of `positions` that makes chunks of <= `chunk`.
+
+  A chunk is the same share of every row, so that rows stay where they are on
+  the mesh.
+  """
+  return next(
+    n
+    for n in range(1, positions + 1)
+    if positions % n == 0 and (rows * positions <= n * chunk or n == positions)
+  )
+
+
+def chunked_nll(
+  hidden: at.Float[at.Array, "B K D"],
+  labels: at.Int[at.Array, "B K"],
+  kernel: at.Float[at.Array, "D V"],
+  chunk: int,
+) -> at.Float[at.Array, "B K"]:
+  """`negative_log_likelihood`, at most about `chunk` positions at a time."""
+  rows, positions, width = hidden.shape
+  count = chunks(rows, positions, chunk)
+  if count == 1:
+    return negative_log_likelihood(hidden, labels, kernel)
+
+  @functools.partial(jax.checkpoint, prevent_cse=False)
+  def one(_, part):
+    return None, negative_log_likelihood(*part, kernel)
+
+  hidden = hidden.reshape(rows, count, -1, width).swapaxes(0, 1)
+  labels = labels.reshape(rows, count, -1).swapaxes(0, 1)
+  _, nll = jax.lax.scan(one, None, (hidden, labels))
+  return nll.swapaxes(0, 1).reshape(rows, positions)

@@ -1,0 +1,1 @@
+"""What a step costs: counted from the model and from the compiled program."""

@@ -1,0 +1,153 @@
+"""Compiles the train step for TPUs that are not there.
+
+libtpu holds the compiler of every TPU generation and needs no chip. What is
+compiled is the step of the trainer itself, for shapes and shardings alone: no
+weight is ever made.
+"""
+
+import dataclasses
+import importlib.util
+import os
+import re
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import tasks
+from crab_jax.models import thinker
+from crab_jax.planning import chips
+from crab_jax.training import losses
+from crab_jax.training import meshed
+from crab_jax.training import optim
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """What the compiler said.
+
+  Attributes:
+    text: the optimised program; "" if it does not fit the chip's memory.
+    memory: name -> bytes on one chip, as the compiler reports them.
+    peak_bytes: of arguments, results and temporaries together, on one chip.
+    seconds: that compiling took.
+  """
+
+  text: str
+  memory: dict[str, int]
+  peak_bytes: float
+  seconds: float
+
+
+def devices(topology: str) -> list[Any]:
+  """Devices of a TPU slice to compile for.
+
+  Raises:
+    UserError: libtpu is not installed, or knows no such slice.
+  """
+  chips.of_topology(topology)
+  if importlib.util.find_spec("libtpu") is None:
+    raise errors.UserError(
+      "the TPU compiler is missing: pip install 'crab_jax[tpu]' (libtpu; it"
+      " needs no TPU)"
+    )
+  # Compiling asks no TPU and no metadata server; other processes may do so too.
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  from jax.experimental import topologies
+
+  try:
+    found = topologies.get_topology_desc(topology, "tpu")
+  except jax.errors.JaxRuntimeError as error:
+    raise errors.UserError(f"topology {topology!r}: {error}") from error
+  return found.devices
+
+
+def stage_model(model: configs.Model, trains: str) -> configs.Model:
+  """The model of a stage: without the adapter while the base trains."""
+  if trains == "adapter":
+    return model
+  return dataclasses.replace(model, adapter=None)
+
+
+def runner(
+  model: configs.Model,
+  stage: configs.Stage,
+  mesh: configs.Mesh,
+  where: list[Any] | None = None,
+) -> meshed.Meshed:
+  """The step of a stage over a mesh of the devices `where`.
+
+  Raises:
+    UserError: the mesh does not fit the devices, the rows or the model.
+  """
+  model = stage_model(model, stage.trains)
+  return meshed.Meshed(
+    stage.rows.rows,
+    stage.accumulate,
+    mesh=mesh,
+    model=model,
+    devices=where,
+    likelihood=losses.likelihood(model),
+    optimizer=optim.optimizer(stage.optimizer, stage.steps),
+    tasks=len(tasks.TASKS),
+  )
+
+
+def batch_shapes(model: configs.Model, rows: configs.Rows) -> dict[str, Any]:
+  """Shapes and dtypes of the global batch of a step."""
+
+  def make():
+    batch = thinker.empty_batch(
+      model,
+      rows.rows,
+      rows.tokens,
+      rows.frame_pairs,
+      rows.chunks,
+      rows.supervised,
+    )
+    ids = jnp.full((rows.rows, rows.samples, 2), -1, jnp.int32)
+    return {**batch, "sample_ids": ids}
+
+  return jax.eval_shape(make)
+
+
+def _too_large(error: Exception) -> float:
+  """The bytes that a program needs, from the compiler's complaint.
+
+  Raises:
+    Exception: the error itself, if it is another one.
+  """
+  match = re.search(r"Used ([\d.]+)([KMG]) of [\d.]+[KMG] hbm", str(error))
+  if match is None:
+    raise error
+  return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def compile_step(lowered: Any) -> Program:
+  """Compiles what `Meshed.lower` returns.
+
+  A program that does not fit the chip's memory is a result, not an error.
+  """
+  start = time.perf_counter()
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    needed = _too_large(error)
+    return Program("", {}, needed, time.perf_counter() - start)
+  seconds = time.perf_counter() - start
+  found = compiled.memory_analysis()
+  memory = {
+    "arguments": found.argument_size_in_bytes,
+    "outputs": found.output_size_in_bytes,
+    "reused": found.alias_size_in_bytes,
+    "temporaries": found.temp_size_in_bytes,
+    "program": found.generated_code_size_in_bytes,
+  }
+  peak = sum(memory.values()) - 2 * memory["reused"]
+  return Program(compiled.as_text(), memory, peak, seconds)

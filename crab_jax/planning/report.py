@@ -1,0 +1,196 @@
+"""What a step costs on a TPU slice: memory, FLOPs, traffic, estimated time.
+
+Memory and FLOPs are read from the compiled program. Times are estimates: the
+program's FLOPs, memory traffic and collectives, each divided by the chip's
+peak. `best` lets all three overlap, `worst` lets none; a real run may be slower
+than both, as no peak is ever reached.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+
+from crab_jax import configs
+from crab_jax.planning import aot
+from crab_jax.planning import chips
+from crab_jax.planning import costs
+from crab_jax.planning import flops
+from crab_jax.planning import hlo
+from crab_jax.training import meshed
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """How much there is to train on; figures of the official recipe.
+
+  Attributes:
+    samples: of one epoch.
+    epochs: passes over them.
+    sample_tokens: mean tokens of a sample; an assumption, as the lengths of
+      the real annotations are not known here.
+    useful: share of a row's tokens that are no padding; what packing reaches.
+  """
+
+  samples: int = 222_000
+  epochs: int = 5
+  sample_tokens: float = 600.0
+  useful: float = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+  """Bytes on one chip."""
+
+  frozen: float
+  trained: float  # float32 masters of what trains
+  optimizer: float
+  batch: float
+  temporaries: float
+  peak: float
+  hbm: float
+
+  @property
+  def fits(self) -> bool:
+    return self.peak <= self.hbm
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+  """Estimated seconds of one step; 0 where nothing was compiled."""
+
+  compute: float
+  memory: float
+  network: float
+
+  @property
+  def best(self) -> float:
+    return max(self.compute, self.memory, self.network)
+
+  @property
+  def worst(self) -> float:
+    return self.compute + self.memory + self.network
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """One configuration on one slice."""
+
+  topology: str
+  chip: chips.Chip
+  chips: int
+  mesh: dict[str, int]
+  remat: str
+  rows: configs.Rows
+  memory: Memory
+  model_flops: flops.Count  # all chips
+  costs: costs.Costs | None  # one chip; None: it does not fit
+  times: Times | None
+  compile_seconds: float
+
+
+def shard_bytes(tree: Any) -> float:
+  """Bytes of one device's part of a tree of shapes with shardings."""
+  return sum(
+    math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    for leaf in jax.tree.leaves(tree)
+  )
+
+
+def _memory(
+  runner: meshed.Meshed,
+  trains: str,
+  batch: dict[str, Any],
+  program: aot.Program,
+  chip: chips.Chip,
+) -> Memory:
+  state, frozen = runner.abstract(trains)
+  ways = runner.mesh.size // runner.mesh.shape["tensor"]
+  total = sum(
+    math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in batch.values()
+  )
+  return Memory(
+    frozen=shard_bytes(frozen),
+    trained=shard_bytes(state.params),
+    optimizer=shard_bytes(state.moments),
+    batch=total / ways,
+    temporaries=program.memory.get("temporaries", 0),
+    peak=program.peak_bytes,
+    hbm=chip.hbm_bytes,
+  )
+
+
+def _times(found: costs.Costs, chip: chips.Chip) -> Times:
+  return Times(
+    compute=found.flops / chip.flops,
+    memory=found.hbm_bytes / chip.hbm_bandwidth,
+    network=sum(found.received.values()) / chip.ici_bandwidth,
+  )
+
+
+def plan(
+  model: configs.Model,
+  stage: configs.Stage,
+  mesh: configs.Mesh,
+  topology: str,
+) -> Plan:
+  """Compiles a stage's step for a slice and adds up what it costs.
+
+  Raises:
+    UserError: libtpu is missing, or mesh, rows and slice do not fit together.
+  """
+  chip, count = chips.of_topology(topology)
+  runner = aot.runner(model, stage, mesh, aot.devices(topology))
+  batch = aot.batch_shapes(model, stage.rows)
+  program = aot.compile_step(runner.lower(stage.trains, batch))
+  found = costs.count(hlo.parse(program.text)) if program.text else None
+  return Plan(
+    topology=topology,
+    chip=chip,
+    chips=count,
+    mesh=dict(runner.mesh.shape),
+    remat=model.remat,
+    rows=stage.rows,
+    memory=_memory(runner, stage.trains, batch, program, chip),
+    model_flops=flops.train_step(model, stage.rows, stage.trains),
+    costs=found,
+    times=_times(found, chip) if found else None,
+    compile_seconds=program.seconds,
+  )
+
+
+def executed_over_model(found: Plan) -> float:
+  """FLOPs that run, over FLOPs that the mathematics asks for."""
+  return found.costs.flops * found.chips / found.model_flops.total
+
+
+def rates(found: Plan, seconds: float, job: Job) -> dict[str, float]:
+  """What a step time means for the whole job."""
+  tokens = found.rows.rows * found.rows.tokens * job.useful / seconds
+  samples = tokens / job.sample_tokens
+  hours = job.samples * job.epochs / samples / 3600
+  peak = found.chips * found.chip.flops
+  return {
+    "step_seconds": seconds,
+    "tokens_per_second": tokens,
+    "samples_per_second": samples,
+    "model_flops_utilisation": found.model_flops.total / (seconds * peak),
+    "hours": hours,
+    "chip_hours": hours * found.chips,
+  }
+
+
+def as_json(found: Plan, job: Job) -> dict[str, Any]:
+  """A plan as JSON values; estimates stand apart, with what they assume."""
+  values = dataclasses.asdict(found)
+  values["fits"] = found.memory.fits
+  if found.times:
+    values["executed_over_model"] = executed_over_model(found)
+    values["estimates"] = {
+      "note": "estimates from the chip's peaks, not measurements",
+      "assumptions": dataclasses.asdict(job),
+      "best": rates(found, found.times.best, job),
+      "worst": rates(found, found.times.worst, job),
+    }
+  return values

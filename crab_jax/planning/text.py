@@ -1,0 +1,118 @@
+"""A plan as lines of text."""
+
+from crab_jax.planning import report
+
+_GIB = 2**30
+
+
+def _memory(found: report.Plan) -> list[str]:
+  memory = found.memory
+  parts = {
+    "frozen weights": memory.frozen,
+    "trained weights": memory.trained,
+    "optimizer": memory.optimizer,
+    "batch": memory.batch,
+    "temporaries": memory.temporaries,
+  }
+  lines = [
+    f"  {name:<16} {size / _GIB:7.2f} GiB" for name, size in parts.items()
+  ]
+  verdict = "fits" if memory.fits else "DOES NOT FIT"
+  share = memory.peak / memory.hbm
+  return [
+    "memory of a chip",
+    *lines,
+    f"  {'peak':<16} {memory.peak / _GIB:7.2f} GiB of"
+    f" {memory.hbm / _GIB:.0f} GiB ({share:.0%}): {verdict}",
+  ]
+
+
+def _work(found: report.Plan) -> list[str]:
+  model, spent = found.model_flops, found.costs
+  ran = spent.flops * found.chips
+  adapter = spent.adapter * found.chips
+  return [
+    "FLOPs of a step, all chips",
+    f"  the mathematics  {model.total:.4g}: decoder {model.decoder:.3g}, towers"
+    f" {model.towers:.3g}, attention {model.attention:.3g}, vocabulary"
+    f" {model.head:.3g}, adapter {model.adapter:.3g}",
+    f"  the program      {ran:.4g}, {report.executed_over_model(found):.2f} times"
+    f" that; repeated for the backward pass {spent.again / spent.flops:.0%},"
+    f" adapter {adapter / ran:.1%}",
+  ]
+
+
+def _traffic(found: report.Plan) -> list[str]:
+  spent = found.costs
+  rows = [
+    f"  {kind:<18} {size / 1e9:8.2f} GB in {spent.calls[kind]:>6} calls, the"
+    f" largest {spent.largest[kind][0] / 1e6:.0f} MB"
+    for kind, size in spent.received.items()
+    if spent.calls[kind]
+  ]
+  return [
+    f"memory traffic of a chip {spent.hbm_bytes / 1e9:.0f} GB a step",
+    "arriving at a chip from others, a step",
+    *rows,
+  ]
+
+
+def _estimate(found: report.Plan, job: report.Job) -> list[str]:
+  times = found.times
+  best, worst = (
+    report.rates(found, seconds, job) for seconds in (times.best, times.worst)
+  )
+
+  def both(name, digits):
+    return f"{best[name]:,.{digits}f} .. {worst[name]:,.{digits}f}"
+
+  return [
+    "ESTIMATES from the chip's peaks, not measurements (all overlaps .. nothing"
+    " does)",
+    f"  seconds a step   {both('step_seconds', 2)} (products {times.compute:.2f},"
+    f" memory {times.memory:.2f}, network {times.network:.2f})",
+    f"  tokens/s         {both('tokens_per_second', 0)}",
+    f"  samples/s        {both('samples_per_second', 1)}",
+    f"  model FLOPs used {both('model_flops_utilisation', 2)} of the peak",
+    f"  hours            {both('hours', 1)}; chip-hours"
+    f" {both('chip_hours', 0)}, for {job.samples:,} samples x {job.epochs}"
+    f" epochs of {job.sample_tokens:.0f} tokens, {job.useful:.0%} of a row used",
+    f"  peaks            {found.chip.source}",
+  ]
+
+
+def lines(found: report.Plan, job: report.Job) -> list[str]:
+  """All that a plan says, for people."""
+  mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items())
+  head = (
+    f"{found.topology} ({found.chips} chips), mesh {mesh};"
+    f" {found.rows.rows} rows of {found.rows.tokens} tokens, remat"
+    f" {found.remat}; compiled in {found.compile_seconds:.0f} s"
+  )
+  if found.costs is None:
+    return [head, *_memory(found)]
+  return [
+    head,
+    *_memory(found),
+    *_work(found),
+    *_traffic(found),
+    *_estimate(found, job),
+  ]
+
+
+def row(found: report.Plan, job: report.Job) -> str:
+  """One line of a sweep."""
+  mesh = "x".join(str(size) for size in found.mesh.values())
+  head = (
+    f"mesh {mesh:<8} rows {found.rows.rows:<4} remat {found.remat:<12}"
+    f" {found.memory.peak / _GIB:6.2f} GiB"
+  )
+  if not found.memory.fits or found.times is None:
+    return f"{head}  does not fit"
+  best = report.rates(found, found.times.best, job)
+  worst = report.rates(found, found.times.worst, job)
+  return (
+    f"{head}  {report.executed_over_model(found):.2f} x model FLOPs,"
+    f" {worst['tokens_per_second']:,.0f} .. {best['tokens_per_second']:,.0f}"
+    " tokens/s"
+  )

@@ -1,0 +1,97 @@
+"""Turns AV-UIE v2 (annotations and media files) into TFRecords.
+
+  python -m crab_jax.prepare --source=AVUIE_2 --out=DIR [--tasks=ave,s4]
+
+Interrupted and started again, it goes on where it was. With --runner=beam (the
+extra `beam`) the same records are made by Apache Beam; every worker must see
+both folders under the same paths.
+"""
+
+import pathlib
+
+from absl import flags
+
+from crab_jax import configs
+from crab_jax import doors
+from crab_jax import errors
+from crab_jax.data import preparation
+
+_DEFAULTS = configs.Preparation()
+_SOURCE = flags.DEFINE_string("source", None, "The folder AVUIE_2.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write.")
+_TASKS = flags.DEFINE_list("tasks", [], "Datasets, by commas; all if empty.")
+_RUNNER = flags.DEFINE_string(
+  "runner",
+  "local",
+  "local: processes of this machine; beam: Apache Beam on this machine; else a"
+  " runner of Apache Beam, such as DataflowRunner, FlinkRunner, SparkRunner.",
+)
+_BEAM = flags.DEFINE_multi_string(
+  "beam_option", [], "An option of the runner, such as project=x; repeatable."
+)
+_SETTINGS = (
+  flags.DEFINE_integer(
+    "frame_size", _DEFAULTS.frame_size, "Pixels of the frames.", 1
+  ),
+  flags.DEFINE_enum(
+    "frame_format", _DEFAULTS.frame_format, ["jpeg", "png"], "Of the frames."
+  ),
+  flags.DEFINE_integer("jpeg_quality", _DEFAULTS.jpeg_quality, "", 1, 100),
+  flags.DEFINE_integer(
+    "shard_records", _DEFAULTS.shard_records, "Annotations a file.", 1
+  ),
+  flags.DEFINE_float(
+    "max_audio_seconds", None, "Cut longer audio; not cut if absent.", 0.1
+  ),
+  flags.DEFINE_float(
+    "max_bad_share",
+    _DEFAULTS.max_bad_share,
+    "Of all records; more: fail.",
+    0,
+    1,
+  ),
+  flags.DEFINE_float(
+    "max_bad_task_share",
+    _DEFAULTS.max_bad_task_share,
+    "Of the records of a dataset; more: fail.",
+    0,
+    1,
+  ),
+  flags.DEFINE_integer(
+    "workers", _DEFAULTS.workers, "Processes; 0: a core.", 0
+  ),
+)
+
+
+def _runner() -> preparation.Runner:
+  """Who makes the shards, by the flags."""
+  if _RUNNER.value == "local":
+    return preparation.run_local
+  try:
+    from crab_jax.data import preparation_beam  # an extra, slow to import
+  except ImportError as error:
+    raise errors.UserError(
+      f"--runner={_RUNNER.value} needs Apache Beam: pip install"
+      f" 'crab_jax[beam]' ({error})"
+    ) from error
+  return preparation_beam.runner(_RUNNER.value, _BEAM.value)
+
+
+def main() -> None:
+  """Checks the flags, prepares, says where the result is."""
+  for flag in (_SOURCE, _OUT):
+    if not flag.value:
+      raise errors.UserError(f"--{flag.name} is required (see --help)")
+  config = configs.Preparation(**{f.name: f.value for f in _SETTINGS})
+  summary = preparation.prepare(
+    pathlib.Path(_SOURCE.value),
+    pathlib.Path(_OUT.value),
+    tuple(_TASKS.value) or None,
+    config,
+    _runner(),
+  )
+  print(f"{summary['records']} records in {_OUT.value}")
+
+
+if __name__ == "__main__":
+  doors.run(main)

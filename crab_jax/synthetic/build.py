@@ -1,0 +1,186 @@
+"""Writes the world: annotations and media of all datasets, or nothing.
+
+The layout is that of AV-UIE v2 (`AVUIE_2/{task}/train.json`, ..); beside each
+`{split}.json` lies `{split}_truth.jsonl`, the hidden truth of its records.
+Everything is written into a folder beside the final one, which is renamed
+when it is complete: a world that was interrupted is never found under its
+name. Three splits are written, a `val` with the keys of train for all.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+
+import tqdm
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import tasks
+from crab_jax.synthetic import action
+from crab_jax.synthetic import attributes
+from crab_jax.synthetic import captioning
+from crab_jax.synthetic import choices
+from crab_jax.synthetic import emotion
+from crab_jax.synthetic import localization
+from crab_jax.synthetic import matching
+from crab_jax.synthetic import music
+from crab_jax.synthetic import plans
+from crab_jax.synthetic import reference
+from crab_jax.synthetic import segmentation
+
+FOLDER = "AVUIE_2"
+MARKER = "world.json"
+# Grows when the same configuration begins to give other files.
+VERSION = 2
+
+# Where one family holds sets of different make, the set's own planner.
+_OF_TASK = {
+  "avqa": music.plan,
+  "avqa_thu": choices.plan,
+  "ref_avs": reference.plan,
+}
+_OF_FAMILY = {
+  "matching": matching.plan,
+  "action": action.plan,
+  "emotion": emotion.plan,
+  "localization": localization.plan,
+  "segmentation": segmentation.plan,
+  "captioning": captioning.plan,
+}
+
+
+def plan(
+  task: tasks.Task, split: str, world: configs.World
+) -> plans.Plan | None:
+  """The records, truths and files of a split; None: it has no such split."""
+  if split == "test" and not task.has_test:
+    return None
+  planner = _OF_TASK.get(task.name) or _OF_FAMILY[task.family]
+  count = getattr(world, f"{split}_samples")
+  return planner(task, split, count, world.seed)
+
+
+def write(
+  root: pathlib.Path, world: configs.World, progress: bool = True
+) -> dict[str, dict[str, int]]:
+  """Writes the world to root/AVUIE_2, unless it is there.
+
+  Args:
+    root: the folder that holds AVUIE_2; made if absent.
+    world: how much of it.
+    progress: shows a bar.
+
+  Returns:
+    Records by task and split.
+
+  Raises:
+    UserError: root/AVUIE_2 holds something else, or cannot be written, or
+      frames of this size and rate cannot show the world.
+  """
+  _check(world)
+  final = pathlib.Path(root) / FOLDER
+  marker = {"version": VERSION, "config": dataclasses.asdict(world)}
+  if final.exists():
+    return _present(final, marker)
+  partial = final.with_name(f"{FOLDER}.partial")
+  try:
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    counts, jobs = _write_annotations(partial, world)
+    _render(partial, jobs, world, progress)
+    plans.write_json(partial / MARKER, {**marker, "counts": counts})
+    partial.rename(final)
+  except OSError as error:
+    raise errors.UserError(
+      f"the synthetic world cannot be written to {partial}: {error}"
+    ) from error
+  return counts
+
+
+def _check(world: configs.World) -> None:
+  if world.video_size % 16 or world.video_size < 32:
+    raise errors.UserError(
+      f"World.video_size={world.video_size} must be a multiple of 16 from 32"
+      " on: boxes are drawn on whole pixels"
+    )
+  if world.video_fps < 2:
+    raise errors.UserError(
+      f"World.video_fps={world.video_fps} must be at least 2: ten frames are"
+      " taken of a clip of 5 s"
+    )
+
+
+def _present(final: pathlib.Path, marker: dict) -> dict:
+  """The counts of the world that is there, if it is the wanted one."""
+  try:
+    found = json.loads((final / MARKER).read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    found = {}
+  if not isinstance(found, dict) or "counts" not in found:
+    raise errors.UserError(
+      f"{final} exists and is not a synthetic world (no {MARKER}); choose"
+      " another folder"
+    )
+  if {key: found.get(key) for key in marker} != marker:
+    raise errors.UserError(
+      f"{final} holds a synthetic world of version {found.get('version')},"
+      f" {found.get('config')}, not of version {marker['version']},"
+      f" {marker['config']}; remove it or choose another folder"
+    )
+  return found["counts"]
+
+
+def _write_annotations(folder: pathlib.Path, world: configs.World):
+  """Writes the JSON files; the counts, and the media still to write."""
+  counts, jobs = {}, []
+  for task in tasks.TASKS:
+    (folder / task.name).mkdir()
+    counts[task.name] = {}
+    for split in attributes.SPLITS:
+      planned = plan(task, split, world)
+      if planned is None:
+        continue
+      counts[task.name][split] = len(planned.records)
+      jobs += planned.jobs
+      plans.write_json(folder / task.name / f"{split}.json", planned.records)
+      lines = [json.dumps(truth) + "\n" for truth in planned.truths]
+      path = folder / task.name / f"{split}_truth.jsonl"
+      path.write_text("".join(lines), encoding="utf-8")
+  return counts, plans.merged(jobs)
+
+
+def _write_jobs(folder: pathlib.Path, jobs, world: configs.World) -> int:
+  for job in jobs:
+    job.write(folder, world.video_size, world.video_fps)
+  return len(jobs)
+
+
+def _cores() -> int:
+  """The cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):  # not on macOS
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def _render(folder, jobs, world: configs.World, progress: bool) -> None:
+  """Writes the media on all cores, a few dozen jobs at a time."""
+  parts = [jobs[i : i + 24] for i in range(0, len(jobs), 24)]
+  # Spawned, not forked: the caller may have jax's threads running.
+  context = multiprocessing.get_context("spawn")
+  with (
+    concurrent.futures.ProcessPoolExecutor(_cores(), context) as pool,
+    tqdm.tqdm(
+      total=len(jobs), desc="synthetic world", unit="clip", disable=not progress
+    ) as bar,
+  ):
+    futures = [pool.submit(_write_jobs, folder, part, world) for part in parts]
+    try:
+      for future in concurrent.futures.as_completed(futures):
+        bar.update(future.result())
+    except BaseException:  # do not write the rest first
+      pool.shutdown(cancel_futures=True)
+      raise

@@ -1,0 +1,221 @@
+"""Scenes: instruments at places that play at times, and what is heard.
+
+The ground truth of a clip or a picture. Coordinates are in the 224 x 224
+frame of AV-UIE v2 whatever the size of the rendered frames; times are whole
+seconds. `drawing` and `sounds` turn a scene into pixels and samples.
+
+Sight and sound of a scene are independent statements: an instrument may move
+as if it played in silence, and a sound may come from outside the frame.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from crab_jax.synthetic import attributes
+
+SMALL, BIG = 56, 84  # sides of the instruments in still pictures
+RESTING = 72  # side in clips, while it does not play
+CENTRES = (56, 112, 168)  # of the columns and of the rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+  """A visible instrument, or a dancer."""
+
+  name: str  # of attributes.INSTRUMENTS, or "dancer"
+  colour: str
+  place: str  # of attributes.PLACES
+  side: int = RESTING  # of its bounding square
+  spans: tuple[tuple[int, int], ...] = ()  # [start, end) while it plays
+  motion: str = "standing"
+  turns: float = 0.0  # cycles of the motion in a clip
+  phase: float = 0.0  # radians at the start
+
+  @property
+  def cell(self) -> tuple[int, int]:
+    """Column and row of the place, 0..2."""
+    row, column = divmod(attributes.PLACES.index(self.place), 3)
+    return column, row
+
+  @property
+  def centre(self) -> tuple[int, int]:
+    column, row = self.cell
+    return CENTRES[column], CENTRES[row]
+
+  @property
+  def box(self) -> tuple[int, int, int, int]:
+    """x1, y1, x2, y2 of a thing at rest; both corners are inside."""
+    x, y = self.centre
+    half = self.side // 2
+    return x - half, y - half, x + half - 1, y + half - 1
+
+  @property
+  def points(self) -> tuple[tuple[int, int], ...]:
+    """Three points on the thing, from top to bottom."""
+    x, y = self.centre
+    return (x, y - 7), (x, y), (x, y + 7)
+
+  @property
+  def held_out(self) -> bool:
+    """Whether its colour or its place is kept for the test split."""
+    return attributes.held_out_colour(
+      self.name, self.colour
+    ) or attributes.held_out_place(self.name, self.place)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+  """An instrument that is heard in [start, end) seconds."""
+
+  name: str
+  start: int
+  end: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+  """What a clip shows and sounds like."""
+
+  seconds: int
+  things: tuple[Thing, ...]
+  sounds: tuple[Sound, ...]
+  seed: int  # of the background
+  take: int  # of pitch and rhythm: the recording
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+  """A talking face: what the emotion sets show and sound like."""
+
+  seconds: int
+  mouth: str  # of attributes.MOUTHS
+  voice: str  # of attributes.VOICES
+  colour: str
+  studio: str  # the dataset, told by the colour of the wall
+  seed: int
+
+
+def new_seed(rng: np.random.Generator) -> int:
+  return int(rng.integers(2**31))
+
+
+def scene(
+  rng: np.random.Generator,
+  seconds: int,
+  things: tuple[Thing, ...],
+  sounds: tuple[Sound, ...],
+  take: int | None = None,
+) -> Scene:
+  """A scene with a background and, without a take, a recording of its own."""
+  take = new_seed(rng) if take is None else take
+  return Scene(seconds, things, sounds, new_seed(rng), take)
+
+
+def solo_take(seed: int, split: str) -> int:
+  """The take of all scenes of a split that one sound suffices for.
+
+  Scenes of different datasets with the same instrument from the same second
+  to the same second then share a recording, which saves half of the mp3
+  files: encoding them is what takes longest.
+  """
+  return new_seed(attributes.generator(seed, "solo", split))
+
+
+def _apart(first: int, second: int) -> bool:
+  """Whether things at two places cannot touch: two cells between centres."""
+  rows = abs(first // 3 - second // 3)
+  columns = abs(first % 3 - second % 3)
+  return max(rows, columns) == 2
+
+
+# count -> the sets of places where so many things do not touch.
+_ARRANGEMENTS = {
+  count: [
+    cells
+    for cells in itertools.combinations(range(9), count)
+    if all(_apart(*pair) for pair in itertools.combinations(cells, 2))
+  ]
+  for count in (1, 2, 3)
+}
+
+
+def arrange(
+  rng: np.random.Generator,
+  split: str,
+  names: tuple[str, ...],
+  sides: tuple[int, ...] = (RESTING,),
+  held_out: bool | None = None,
+) -> tuple[Thing, ...]:
+  """Instruments of different colours at places that do not touch.
+
+  Args:
+    rng: source of all choices.
+    split: held-out combinations appear only where it is "test".
+    names: the instruments.
+    sides: the sizes to choose from.
+    held_out: whether some thing is a held-out combination; None: drawn.
+
+  Returns:
+    The things in the order of their places, row by row.
+  """
+  if held_out is None:
+    held_out = attributes.wants_held_out(rng, split)
+  while True:
+    cells = attributes.choose(rng, _ARRANGEMENTS[len(names)])
+    order = attributes.shuffled(rng, names)
+    colours = attributes.shuffled(rng, attributes.COLOURS)
+    things = tuple(
+      Thing(
+        name,
+        colour,
+        attributes.PLACES[cell],
+        side=attributes.choose(rng, sides),
+      )
+      for name, colour, cell in zip(order, colours, cells, strict=False)
+    )
+    if any(thing.held_out for thing in things) == held_out:
+      return things
+
+
+def instruments(rng: np.random.Generator, count: int) -> tuple[str, ...]:
+  """Different instruments in random order."""
+  return tuple(attributes.shuffled(rng, attributes.INSTRUMENTS)[:count])
+
+
+def others(rng: np.random.Generator, used) -> list[str]:
+  """The instruments that are not in use, in random order."""
+  rest = [name for name in attributes.INSTRUMENTS if name not in used]
+  return attributes.shuffled(rng, rest)
+
+
+def sight(things) -> list[str]:
+  """What the eye alone can know of the things, as features."""
+  features = []
+  for thing in things:
+    features += [
+      f"{thing.colour} {thing.name}",
+      f"{thing.name} {thing.place}",
+      f"{thing.colour} {thing.place}",
+      f"side {thing.side} {thing.name}",
+      thing.motion,
+    ]
+    features += [f"{thing.name} {s}-{e}" for s, e in thing.spans]
+    features += [f"{thing.name} from {s}" for s, _ in thing.spans]
+    features += [f"{thing.name} to {e}" for _, e in thing.spans]
+  return features + [f"things {len(things)}"]
+
+
+def hearing(sounds) -> list[str]:
+  """What the ear alone can know of the sounds, as features."""
+  features = [f"sounds {len(sounds)}"]
+  for number, sound in enumerate(sorted(sounds, key=lambda s: s.start)):
+    features += [
+      sound.name,
+      f"{number} {sound.name}",
+      f"{sound.name} {sound.start}-{sound.end}",
+      f"{sound.name} from {sound.start}",
+      f"{sound.name} to {sound.end}",
+    ]
+  return features

@@ -1,0 +1,147 @@
+"""Segmentation and grounding: where in the picture the sounding thing is.
+
+The pictures show instruments at rest, so the eye cannot tell which sounds;
+the ear knows the instrument and not the place.
+
+  s4, arig  one instrument sounds for five seconds (the same media)
+  ms3       the sound changes from one visible instrument to another; the
+            pictures stay the same
+  ref_avs   a description names an instrument by colour and by whether it
+            sounds; half of the descriptions fit nothing in view
+
+Boxes are [x1,y1,x2,y2] and points [x,y] in the 224 frame, inclusive.
+"""
+
+from crab_jax.data import tasks
+from crab_jax.synthetic import attributes
+from crab_jax.synthetic import phrasing
+from crab_jax.synthetic import plans
+from crab_jax.synthetic import scenes
+
+_SIDES = (scenes.SMALL, scenes.BIG)
+_AVS_SECONDS = 5
+_THREE = 0.25  # share of the pictures that show three instruments
+
+
+def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
+  """The records of one dataset."""
+  return {"ms3": _plan_ms3, "s4": _plan_s4, "arig": _plan_s4}[task.name](
+    task, split, count, seed
+  )
+
+
+def _things(rng, split, **kwargs) -> tuple[scenes.Thing, ...]:
+  """Two or three instruments."""
+  count = 3 if rng.random() < _THREE else 2
+  names = scenes.instruments(rng, count)
+  return scenes.arrange(rng, split, names, sides=_SIDES, **kwargs)
+
+
+def sight_sentence(style: phrasing.Style, things) -> str:
+  seen = [phrasing.sized(thing, scenes.BIG) for thing in things]
+  return f"{style.sight} {phrasing.join(seen)}."
+
+
+def place(thing: scenes.Thing, points: bool = True) -> str:
+  """The box and, if wanted, three points."""
+  parts = [thing.box, *(thing.points if points else ())]
+  return " ".join(phrasing.box(part) for part in parts)
+
+
+def _target(style, things, target, points: bool) -> str:
+  return (
+    f"{sight_sentence(style, things)} {style.hearing} a {target.name},"
+    f" {style.hence} it is {phrasing.found(target, scenes.BIG)}:"
+    f" {place(target, points)}."
+  )
+
+
+def _s4_pool(split: str, count: int, seed: int):
+  """The scenes that s4 and arig share, and what sounds in each."""
+  rng = attributes.generator(seed, "s4", split)
+  pool = []
+  for _ in range(count):
+    things = _things(rng, split)
+    target = attributes.choose(rng, things)
+    sounds = (scenes.Sound(target.name, 0, _AVS_SECONDS),)
+    scene = scenes.scene(rng, _AVS_SECONDS, things, sounds)
+    pool.append((scene, target))
+  return pool
+
+
+def _plan_s4(task, split, count, seed) -> plans.Plan:
+  """One clip a record: its first second in training, any in the test."""
+  rng = attributes.generator(seed, f"{task.name} records", split)
+  out = plans.Plan()
+  for row, (scene, target) in enumerate(_s4_pool(split, count, seed)):
+    vid = f"{split}_{row:04d}"
+    second = int(rng.integers(_AVS_SECONDS)) if split == "test" else 0
+    record = _avs_record(task, "v1s", vid, second, target)
+    if split != "test":
+      record["label_content"] = _target(
+        phrasing.style(rng), scene.things, target, points=task.name == "s4"
+      )
+    _add(out, record, scene, target, second)
+    folder = f"{task.name}/AVS/v1s/{vid}"
+    names = (target.name,) * _AVS_SECONDS
+    out.jobs.append(plans.AvsFolder(scene, (folder,), names))
+  return out
+
+
+def _avs_record(task, version, vid, second, target) -> dict:
+  """The keys of a test record, or those of a training record but the text."""
+  split = vid.split("_")[0]
+  folder = f"AVS/{version}/{vid}"
+  picture = "visual_path" if split == "test" else "image_path"
+  record = {
+    picture: f"{folder}/frames/{second}.jpg",
+    "audio_path": f"{folder}/audio.wav",
+    "a_obj": target.name,
+  }
+  if task.name != "arig":
+    record |= {"vid": vid, "uid": f"{vid}_{second}"}
+  if split == "test" or task.name == "ms3":
+    record["frame_idx"] = second
+  if task.name == "arig" and split == "test":
+    record["top_left"] = list(target.box[:2])
+    record["bottom_right"] = list(target.box[2:])
+  return record
+
+
+def _add(out, record, scene, target, second) -> None:
+  out.add(
+    record,
+    answer=phrasing.box(target.box),
+    question="",
+    sight=scenes.sight(scene.things),
+    hearing=[s.name for s in scene.sounds if s.start <= second < s.end],
+    held_out=any(thing.held_out for thing in scene.things),
+  )
+
+
+def _plan_ms3(task, split, count, seed) -> plans.Plan:
+  """Two records a clip, of seconds that sound differently."""
+  rng = attributes.generator(seed, task.name, split)
+  out = plans.Plan()
+  for row in range(0, count, 2):
+    things = _things(rng, split)
+    pair = attributes.shuffled(rng, things)[:2]
+    cut = int(rng.integers(1, _AVS_SECONDS))
+    sounds = (
+      scenes.Sound(pair[0].name, 0, cut),
+      scenes.Sound(pair[1].name, cut, _AVS_SECONDS),
+    )
+    scene = scenes.scene(rng, _AVS_SECONDS, things, sounds)
+    vid = f"{split}_{row // 2:04d}"
+    seconds = int(rng.integers(0, cut)), int(rng.integers(cut, _AVS_SECONDS))
+    for target, second in list(zip(pair, seconds, strict=True))[: count - row]:
+      record = _avs_record(task, "v1m", vid, second, target)
+      if split != "test":
+        record["label_content"] = _target(
+          phrasing.style(rng), things, target, points=True
+        )
+      _add(out, record, scene, target, second)
+    names = [pair[0].name] * cut + [pair[1].name] * (_AVS_SECONDS - cut)
+    folder = f"ms3/AVS/v1m/{vid}"
+    out.jobs.append(plans.AvsFolder(scene, (folder,), tuple(names)))
+  return out

@@ -1,0 +1,1 @@
+"""Training: the state, the step, how it is spread, saved and watched."""

@@ -1,0 +1,25 @@
+"""The model's loss as the step wants it: a function of params, batch, key."""
+
+from crab_jax import configs
+from crab_jax.models import thinker
+from crab_jax.training import step
+
+
+def likelihood(model: configs.Model) -> step.Likelihood:
+  """Negative log-likelihoods float32[B, K] of the supervised positions.
+
+  Dropout draws when the adapter has some; the key is unused otherwise.
+  """
+  network = thinker.Thinker(model)
+  drops = model.adapter is not None and model.adapter.dropout > 0
+
+  def nll(params, batch, key):
+    return network.apply(
+      {"params": params},
+      batch,
+      deterministic=not drops,
+      rngs={"dropout": key} if drops else None,
+      method="loss",
+    ).nll
+
+  return nll

@@ -1,0 +1,135 @@
+"""What a run tells: metrics.jsonl, TensorBoard, wandb and a progress bar."""
+
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import tensorboardX
+import tqdm
+
+from crab_jax import configs
+from crab_jax import errors
+
+FILE = "metrics.jsonl"
+
+
+class Writer:
+  """Writes scalars of one run; lines after a resumed step are dropped."""
+
+  def __init__(self, folder: pathlib.Path, config: configs.Logging):
+    folder.mkdir(parents=True, exist_ok=True)
+    self._path = folder / FILE
+    self._board = (
+      tensorboardX.SummaryWriter(str(folder / "tensorboard"))
+      if config.tensorboard
+      else None
+    )
+    self._wandb = _wandb_run(folder) if config.wandb else None
+
+  def rewind(self, stage: str, step: int) -> None:
+    """Forgets lines of `stage` after `step`: they will be written again."""
+    if not self._path.exists():
+      return
+    kept = [
+      line
+      for line in self._path.read_text().splitlines(keepends=True)
+      if line.endswith("\n") and not _is_after(json.loads(line), stage, step)
+    ]
+    new = self._path.with_suffix(".incomplete")
+    new.write_text("".join(kept))
+    new.rename(self._path)
+
+  def write(self, stage: str, step: int, scalars: Mapping[str, float]) -> None:
+    """Appends one line {"stage", "step", **scalars}."""
+    with self._path.open("a") as file:
+      file.write(json.dumps({"stage": stage, "step": step, **scalars}) + "\n")
+    if self._board is not None:
+      for name, value in scalars.items():
+        if isinstance(value, int | float):
+          self._board.add_scalar(f"{stage}/{name}", value, step)
+    if self._wandb is not None:
+      self._wandb.log({f"{stage}/{name}": v for name, v in scalars.items()})
+
+  def close(self) -> None:
+    if self._board is not None:
+      self._board.close()
+    if self._wandb is not None:
+      self._wandb.finish()
+
+
+def _is_after(line: dict, stage: str, step: int) -> bool:
+  return line["stage"] == stage and line["step"] > step
+
+
+def _wandb_run(folder: pathlib.Path):
+  try:
+    import wandb
+  except ImportError as error:
+    raise errors.UserError(
+      "Logging.wandb=True needs wandb: pip install 'crab_jax[wandb]'"
+    ) from error
+  return wandb.init(project="crab_jax", dir=str(folder), name=folder.name)
+
+
+def read(folder: pathlib.Path) -> list[dict]:
+  """The lines of metrics.jsonl, oldest first; [] if there are none."""
+  path = folder / FILE
+  if not path.exists():
+    return []
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class Meter:
+  """Rates between two lines of the log, and the progress bar."""
+
+  def __init__(self, stage: str, first: int, steps: int):
+    self._bar = tqdm.tqdm(
+      total=steps, initial=first, desc=stage, unit="step", dynamic_ncols=True
+    )
+    self._reset()
+
+  def _reset(self) -> None:
+    self._start = time.perf_counter()
+    self._wait = 0.0
+    self._samples = 0
+    self._useful = 0
+    self._tokens = 0
+
+  def waited(self, seconds: float) -> None:
+    """Time that the loop stood still for want of data."""
+    self._wait += seconds
+
+  def count(self, batch: Mapping[str, np.ndarray], hosts: int) -> None:
+    """Counts a host's batch; all hosts have alike ones."""
+    self._samples += hosts * int((batch["sample_ids"][..., 0] >= 0).sum())
+    self._useful += hosts * int((batch["segments"] > 0).sum())
+    self._tokens += hosts * batch["segments"].size
+
+  def tick(self) -> None:
+    self._bar.update()
+
+  def rates(self) -> dict[str, float]:
+    """Rates since the last call."""
+    seconds = max(time.perf_counter() - self._start, 1e-9)
+    found = {
+      "samples_per_second": self._samples / seconds,
+      "tokens_per_second": self._useful / seconds,
+      "data_wait_share": self._wait / seconds,
+      "padding_share": 1 - self._useful / max(self._tokens, 1),
+    }
+    self._reset()
+    return found
+
+  def show(self, scalars: Mapping[str, float]) -> None:
+    self._bar.set_postfix_str(
+      f"loss {scalars['loss']:.3f}"
+      f" {scalars['samples_per_second']:.1f} samples/s"
+      f" {scalars['tokens_per_second']:.0f} tok/s"
+      f" wait {scalars['data_wait_share']:.1%}"
+      f" padding {scalars['padding_share']:.1%}"
+    )
+
+  def close(self) -> None:
+    self._bar.close()

@@ -1,0 +1,77 @@
+"""The `pmap` strategy: parameters replicated, rows split over devices.
+
+The default on a laptop, a Colab or one TPU host with a model that fits a chip.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import errors
+from crab_jax.training import state as state_lib
+from crab_jax.training import step as step_lib
+
+AXIS = "batch"
+
+
+class Pmap:
+  """Runs `train_step` on every local device."""
+
+  def __init__(self, rows: int, accumulate: int, **step_arguments):
+    """Compiles nothing yet.
+
+    Args:
+      rows: rows of a step over all hosts.
+      accumulate: micro-batches of a step.
+      **step_arguments: likelihood, optimizer and tasks of `train_step`.
+
+    Raises:
+      UserError: the devices do not divide the rows.
+    """
+    devices = jax.device_count()
+    if rows % (devices * accumulate):
+      raise errors.UserError(
+        f"Rows.rows={rows} must be a multiple of the {devices} devices times"
+        f" Stage.accumulate={accumulate}"
+      )
+    step = functools.partial(
+      step_lib.train_step, accumulate=accumulate, axis=AXIS, **step_arguments
+    )
+    self._step = jax.pmap(
+      step, axis_name=AXIS, in_axes=(0, 0, 0, None), donate_argnums=(0,)
+    )
+
+  def place(self, tree):
+    """Puts a copy of the arrays on every local device.
+
+    Placed exactly as the step's own output is: flax's `replicate` names the
+    axis otherwise, and the second step would compile anew.
+    """
+    devices = np.array(jax.local_devices())
+    mesh = jax.sharding.Mesh(devices, (AXIS,))
+    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+
+    def put(leaf):
+      value = np.asarray(leaf)[None]
+      shape = (len(devices), *value.shape[1:])
+      return jax.make_array_from_callback(shape, where, lambda _: value)
+
+    return jax.tree.map(put, tree)
+
+  def fetch(self, tree):
+    """One copy of the arrays, as numpy arrays on this host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf[0]), tree)
+
+  def put(self, batch: array_types.Batch) -> array_types.Batch:
+    """This host's rows, [B, ...] -> [devices, B / devices, ...]."""
+    count = jax.local_device_count()
+    return {
+      name: leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:])
+      for name, leaf in batch.items()
+    }
+
+  def step(self, state: state_lib.State, frozen: array_types.Tree, batch, key):
+    """`train_step`; its metrics are those of the global batch."""
+    return self._step(state, frozen, batch, key)

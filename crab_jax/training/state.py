@@ -1,0 +1,100 @@
+"""The training state, and which parameters train.
+
+What trains is data: `labels` names every leaf "train" or "frozen", and the
+run prints the counts a subtree. Adapter leaves are those whose own name begins
+with "lora_"; nothing else decides.
+"""
+
+from typing import Any
+
+import flax.struct
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from crab_jax import array_types
+
+ADAPTER_PREFIX = "lora_"
+
+
+class State(flax.struct.PyTreeNode):
+  """What a step changes: all that a checkpoint of a stage must hold."""
+
+  # jax rebuilds the class with placeholders, so no field has a checked type.
+  step: Any  # int32[], updates done
+  params: Any  # the trainable leaves, float32
+  moments: Any  # the optimizer's state
+
+
+def labels(params: array_types.Tree, trains: str) -> dict[str, str]:
+  """ "train" or "frozen" for every parameter path ("a/b/c").
+
+  Args:
+    params: nested dict of arrays or shapes.
+    trains: "all" (the base; a model in this stage has no adapter) or
+      "adapter".
+  """
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  wanted = trains == "adapter"
+  return {
+    path: "train"
+    if path.rpartition("/")[2].startswith(ADAPTER_PREFIX) == wanted
+    else "frozen"
+    for path in flat
+  }
+
+
+def split(
+  params: array_types.Tree, trains: str
+) -> tuple[array_types.Tree, array_types.Tree]:
+  """The trainable and the frozen leaves, each as a nested dict."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  names = labels(params, trains)
+  parts = (
+    {path: leaf for path, leaf in flat.items() if names[path] == label}
+    for label in ("train", "frozen")
+  )
+  trained, frozen = (
+    flax.traverse_util.unflatten_dict(part, sep="/") for part in parts
+  )
+  return trained, frozen
+
+
+def merge(*parts: array_types.Tree) -> array_types.Tree:
+  """One nested dict of all leaves; a leaf in two parts is an error."""
+  flat = {}
+  for part in parts:
+    for path, leaf in flax.traverse_util.flatten_dict(part, sep="/").items():
+      if path in flat:
+        raise ValueError(f"parameter {path} is in two parts")
+      flat[path] = leaf
+  return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def create(
+  trained: array_types.Tree, optimizer: optax.GradientTransformation
+) -> State:
+  """The state before the first step; masters are float32."""
+  masters = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), trained)
+  return State(
+    step=jnp.zeros((), jnp.int32),
+    params=masters,
+    moments=optimizer.init(masters),
+  )
+
+
+def describe(params: array_types.Tree, trains: str) -> str:
+  """A table: trainable and frozen parameters of each subtree."""
+  names = labels(params, trains)
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  counts: dict[str, dict[str, int]] = {}
+  for path, leaf in flat.items():
+    row = counts.setdefault(path.split("/")[0], {"train": 0, "frozen": 0})
+    row[names[path]] += int(np.prod(leaf.shape))
+  width = max(len(name) for name in counts)
+  return "\n".join(
+    f"  {name:<{width}}  train {row['train']:>13,}  frozen {row['frozen']:>15,}"
+    for name, row in sorted(counts.items())
+  )

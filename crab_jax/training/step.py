@@ -1,0 +1,142 @@
+"""One update: loss, gradients of the trainable leaves, optimizer.
+
+Pure functions of arrays. The loss is normalised by the number of supervised
+tokens of the whole global batch, so the same rows give the same update on any
+number of devices and micro-batches.
+
+Reference: the thinker's loss, next-token cross-entropy over the answers.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from crab_jax import array_types
+from crab_jax.training import state as state_lib
+
+# (params, batch, dropout key) -> negative log-likelihoods float32[B, K]
+Likelihood = Callable[
+  [array_types.Tree, array_types.Batch, jax.Array], jax.Array
+]
+Metrics = dict[str, jax.Array]
+
+
+def by_task(nll: jax.Array, batch: array_types.Batch, tasks: int) -> Metrics:
+  """Sums over supervised positions, in all and by dataset.
+
+  Args:
+    nll: float32[B, K], negative log-likelihood of each label, nats.
+    batch: see `data.packing`.
+    tasks: number of datasets.
+
+  Returns:
+    nll float32[], tokens float32[], task_nll and task_tokens float32[tasks].
+  """
+  weights = batch["weights"]
+  number = jnp.take_along_axis(batch["tasks"], batch["supervised"], axis=1)
+  one_hot = jax.nn.one_hot(number, tasks) * weights[..., None]
+  return {
+    "nll": jnp.sum(nll * weights),
+    "tokens": jnp.sum(weights),
+    "task_nll": jnp.einsum("bk,bkt->t", nll, one_hot),
+    "task_tokens": jnp.einsum("bkt->t", one_hot),
+  }
+
+
+def _split_rows(batch: array_types.Batch, parts: int) -> array_types.Batch:
+  """[B, ...] -> [parts, B / parts, ...]; part i has rows i, i + parts, ...
+
+  Every part takes its share of every device's rows: nothing moves.
+  """
+  return jax.tree.map(
+    lambda leaf: leaf.reshape(
+      leaf.shape[0] // parts, parts, *leaf.shape[1:]
+    ).swapaxes(0, 1),
+    batch,
+  )
+
+
+def _gradients(params, frozen, batch, key, likelihood: Likelihood, tasks: int):
+  """Gradient of the summed (not averaged) loss, and the sums."""
+
+  def total(trained):
+    nll = likelihood(state_lib.merge(trained, frozen), batch, key)
+    sums = by_task(nll, batch, tasks)
+    return sums["nll"], sums
+
+  (_, sums), gradients = jax.value_and_grad(total, has_aux=True)(params)
+  return gradients, sums
+
+
+def _accumulated(params, frozen, batch, key, likelihood, tasks, parts: int):
+  """The same sums, over `parts` micro-batches one after the other."""
+
+  def body(carry, part):
+    index, micro = part
+    new = _gradients(
+      params, frozen, micro, jax.random.fold_in(key, index), likelihood, tasks
+    )
+    return jax.tree.map(jnp.add, carry, new), None
+
+  micro_batches = (jnp.arange(parts), _split_rows(batch, parts))
+  first = jax.tree.map(lambda leaf: leaf[0], micro_batches[1])
+  shapes = jax.eval_shape(
+    lambda p, b: _gradients(p, frozen, b, key, likelihood, tasks), params, first
+  )
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  return jax.lax.scan(body, zeros, micro_batches)[0]
+
+
+def train_step(
+  state: state_lib.State,
+  frozen: array_types.Tree,
+  batch: array_types.Batch,
+  key: jax.Array,
+  *,
+  likelihood: Likelihood,
+  optimizer: optax.GradientTransformation,
+  tasks: int,
+  accumulate: int = 1,
+  axis: str | None = None,
+) -> tuple[state_lib.State, Metrics]:
+  """One update of the trainable leaves.
+
+  Args:
+    state: what trains.
+    frozen: what does not.
+    batch: rows of this device (under pmap) or of all (under a mesh).
+    key: dropout key of the run; the step's is folded in here.
+    likelihood: the model's negative log-likelihoods.
+    optimizer: see `optim.optimizer`.
+    tasks: number of datasets.
+    accumulate: micro-batches.
+    axis: the pmapped axis to sum over, if there is one.
+
+  Returns:
+    The next state, and sums of the global batch: those of `by_task`, the loss
+    (nats a supervised token) and the gradient's norm.
+  """
+  key = jax.random.fold_in(key, state.step)
+  if axis is not None:
+    key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+  gradients, sums = (
+    _accumulated(
+      state.params, frozen, batch, key, likelihood, tasks, accumulate
+    )
+    if accumulate > 1
+    else _gradients(state.params, frozen, batch, key, likelihood, tasks)
+  )
+  if axis is not None:
+    gradients, sums = jax.lax.psum((gradients, sums), axis)
+  count = jnp.maximum(sums["tokens"], 1)
+  gradients = jax.tree.map(lambda leaf: leaf / count, gradients)
+  updates, moments = optimizer.update(gradients, state.moments, state.params)
+  new = state_lib.State(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    moments=moments,
+  )
+  norm = optax.global_norm(gradients)
+  return new, {**sums, "loss": sums["nll"] / count, "gradient_norm": norm}

@@ -1,0 +1,177 @@
+"""The training loop of one stage."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Protocol
+from typing import runtime_checkable
+
+import jax
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.training import checkpoint
+from crab_jax.training import metrics as metrics_lib
+from crab_jax.training import state as state_lib
+
+
+@runtime_checkable
+class Loader(Protocol):
+  """An endless, resumable source of this host's batches."""
+
+  def __next__(self) -> array_types.Batch: ...
+  def get_state(self) -> bytes: ...
+  def set_state(self, state: bytes) -> None: ...
+
+
+@runtime_checkable
+class Runner(Protocol):
+  """A way to run the step: `pmapped.Pmap` or `meshed.Mesh`."""
+
+  def place(self, tree): ...
+  def fetch(self, tree): ...
+  def put(self, batch): ...
+  def step(self, state, frozen, batch, key): ...
+
+
+class Stopped(Exception):
+  """The run was asked to stop (SIGTERM) and has saved its state."""
+
+
+@dataclasses.dataclass
+class Loop:
+  """What the loop of a stage needs; `run` is the loop."""
+
+  stage: configs.Stage
+  saving: configs.Saving
+  logging: configs.Logging
+  runner: Runner
+  loader: Loader
+  checkpoints: checkpoint.StageCheckpoints
+  writer: metrics_lib.Writer
+  learning_rate: Callable[[int], float]
+  task_names: tuple[str, ...]
+
+  def run(
+    self, state: state_lib.State, frozen: array_types.Tree, key: jax.Array
+  ) -> state_lib.State:
+    """Trains to the last step; goes on from the newest checkpoint.
+
+    Args:
+      state: the state before the first step, on this host.
+      frozen: leaves that do not train.
+      key: dropout key.
+
+    Returns:
+      The state after the last step, on this host.
+
+    Raises:
+      UserError: the loss is not finite, or a checkpoint cannot be written.
+      Stopped: SIGTERM came; the state is saved.
+    """
+    state = self._resume(state)
+    first = int(state.step)
+    self.writer.rewind(self.stage.name, first)
+    state, frozen = self.runner.place(state), self.runner.place(frozen)
+    meter = metrics_lib.Meter(self.stage.name, first, self.stage.steps)
+    pending = None  # the step whose sums are not looked at yet
+    with _Notice() as notice:
+      for step, batch in self._batches(first, meter):
+        state, sums = self.runner.step(
+          state, frozen, self.runner.put(batch), key
+        )
+        # Looking at the step before leaves the device one step to work on.
+        self._check(pending)
+        pending = (step, sums, batch)
+        last = step == self.stage.steps
+        if last or step % self.logging.every == 0:
+          self._log(step, sums, meter)
+        if last or step % self.saving.every == 0 or notice.given:
+          self._check(pending)
+          self._save(state)
+        meter.tick()
+        if notice.given and not last:
+          self.checkpoints.wait()
+          raise Stopped(f"stopped after step {step} of {self.stage.name}")
+    meter.close()
+    self.checkpoints.wait()
+    return self.runner.fetch(state)
+
+  def _resume(self, state: state_lib.State) -> state_lib.State:
+    if self.checkpoints.latest() is None:
+      return state
+    state, data, _ = self.checkpoints.restore(state)
+    self.loader.set_state(data)
+    return state
+
+  def _batches(
+    self, first: int, meter: metrics_lib.Meter
+  ) -> Iterator[tuple[int, array_types.Batch]]:
+    for step in range(first + 1, self.stage.steps + 1):
+      start = time.perf_counter()
+      batch = next(self.loader)
+      meter.waited(time.perf_counter() - start)
+      meter.count(batch, jax.process_count())
+      yield step, batch
+
+  def _check(self, pending) -> None:
+    """Stops a run whose loss or gradient is not finite, before it is saved."""
+    if pending is None:
+      return
+    step, sums, batch = pending
+    loss, norm = (
+      float(np.ravel(sums[name])[0]) for name in ("loss", "gradient_norm")
+    )
+    if math.isfinite(loss) and math.isfinite(norm):
+      return
+    ids = [
+      f"{self.task_names[task]}/train/{row}"
+      for task, row in batch["sample_ids"].reshape(-1, 2)
+      if task >= 0
+    ]
+    raise errors.UserError(
+      f"stage {self.stage.name}, step {step}: loss {loss}, gradient norm"
+      f" {norm}; the newest checkpoint is from before it; samples of the"
+      f" batch: {' '.join(ids)}"
+    )
+
+  def _log(self, step: int, sums, meter: metrics_lib.Meter) -> None:
+    sums = {name: np.asarray(leaf) for name, leaf in sums.items()}
+    scalars = {
+      "loss": float(np.ravel(sums["loss"])[0]),
+      "gradient_norm": float(np.ravel(sums["gradient_norm"])[0]),
+      "learning_rate": float(self.learning_rate(step - 1)),
+      **meter.rates(),
+    }
+    nll, tokens = (
+      sums[name].reshape(-1, len(self.task_names))[0]
+      for name in ("task_nll", "task_tokens")
+    )
+    for name, total, count in zip(self.task_names, nll, tokens, strict=True):
+      if count:
+        scalars[f"loss/{name}"] = float(total / count)
+    self.writer.write(self.stage.name, step, scalars)
+    meter.show(scalars)
+
+  def _save(self, state: state_lib.State) -> None:
+    self.checkpoints.save(self.runner.fetch(state), self.loader.get_state(), {})
+
+
+class _Notice:
+  """Notes SIGTERM, the notice of a preemption, instead of dying of it."""
+
+  def __enter__(self):
+    self.given = False
+    self._before = signal.signal(signal.SIGTERM, self._note)
+    return self
+
+  def _note(self, *_):
+    self.given = True
+
+  def __exit__(self, *_):
+    signal.signal(signal.SIGTERM, self._before)

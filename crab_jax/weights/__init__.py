@@ -1,0 +1,1 @@
+"""Weights in and out: the base checkpoint and the adapter, exactly."""

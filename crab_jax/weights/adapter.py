@@ -1,0 +1,212 @@
+"""The adapter in our own form: `adapter.safetensors` and `adapter.json`.
+
+The tensors lie as in the parameter tree, under their paths, layers stacked;
+the JSON file holds the settings (`configs.ILora`) and a fingerprint of the
+base that the adapter was trained on. `official` has the other form.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+import flax.traverse_util
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import linen as nn
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.models import thinker
+
+TENSORS = "adapter.safetensors"
+SETTINGS = "adapter.json"
+_PREFIX = "lora_"
+_SAMPLED = 16  # values of each base parameter in a fingerprint
+# What decides whether an adapter fits a model that has one configured.
+_DECISIVE = ("rank", "heads", "alpha", "targets", "router", "shared_a")
+
+
+def leaves(params: array_types.Tree) -> dict[str, array_types.Array]:
+  """The adapter's parameters among all, by path "a/b/lora_A"."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  return {path: leaf for path, leaf in flat.items() if _is_ours(path)}
+
+
+def _is_ours(path: str) -> bool:
+  return path.rpartition("/")[2].startswith(_PREFIX)
+
+
+def fingerprint(params: array_types.Tree) -> str:
+  """Tells one base from another: a hash of a few values of each parameter.
+
+  Args:
+    params: base parameters as numpy arrays; an adapter's are left out.
+  """
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  digest = hashlib.sha256()
+  for path in sorted(path for path in flat if not _is_ours(path)):
+    values = np.asarray(flat[path]).reshape(-1)
+    values = values[:: max(values.size // _SAMPLED, 1)].astype(np.float32)
+    digest.update(path.encode() + values.tobytes())
+  return digest.hexdigest()
+
+
+def save(
+  folder: pathlib.Path,
+  params: array_types.Tree,
+  config: configs.ILora,
+  base: str | None = None,
+) -> None:
+  """Writes an adapter folder; replaces one that is there.
+
+  Args:
+    folder: to write.
+    params: parameters; only the adapter's are saved, in their own dtype.
+    config: the adapter's settings.
+    base: the `fingerprint` of the base, if it is known.
+
+  Raises:
+    UserError: `folder` is something else, or cannot be written.
+  """
+  if folder.exists() and not (folder / SETTINGS).is_file():
+    raise errors.UserError(f"{folder} exists and is no adapter folder")
+  tensors = {
+    path: np.ascontiguousarray(leaf) for path, leaf in leaves(params).items()
+  }
+  settings = {"adapter": dataclasses.asdict(config), "base": base}
+  new = folder.with_name(folder.name + ".incomplete")
+  shutil.rmtree(new, ignore_errors=True)
+  try:
+    new.mkdir(parents=True)
+    safetensors.numpy.save_file(tensors, new / TENSORS)
+    (new / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(new, folder)
+  except (OSError, safetensors.SafetensorError) as error:
+    raise errors.UserError(f"cannot write {folder}: {error}") from error
+  finally:
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def read(
+  folder: pathlib.Path,
+) -> tuple[array_types.Tree, configs.ILora, str | None]:
+  """Parameters (numpy, as saved), settings and the base's fingerprint.
+
+  Raises:
+    UserError: the folder is no adapter, or a file of it is damaged.
+  """
+  path = folder / SETTINGS
+  try:
+    fields = json.loads(path.read_text())
+    config = configs.ILora(**fields["adapter"])
+    base = fields["base"]
+    path = folder / TENSORS
+    flat = safetensors.numpy.load_file(path)
+  except FileNotFoundError as error:
+    raise errors.UserError(
+      f"{folder} is no adapter folder: {path} is missing"
+    ) from error
+  except (OSError, ValueError, LookupError, TypeError) as error:
+    raise errors.UserError(f"{path} is damaged: {error}") from error
+  except safetensors.SafetensorError as error:
+    raise errors.UserError(f"{path} is damaged: {error}") from error
+  return flax.traverse_util.unflatten_dict(flat, sep="/"), config, base
+
+
+def load(
+  folder: pathlib.Path,
+  model: configs.Model,
+  base: array_types.Tree | None = None,
+) -> tuple[array_types.Tree, configs.Model]:
+  """An adapter that fits a model.
+
+  Args:
+    folder: written by `save`.
+    model: the base's configuration; if it has an adapter, of the same kind.
+    base: the base's parameters, to compare their fingerprint.
+
+  Returns:
+    The adapter's parameters (numpy, as saved) and `model` with its settings.
+
+  Raises:
+    UserError: the adapter has another rank, other heads or targets, was made
+      for another base, or is damaged.
+  """
+  params, config, made_on = read(folder)
+  if model.adapter is not None:
+    _compare(folder, config, model.adapter)
+  model = dataclasses.replace(model, adapter=config)
+  _check(folder, leaves(params), model)
+  if base is not None and made_on not in (None, fingerprint(base)):
+    raise errors.UserError(
+      f"{folder} was trained on another base: the shapes agree, the values of"
+      " the base do not"
+    )
+  return params, model
+
+
+def _compare(folder, found: configs.ILora, wanted: configs.ILora) -> None:
+  differences = [
+    f"{name} {getattr(found, name)!r} and not {getattr(wanted, name)!r}"
+    for name in _DECISIVE
+    if getattr(found, name) != getattr(wanted, name)
+  ]
+  if differences:
+    raise errors.UserError(
+      f"{folder} does not fit the configured adapter: it has"
+      f" {', '.join(differences)}"
+    )
+
+
+def _check(folder, found: dict[str, np.ndarray], model: configs.Model) -> None:
+  """Names, shapes and values, all that is wrong together."""
+  expected = leaves(nn.meta.unbox(thinker.abstract(model)))
+  problems = [f"{path} is missing" for path in expected if path not in found]
+  problems += [
+    f"{path} is unexpected" for path in found if path not in expected
+  ]
+  problems += [
+    f"{path} has shape {list(found[path].shape)}, the base wants"
+    f" {list(leaf.shape)}"
+    for path, leaf in expected.items()
+    if path in found and found[path].shape != leaf.shape
+  ]
+  problems += [f"{path} is not finite" for path in not_finite(found)]
+  if problems:
+    raise errors.UserError(
+      f"{folder} does not fit this base: {'; '.join(problems)}"
+    )
+
+
+def not_finite(flat: dict[str, np.ndarray]) -> list[str]:
+  """The paths that hold a NaN or an infinity."""
+  with np.errstate(invalid="ignore"):  # a signalling NaN
+    return [path for path, leaf in flat.items() if not np.isfinite(leaf).all()]
+
+
+def summary(params: array_types.Tree, config: configs.ILora) -> str:
+  """A table: adapted layers, parameters and the largest |B| of each tower."""
+  towers: dict[str, dict[str, np.ndarray]] = {}
+  for path, leaf in leaves(params).items():
+    towers.setdefault(path.split("/")[0], {})[path] = leaf
+  lines = [
+    f"rank {config.rank}, {config.heads} heads, alpha {config.alpha:g}",
+    f"{'tower':<12} {'layers':>6} {'tensors':>7} {'parameters':>13}  max |B|",
+  ]
+  for tower, flat in sorted(towers.items()):
+    codes = [leaf for path, leaf in flat.items() if path.endswith("lora_A")]
+    heads = [leaf for path, leaf in flat.items() if path.endswith("lora_B")]
+    layers = sum(len(leaf) for leaf in codes)
+    largest = max(float(np.abs(leaf).max()) for leaf in heads)
+    lines.append(
+      f"{tower:<12} {layers:>6} {layers * (2 + config.heads):>7}"
+      f" {sum(leaf.size for leaf in flat.values()):>13,}  {largest:g}"
+      + ("" if largest else "  (dead: every B is zero)")
+    )
+  return "\n".join(lines)

@@ -1,0 +1,269 @@
+"""The official adapter file: `finetune_weights.bin`, or `lora_weights.bin`.
+
+A file of torch.save: a flat dict of the tensors
+
+  base_model.model.{module}.lora_route.weight   [E, in]
+                            lora_A.weight       [R, in]
+                            lora_B{e}.weight    [out, R]
+
+of every adapted projection, audio tower first, then vision, then decoder. It
+holds no settings: R and E are in the shapes, alpha is nowhere, and is 2 R in
+the official run. With one head the router has no effect and no place in our
+tree: it is dropped when read and written as zeros.
+
+Reference: arXiv 2603.04128, the official release.
+"""
+
+import collections
+import itertools
+import pathlib
+import re
+
+import flax.traverse_util
+import ml_dtypes
+import numpy as np
+from flax import linen as nn
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.models import thinker
+from crab_jax.weights import adapter
+from crab_jax.weights import names
+from crab_jax.weights import torch_file
+
+_PREFIX = "base_model.model."
+_HEAD = re.compile(r"\.lora_B(\d+)\.weight$")
+DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.float32}
+
+Size = tuple[int, int, int]  # layers, in, out
+
+
+def read(
+  path: pathlib.Path, base: configs.Model | None, alpha: float | None
+) -> tuple[array_types.Tree, configs.ILora]:
+  """The adapter of an official file, bit for bit.
+
+  Args:
+    path: the file.
+    base: what the adapter must fit; None: it must only fit itself.
+    alpha: of the run that made it; None: twice the rank.
+
+  Returns:
+    Parameters in the dtype of the file, and their settings.
+
+  Raises:
+    UserError: all that is missing, unexpected, of another shape, set twice or
+      not finite, together; or the file is no file of tensors.
+  """
+  found, problems = _canonical(torch_file.read(path))
+  heads = 1 + max(
+    (int(hit[1]) for name in found if (hit := _HEAD.search(name))), default=0
+  )
+  ranks = [x.shape[0] for name, x in found.items() if _is_code(name)]
+  if not ranks or heads > len(found):
+    raise errors.UserError(f"{path} holds no adapter: no tensor named lora_A")
+  config = configs.ILora(
+    rank=_commonest(ranks),
+    heads=heads,
+    alpha=2.0 * _commonest(ranks) if alpha is None else alpha,
+    targets="lm+towers" if any(map(_in_tower, found)) else "lm",
+  )
+  sizes = _sizes_in(found) if base is None else _sizes_of(base)
+  if config.targets == "lm":
+    sizes = {module: x for module, x in sizes.items() if not _in_tower(module)}
+  problems += _problems(found, _expected(sizes, config))
+  if problems:
+    raise errors.UserError(f"{path} is not loaded: {'; '.join(problems)}")
+  flat = {}
+  for module, ours in names.ADAPTED:
+    if module in sizes:
+      flat.update(_stack(found, module, ours, sizes[module][0], config))
+  return flax.traverse_util.unflatten_dict(flat, sep="/"), config
+
+
+def _is_code(name: str) -> bool:
+  return name.endswith(".lora_A.weight")
+
+
+def _in_tower(name: str) -> bool:
+  return name.startswith(("audio_tower.", "visual."))
+
+
+def _commonest(values: list) -> int:
+  return collections.Counter(values).most_common(1)[0][0]
+
+
+def _canonical(
+  tensors: dict[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], list[str]]:
+  """The tensors by the table's names, and which names are there twice."""
+  found, problems = {}, []
+  for name, tensor in tensors.items():
+    short = names.canonical(name.removeprefix(_PREFIX)) or name
+    if short in found:
+      problems.append(f"{name} is there twice, under two prefixes")
+    found[short] = tensor
+  return found, problems
+
+
+def _sizes_of(model: configs.Model) -> dict[str, Size]:
+  """The adapted modules of a model."""
+  tree = nn.meta.unbox(thinker.abstract(model))
+  flat = flax.traverse_util.flatten_dict(tree, sep="/")
+  return {
+    module: flat[f"{ours}/kernel"].shape for module, ours in names.ADAPTED
+  }
+
+
+def _sizes_in(found: dict[str, np.ndarray]) -> dict[str, Size]:
+  """The adapted modules as most tensors of a file have them.
+
+  All modules of a tower are taken to have as many layers as its last has.
+  """
+  layers = collections.Counter()
+  sides: dict[str, list] = {}
+  for module, _ in names.ADAPTED:
+    pattern = re.compile(
+      re.escape(module).replace(r"\{\}", r"(\d+)") + r"\.lora_(A|B0)\.weight"
+    )
+    for name, tensor in found.items():
+      if (hit := pattern.fullmatch(name)) and tensor.ndim == 2:
+        number, leaf = hit.groups()
+        tower = module.split(".")[0]
+        # A damaged number must not make a list of a billion missing layers.
+        number = min(int(number), len(found))
+        layers[tower] = max(layers[tower], number + 1)
+        side = tensor.shape[1] if leaf == "A" else tensor.shape[0]
+        sides.setdefault(f"{module} {leaf}", []).append(side)
+  return {
+    module: (
+      layers[module.split(".")[0]] or 1,
+      _commonest(sides.get(f"{module} A", [0])),
+      _commonest(sides.get(f"{module} B0", [0])),
+    )
+    for module, _ in names.ADAPTED
+  }
+
+
+def _module_shapes(
+  size: Size, config: configs.ILora
+) -> dict[str, tuple[int, int]]:
+  """Leaf name -> shape of one adapted projection, in the file's order."""
+  _, inputs, outputs = size
+  return {
+    "lora_route.weight": (config.heads, inputs),
+    "lora_A.weight": (config.rank, inputs),
+    **{
+      f"lora_B{head}.weight": (outputs, config.rank)
+      for head in range(config.heads)
+    },
+  }
+
+
+def _expected(
+  sizes: dict[str, Size], config: configs.ILora
+) -> dict[str, tuple[int, int]]:
+  """Every tensor name -> its shape, in the order of the file."""
+  expected = {}
+  for _, group in itertools.groupby(sizes, lambda name: name.split(".")[0]):
+    modules = list(group)
+    for layer in range(sizes[modules[0]][0]):
+      for module in modules:
+        shapes = _module_shapes(sizes[module], config)
+        for leaf, shape in shapes.items():
+          expected[f"{module.format(layer)}.{leaf}"] = shape
+  return expected
+
+
+def _problems(found, expected) -> list[str]:
+  """What keeps `found` from being `expected`, a line a kind."""
+  dtypes = {str(tensor.dtype) for tensor in found.values()}
+  wrong = [
+    f"{name} (expected {list(shape)}, got {list(found[name].shape)})"
+    for name, shape in expected.items()
+    if name in found and found[name].shape != shape
+  ]
+  kinds = {
+    "missing": [name for name in expected if name not in found],
+    "unexpected": [name for name in found if name not in expected],
+    "of another shape": wrong,
+    "not finite": adapter.not_finite(found),
+  }
+  lines = [
+    f"{len(hits)} {kind}: {names.listing(hits)}"
+    for kind, hits in kinds.items()
+    if hits
+  ]
+  if len(dtypes) > 1:
+    lines.append(f"several dtypes: {', '.join(sorted(dtypes))}")
+  return lines
+
+
+def _stack(
+  found, module: str, ours: str, layers: int, config: configs.ILora
+) -> dict[str, np.ndarray]:
+  """One module's tensors of all layers, as our tree lays them."""
+
+  def each(leaf):
+    return np.stack(
+      [found[f"{module.format(i)}.{leaf}.weight"].T for i in range(layers)]
+    )
+
+  heads = [each(f"lora_B{head}") for head in range(config.heads)]
+  made = {"lora_A": each("lora_A"), "lora_B": np.stack(heads, axis=1)}
+  if config.heads > 1:
+    made["lora_route"] = each("lora_route")
+  return {f"{ours}/{leaf}": array for leaf, array in made.items()}
+
+
+def write(
+  path: pathlib.Path,
+  params: array_types.Tree,
+  config: configs.ILora,
+  dtype: str | None = None,
+) -> None:
+  """Writes an adapter as the official code reads it.
+
+  Args:
+    path: the file.
+    params: parameters, of which the adapter's are written.
+    config: their settings.
+    dtype: "bfloat16" (as released), "float32", or None: as they are.
+
+  Raises:
+    UserError: the official form cannot express it, or it cannot be written.
+  """
+  if not config.shared_a:
+    raise errors.UserError(
+      "the official file has one A for all heads, and this adapter one a head"
+      " (shared_a=False)"
+    )
+  flat = {
+    ours: np.asarray(leaf).astype(DTYPES.get(dtype, leaf.dtype), copy=False)
+    for ours, leaf in adapter.leaves(params).items()
+  }
+  sizes = {}
+  for module, ours in names.ADAPTED:
+    if f"{ours}/lora_A" in flat:
+      layers, inputs, _ = flat[f"{ours}/lora_A"].shape
+      sizes[module] = (layers, inputs, flat[f"{ours}/lora_B"].shape[-1])
+  tensors = {
+    _PREFIX + name: _tensor(flat, name, shape)
+    for name, shape in _expected(sizes, config).items()
+  }
+  torch_file.write(path, tensors)
+
+
+def _tensor(flat, name: str, shape: tuple[int, int]) -> np.ndarray:
+  """One tensor of the file, as a view of the stacked parameters."""
+  module, leaf = name.removesuffix(".weight").rsplit(".", 1)
+  layer = int(re.search(r"\.(\d+)\.", module)[1])
+  ours = dict(names.ADAPTED)[re.sub(r"\.\d+\.", ".{}.", module, count=1)]
+  if leaf.startswith("lora_B"):
+    head = int(leaf.removeprefix("lora_B"))
+    return flat[f"{ours}/lora_B"][layer, head].T
+  if f"{ours}/{leaf}" in flat:
+    return flat[f"{ours}/{leaf}"][layer].T
+  # No router: gates of 1/E, which is what a router of zeros gives.
+  return np.zeros(shape, flat[f"{ours}/lora_A"].dtype)

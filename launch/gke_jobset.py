@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Starts a training on a TPU slice of a GKE cluster.
+
+Fills gke_jobset.yaml and hands it to kubectl, which must know the cluster:
+
+  gke_jobset.py --name=crab --slice=v5e_16 --image=IMAGE --bucket=BUCKET [--spot]
+    -- --gin_file=gin/base.gin --workdir=gs://BUCKET/run1
+
+The bucket is also mounted at /bucket, for records and converted weights. With
+--dry_run the filled manifest goes to stdout, its first line the command that
+would read it. Only Python's standard library is needed.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import shutil
+import string
+import subprocess
+import sys
+
+_HERE = pathlib.Path(__file__).resolve().parent
+_KUBECTL = ["kubectl", "apply", "--filename=-"]
+
+
+class _Parser(argparse.ArgumentParser):
+  """A parser whose errors are one line."""
+
+  def error(self, message: str):
+    _fail(f"{message} (see --help)")
+
+
+def _fail(message: str):
+  print(f"error: {message}", file=sys.stderr)
+  sys.exit(2)
+
+
+def _flags(argv: list[str]) -> argparse.Namespace:
+  parser = _Parser(
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  parser.add_argument("--name", required=True, help="of the JobSet")
+  parser.add_argument("--slice", required=True, help="a row of slices.txt")
+  parser.add_argument("--image", required=True, help="see Dockerfile")
+  parser.add_argument("--bucket", required=True, help="without gs://")
+  parser.add_argument(
+    "--service_account", help="Kubernetes account that may use the bucket"
+  )
+  parser.add_argument("--max_restarts", type=int, default=100)
+  parser.add_argument("--spot", action="store_true", help="on Spot VMs")
+  parser.add_argument("--dry_run", action="store_true")
+  parser.add_argument("arguments", nargs="+", help="of crab_jax.train")
+  return parser.parse_args(argv)
+
+
+def slices() -> dict[str, dict[str, str]]:
+  """The rows of slices.txt by slice, each by the names of its columns."""
+  lines = (_HERE / "slices.txt").read_text().splitlines()
+  header, *rows = [line.split() for line in lines if line[:1] != "#"]
+  return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+
+
+def _checked(flags: argparse.Namespace) -> None:
+  if flags.slice not in slices():
+    _fail(f"--slice={flags.slice} is none of: {', '.join(slices())}")
+  if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", flags.name):
+    _fail(
+      f"--name={flags.name!r} must be at most 40 lower-case letters, digits"
+      " and dashes"
+    )
+  text = "\n".join(flags.arguments)
+  if not re.search(r"^--workdir[=\n](gs://.|/bucket/.)", text, re.M):
+    _fail(
+      "the training needs a --workdir that all hosts share and that outlives"
+      " the pods: gs://BUCKET/RUN or /bucket/RUN"
+    )
+
+
+def _command(arguments: list[str]) -> list[str]:
+  """What a pod runs: worker.sh turns a SIGTERM into an exit code of its own."""
+  words = ["bash", "launch/worker.sh", "attend"]
+  words += ["python", "-m", "crab_jax.train", "--distributed", *arguments]
+  return [word.replace("$", "$$") for word in words]  # Kubernetes expands $(X)
+
+
+def manifest(flags: argparse.Namespace) -> str:
+  """The filled template."""
+  values = {
+    **slices()[flags.slice],
+    "name": json.dumps(flags.name),
+    "image": json.dumps(flags.image),
+    "bucket": json.dumps(flags.bucket),
+    "max_restarts": str(flags.max_restarts),
+    "command": json.dumps(_command(flags.arguments)),
+  }
+  if flags.spot:
+    values["spot"] = '"true"'
+  if flags.service_account:
+    values["service_account"] = json.dumps(flags.service_account)
+  optional = {"spot", "service_account"} - set(values)
+  lines = [
+    line
+    for line in (_HERE / "gke_jobset.yaml").read_text().splitlines()
+    if not line.startswith("#")
+    and not any(f"${{{name}}}" in line for name in optional)
+  ]
+  return string.Template("\n".join(lines) + "\n").substitute(values)
+
+
+def main(argv: list[str]) -> int:
+  flags = _flags(argv)
+  _checked(flags)
+  text = manifest(flags)
+  if flags.dry_run:
+    print(f"# {' '.join(_KUBECTL)}\n{text}", end="")
+    return 0
+  if shutil.which(_KUBECTL[0]) is None:
+    _fail("kubectl is not on the PATH; install it, or use --dry_run")
+  code = subprocess.run(_KUBECTL, input=text, text=True).returncode
+  if code:
+    print(f"error: kubectl apply failed (exit code {code})", file=sys.stderr)
+  return code
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,17 @@
+"""Test settings: eight fake CPU devices, strict rank promotion, type checks."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = (
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+import jax  # noqa: E402
+import jaxtyping  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jaxtyping.install_import_hook(
+  ["crab_jax.models", "crab_jax.data", "crab_jax.training"],
+  "beartype.beartype",
+)

@@ -1,0 +1,181 @@
+import json
+
+import clips
+import numpy as np
+import pytest
+
+from crab_jax import configs
+from crab_jax.data import assembly
+from crab_jax.data import encodings
+from crab_jax.data import windows
+
+
+@pytest.fixture
+def source(tmp_path):
+  clips.write_segmentation(tmp_path)
+  for task in ("a2v", "v2a", "ks"):
+    for clip, frames in enumerate((20, 12)):
+      clips.write_video(tmp_path / task / f"video/{clip}.mp4", frames)
+      clips.write_audio(
+        tmp_path / task / f"audio/{clip}.wav", clips.tone(2 + clip, 300)
+      )
+  return tmp_path
+
+
+def _reader(source, **settings):
+  fields = {"frame_size": 28, "frame_format": "png", **settings}
+  return assembly.Reader(source, configs.Preparation(**fields))
+
+
+def _levels(record):
+  return [encodings.decode_image(frame).mean() for frame in record.frames]
+
+
+def _ks(video="0.mp4", audio="0.wav"):
+  return {"video_path": video, "audio_path": audio, "label": "x"}
+
+
+def test_a2v_puts_both_videos_behind_each_other(source):
+  row = {
+    "audio_path": "1.wav",
+    "video1_path": "0.mp4",
+    "video2_path": "1.mp4",
+    "label": "x",
+  }
+  outcome = assembly.assemble(_reader(source), "a2v", "train", 5, row)
+  record = outcome.record
+  assert (record.id, record.status, len(record.frames)) == (
+    "a2v/train/5",
+    "ok",
+    20,
+  )
+  expected = [
+    *np.rint(np.linspace(0, 19, 10)),
+    *np.rint(np.linspace(0, 11, 10)),
+  ]
+  np.testing.assert_allclose(
+    _levels(record), [clips.level(index) for index in expected], atol=2.4
+  )
+  np.testing.assert_allclose(record.frame_seconds, np.array(expected) / 4)
+  assert outcome.row["n_frames"] == [20, 12]
+  assert outcome.row["duration"] == pytest.approx([5, 3])
+  assert outcome.row["window_seconds"] == pytest.approx(3)
+
+
+def test_v2a_puts_both_windowed_waveforms_behind_each_other(source):
+  row = {
+    "video_path": "0.mp4",
+    "audio1_path": "1.wav",
+    "audio2_path": "0.wav",
+    "label": "x",
+  }
+  outcome = assembly.assemble(_reader(source), "v2a", "train", 0, row)
+  found = encodings.decode_audio(outcome.record.audio)
+  expected = np.concatenate([clips.tone(3, 300), clips.tone(2, 300)])
+  np.testing.assert_allclose(found, expected, atol=1e-4)
+  assert outcome.row["audio_seconds"] == [3, 2]
+  assert len(outcome.record.frames) == 10
+
+
+@pytest.mark.parametrize(
+  ("split", "row", "frame", "second"),
+  [("train", 1, 3, 0), ("test", 0, 2, 2)],
+)
+def test_an_image_task_has_one_frame_a_mask_and_its_second(
+  source, split, row, frame, second
+):
+  rows = json.loads((source / f"s4/{split}.json").read_text())
+  outcome = assembly.assemble(_reader(source), "s4", split, row, rows[row])
+  record = outcome.record
+  assert len(record.frames) == 1
+  assert _levels(record) == pytest.approx([40 * frame], abs=1)
+  assert record.frame_seconds == [float(frame)]
+  assert record.meta["window_index"] == second
+  heard = windows.cut("one_fifth", clips.tone(5.0), second)
+  found = encodings.decode_audio(record.audio)
+  np.testing.assert_allclose(found, heard, atol=1e-4)
+  mask = encodings.decode_mask(record.mask)
+  assert mask.shape == (224, 224)
+  assert mask[:112, :112].all()
+  assert mask.sum() == 112 * 112
+
+
+def test_a_mask_that_is_absent_is_empty_and_a_broken_one_is_bad(source):
+  row = {
+    "image_path": "AVS/v1s/dog/frames/0.jpg",
+    "audio_path": "AVS/v1s/dog/audio.wav",
+    "label_content": "x",
+  }
+  path = source / "s4/AVS/v1s/dog/labels_rgb/0.png"
+  path.write_bytes(b"broken")
+  outcome = assembly.assemble(_reader(source), "s4", "train", 0, row)
+  assert outcome.row["status"] == "bad_image"
+  path.unlink()
+  outcome = assembly.assemble(_reader(source), "s4", "train", 0, row)
+  assert outcome.record.mask == b""
+
+
+def test_a_short_video_is_used_and_says_so(source):
+  clips.write_video(source / "ks/video/short.mp4", 4)
+  row = _ks("short.mp4")
+  outcome = assembly.assemble(_reader(source), "ks", "train", 0, row)
+  assert outcome.record.status == outcome.row["status"] == "short_video"
+  assert len(outcome.record.frames) == 10
+  assert outcome.row["n_frames"] == [4]
+
+
+def _break(source):
+  """A file of every kind of damage, beside the good ones of ks."""
+  folder = source / "ks"
+  clips.write_video(folder / "video/cut.mp4", 20)
+  clips.cut_short(folder / "video/cut.mp4", 0.6)
+  clips.write_audio(folder / "audio/cut.wav", clips.tone(1))
+  clips.cut_short(folder / "audio/cut.wav")
+
+
+@pytest.mark.parametrize(
+  ("row", "status", "named"),
+  [
+    (_ks(video="no.mp4"), "missing_file", "ks/video/no.mp4"),
+    (_ks(video=""), "missing_file", "video_path is empty"),
+    (_ks(video="cut.mp4"), "bad_video", "ks/video/cut.mp4"),
+    (_ks(audio="cut.wav"), "bad_audio", "ks/audio/cut.wav"),
+    ({**_ks(), "label": ""}, "empty_target", "label"),
+    ({"video_path": "0.mp4", "label": "x"}, "missing_key", "audio_path"),
+    ("no object", "missing_key", "str"),
+  ],
+)
+def test_what_fails_has_a_status_and_names_the_culprit(
+  source, row, status, named
+):
+  _break(source)
+  outcome = assembly.assemble(_reader(source), "ks", "train", 3, row)
+  assert outcome.record is None
+  assert outcome.row["id"] == "ks/train/3"
+  assert outcome.row["status"] == status
+  assert named in outcome.row["reason"]
+  assert str(source) not in outcome.row["reason"]
+
+
+def test_long_audio_is_cut_only_when_asked_and_reported(source):
+  whole = assembly.assemble(_reader(source), "ks", "train", 0, _ks())
+  assert "cut_seconds" not in whole.row
+  reader = _reader(source, max_audio_seconds=1.5)
+  cut = assembly.assemble(reader, "ks", "train", 0, _ks())
+  assert cut.row["cut_seconds"] == pytest.approx(0.5)
+  assert len(encodings.decode_audio(cut.record.audio)) == 24_000
+
+
+def test_the_settings_of_the_frames_are_used(source):
+  reader = _reader(source, frame_format="jpeg", frame_size=56)
+  record = assembly.assemble(reader, "ks", "train", 0, _ks()).record
+  assert record.frames[0].startswith(b"\xff\xd8")
+  assert encodings.decode_image(record.frames[0]).shape == (56, 56, 3)
+
+
+def test_neighbours_share_a_decoded_clip(source):
+  reader = _reader(source)
+  for row in range(3):
+    assembly.assemble(reader, "ks", "train", row, _ks())
+  assert reader.video.cache_info().misses == 1
+  assert reader.audio.cache_info().hits == 2

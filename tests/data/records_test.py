@@ -1,0 +1,109 @@
+import clips
+import hypothesis
+import pytest
+from hypothesis import strategies
+
+from crab_jax import errors
+from crab_jax.data import metadata
+from crab_jax.data import records
+
+_JSON = strategies.dictionaries(
+  strategies.text(),
+  strategies.recursive(
+    strategies.none() | strategies.integers() | strategies.text(),
+    lambda inner: strategies.lists(inner, max_size=3),
+    max_leaves=4,
+  ),
+  max_size=3,
+)
+_FIELDS = strategies.integers(0, 3).flatmap(
+  lambda frames: strategies.fixed_dictionaries(
+    {
+      **{n: strategies.text() for n in ("id", "task", "split", "status")},
+      "row": strategies.integers(0, 2**62),
+      "frames": strategies.lists(
+        strategies.binary(), min_size=frames, max_size=frames
+      ),
+      "frame_seconds": strategies.lists(
+        strategies.floats(0, 1e4, width=32), min_size=frames, max_size=frames
+      ),
+      "audio": strategies.binary(),
+      "question": _JSON,
+      "target": strategies.text(),
+      "reference": _JSON,
+      "mask": strategies.binary(),
+      "meta": _JSON,
+    }
+  )
+)
+
+
+def _record(row=0, split="train"):
+  return records.Record(
+    id=f"ave/{split}/{row}",
+    task="ave",
+    split=split,
+    row=row,
+    status="ok",
+    frames=[b"one\0", b"\0two"],
+    frame_seconds=[0.0, 1.5],
+    audio=b"fLaC",
+    question={"question": "¿qué?"},
+    target="<answer>yes</answer>",
+    reference={"text": "yes", "event": ["a", 1]},
+    mask=b"",
+    meta={"media": ["ave/video/-1.mp4"]},
+  )
+
+
+def _write(root, split="train", shards=2):
+  """Two records a shard, with metadata."""
+  for shard in range(shards):
+    name = records.shard_name(split, shard, shards)
+    rows = [_record(2 * shard + i, split) for i in range(2)]
+    records.write_shard(records.folder(root, "ave") / name, rows)
+  counts = {"shard_records": [2] * shards, "bytes": 1}
+  metadata.write(root, "ave", {split: counts})
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(_FIELDS)
+def test_a_record_survives(fields):
+  record = records.Record(**fields)
+  assert records.decode(records.encode(record)) == record
+
+
+def test_bytes_that_are_no_record_are_refused():
+  for data in (b"no record", b"", records.encode(_record())[:-9]):
+    with pytest.raises(errors.UserError, match="no record"):
+      records.decode(data)
+
+
+def test_a_shard_survives(tmp_path):
+  path = tmp_path / "x.tfrecord"
+  rows = [_record(0), _record(1)]
+  assert records.write_shard(path, rows) == 2
+  assert list(records.read_shard(path)) == rows
+
+
+def test_a_flipped_byte_names_the_file(tmp_path):
+  path = tmp_path / "x.tfrecord"
+  records.write_shard(path, [_record()])
+  clips.flip(path, 40)
+  with pytest.raises(errors.UserError, match="x.tfrecord"):
+    list(records.read_shard(path))
+
+
+def test_a_split_is_read_in_order(tmp_path):
+  _write(tmp_path, shards=12)
+  found = list(records.read_split(tmp_path, "ave", "train"))
+  assert [record.row for record in found] == list(range(24))
+  assert records.shards(tmp_path, "ave", "val") == []
+
+
+def test_splits_need_a_finished_preparation(tmp_path):
+  _write(tmp_path)
+  with pytest.raises(errors.UserError, match="summary.json is missing"):
+    records.splits(tmp_path)
+  (tmp_path / records.SUMMARY).write_text("{}")
+  assert records.splits(tmp_path) == {"ave": {"train": 4}}

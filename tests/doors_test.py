@@ -1,0 +1,56 @@
+"""What a user's mistake looks like: one line, exit code 2, no traceback."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+_DOOR = textwrap.dedent('''
+  """A door for the test."""
+  from absl import flags
+  from crab_jax import doors
+  from crab_jax import errors
+
+  _COUNT = flags.DEFINE_integer("count", 1, "A number.")
+
+  def main():
+    if _COUNT.value == 7:
+      raise errors.UserError("seven is\\nnot allowed")
+    return 3 if _COUNT.value == 3 else None
+
+  doors.run(main)
+''')
+
+
+def _open(*arguments):
+  return subprocess.run(
+    [sys.executable, "-c", _DOOR, *arguments], capture_output=True, text=True
+  )
+
+
+@pytest.mark.parametrize(
+  ("arguments", "culprit"),
+  [
+    (["--cuont=2"], "cuont"),
+    (["--count=two"], "count"),
+    (["--count=7"], "seven is not allowed"),
+    (["stray"], "stray"),
+  ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit):
+  done = _open(*arguments)
+  assert done.returncode == 2
+  assert done.stderr.count("\n") == 1
+  assert culprit in done.stderr
+
+
+@pytest.mark.parametrize(("count", "code"), [(1, 0), (3, 3)])
+def test_the_code_of_main_is_the_exit_code(count, code):
+  assert _open(f"--count={count}").returncode == code
+
+
+def test_help_tells_the_flags():
+  done = _open("--help")
+  assert done.returncode == 0
+  assert "--count" in done.stdout

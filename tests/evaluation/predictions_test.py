@@ -1,0 +1,83 @@
+"""Prediction files of the official implementation."""
+
+import json
+import types
+
+import pytest
+
+from crab_jax import errors
+from crab_jax.evaluation import predictions
+from crab_jax.evaluation import scores
+
+LINES = [
+  {"task_name": "ks", "output": "<answer>a</answer>", "predict": "<answer>a"},
+  {"task_name": "ave", "output": "x", "predict": "y"},
+  {"task_name": "ks", "output": "<answer>b</answer>", "predict": None},
+]
+
+
+def _records(*texts, **fields):
+  return [
+    types.SimpleNamespace(
+      id=f"ks/test/{7 + i}",
+      reference={"text": text, "raw": i, **fields},
+      question={"question": "?"},
+    )
+    for i, text in enumerate(texts)
+  ]
+
+
+def test_joined_by_order():
+  records = _records("<answer>a</answer>", "<answer>B</answer>")
+  rows, note = (
+    getattr(predictions.from_official("ks", LINES, records), name)
+    for name in ("rows", "note")
+  )
+  assert [row["id"] for row in rows] == ["ks/test/7", "ks/test/8"]
+  assert rows[0]["reference"] == records[0].reference
+  assert rows[1]["error"] == "missing"
+  assert note == (
+    "2 lines, joined by order; 1 lines of other tasks left out;"
+    " references equal those of the records"
+  )
+  assert scores.score_rows("ks", rows).value == 0.5
+
+
+def test_without_records():
+  imported = predictions.from_official("ks", LINES)
+  assert [row["id"] for row in imported.rows] == ["ks/test/0", "ks/test/1"]
+  assert imported.note.endswith("no records to compare with")
+  assert scores.score_rows("ks", imported.rows).n == 2
+
+
+def test_a_wrong_count_or_order_is_an_error():
+  with pytest.raises(errors.UserError, match="2 lines but 1 records"):
+    predictions.from_official("ks", LINES, _records("<answer>a</answer>"))
+  swapped = _records("<answer>b</answer>", "<answer>a</answer>")
+  with pytest.raises(errors.UserError, match="line 1 .* the orders differ"):
+    predictions.from_official("ks", LINES, swapped)
+
+
+def test_masks_are_compared_by_their_object():
+  line = {"task_name": "s4", "a_obj": "dog", "output": "ours", "predict": "."}
+  record = _records("another sentence", a_obj="dog")
+  assert predictions.from_official("s4", [line], record).rows
+  with pytest.raises(errors.UserError, match="the orders differ"):
+    predictions.from_official("s4", [{**line, "a_obj": "cat"}], record)
+
+
+def test_a_folder_of_both_kinds(tmp_path):
+  own = {"id": "a2v/test/0", "text": "1", "reference": {"text": "1"}}
+  (tmp_path / "a2v.jsonl").write_text(json.dumps(own))
+  text = "\n".join(json.dumps(line) for line in LINES)
+  (tmp_path / "inference_ks.jsonl").write_text(text + "\n")
+  asked = []
+  records = _records("<answer>a</answer>", "<answer>b</answer>")
+  found = predictions.read_folder(
+    tmp_path, lambda task: asked.append(task) or records
+  )
+  assert list(found) == ["a2v", "ks"]
+  assert found["a2v"] == predictions.Imported([own], "1 rows with ids")
+  assert asked == ["ks"]
+  with pytest.raises(errors.UserError, match="holds no predictions"):
+    predictions.read_folder(tmp_path / "none")

@@ -1,0 +1,159 @@
+"""The whole path through the door: a run, a real stop, the same numbers."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_SETTINGS = (
+  "World.train_samples=4",
+  "World.val_samples=4",
+  "World.test_samples=4",
+  "Evaluation.limit=1",
+  "Evaluation.max_new_tokens=4",
+)
+pytestmark = pytest.mark.slow
+
+
+def _command(workdir, *settings):
+  return [
+    sys.executable,
+    "-m",
+    "crab_jax.train",
+    "--gin_file=gin/base.gin",
+    "--gin_file=gin/smoke.gin",
+    f"--workdir={workdir}",
+    *(f"--gin_param={setting}" for setting in (*_SETTINGS, *settings)),
+  ]
+
+
+def _environment():
+  """One CPU device, as a user has: the tests' eight fake ones slow a run."""
+  return {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+
+
+def _run(workdir, *settings):
+  return subprocess.run(
+    _command(workdir, *settings),
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    env=_environment(),
+  )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """A run that nothing disturbed."""
+  workdir = tmp_path_factory.mktemp("run") / "straight"
+  done = _run(workdir)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return workdir, done
+
+
+def _losses(workdir):
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  keys = ("stage", "step", "loss", "gradient_norm")
+  return [tuple(json.loads(line)[key] for key in keys) for line in lines]
+
+
+def test_a_run_leaves_a_report_of_every_dataset(finished):
+  workdir, done = finished
+  assert f"report: {workdir}" in done.stdout
+  report = json.loads((workdir / "report.json").read_text())
+  assert len(report["tasks"]) == 19
+  for score in report["tasks"].values():
+    assert {"metric", "value", "chance", "n", "parse_failures"} <= set(score)
+  assert (workdir / "report.md").is_file()
+  assert (workdir / "report.html").is_file()
+
+
+def test_a_killed_run_ends_with_the_same_numbers(finished, tmp_path):
+  """kill -9 in the middle of training; the same command goes on."""
+  process = subprocess.Popen(
+    _command(tmp_path),
+    cwd=_ROOT,
+    env=_environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  try:
+    _wait_for(tmp_path / "checkpoints" / "backbone" / "3", process)
+  finally:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  assert len(_losses(tmp_path)) < len(_losses(finished[0]))
+  done = _run(tmp_path)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert _losses(tmp_path) == _losses(finished[0])
+
+
+def _wait_for(path, process):
+  end = time.monotonic() + 600
+  while not path.exists():
+    assert process.poll() is None, "the run ended before it was killed"
+    assert time.monotonic() < end, f"{path} did not come"
+    time.sleep(0.02)
+
+
+def test_a_mesh_trains_to_the_same_losses(finished, tmp_path):
+  done = _run(tmp_path, "Mesh.strategy='mesh'")
+  assert done.returncode == 0, done.stderr[-2000:]
+  for ours, theirs in zip(_losses(tmp_path), _losses(finished[0]), strict=True):
+    assert ours[:2] == theirs[:2]
+    assert ours[2] == pytest.approx(theirs[2], rel=1e-4)
+
+
+def test_evaluate_reads_what_train_wrote(finished, tmp_path):
+  workdir, _ = finished
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "crab_jax.evaluate",
+      "--gin_file=gin/base.gin",
+      "--gin_file=gin/smoke.gin",
+      f"--checkpoint={workdir / 'base'}",
+      f"--adapter={workdir / 'adapter'}",
+      f"--data={workdir / 'records'}",
+      f"--out={tmp_path}",
+      "--tasks=ave,s4",
+    ],
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    env=_environment(),
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  report = json.loads((tmp_path / "report.json").read_text())
+  assert set(report["tasks"]) == {"ave", "s4"}
+
+
+@pytest.mark.parametrize(
+  ("argument", "culprit"),
+  [
+    ("--gin_param=ILora.rnk=1", "rnk"),
+    ("--gin_file=gin/none.gin", "gin/none.gin"),
+    ("--wokdir=x", "wokdir"),
+    ("--workdir=gs://bucket/run", "gs://bucket/run"),
+    ("--gin_param=Stage.mixture={'nosuch': 1}", "nosuch"),
+  ],
+)
+def test_a_mistake_is_one_line(finished, argument, culprit):
+  workdir, _ = finished
+  done = subprocess.run(
+    [*_command(workdir), argument],
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    env=_environment(),
+  )
+  assert done.returncode == 2
+  assert culprit in done.stderr.splitlines()[-1]
+  assert "Traceback" not in done.stderr

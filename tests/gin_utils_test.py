@@ -1,0 +1,89 @@
+"""gin files become dataclasses; every mistake in them is one clear error."""
+
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax import gin_utils
+
+_BASE = """
+from __gin__ import dynamic_registration
+from crab_jax import configs
+
+LAYERS = 4
+configs.tiny.adapter = @configs.ILora()
+configs.ILora.rank = 8
+configs.World.seed = 3
+only/configs.Stage.name = "only"
+only/configs.Stage.steps = %LAYERS
+only/configs.Stage.trains = "all"
+configs.Experiment.model = @configs.tiny()
+configs.Experiment.world = @configs.World()
+configs.Experiment.stages = [@only/configs.Stage()]
+"""
+
+
+@pytest.fixture
+def base(tmp_path):
+  path = tmp_path / "base.gin"
+  path.write_text(_BASE)
+  return str(path)
+
+
+def test_builds_the_experiment(base):
+  built = gin_utils.experiment([base], ["ILora.heads=2"])
+  assert built.model.adapter == configs.ILora(rank=8, heads=2)
+  assert built.stages[0].steps == 4
+  assert "configs.World.seed = 3" in gin_utils.operative_config()
+
+
+def test_a_scope_is_kept(base):
+  built = gin_utils.experiment([base], ["only/Stage.steps=7", "World.seed=5"])
+  assert built.world.seed == 5
+  assert built.stages[0].steps == 7
+
+
+@pytest.mark.parametrize(
+  ("setting", "culprit"),
+  [
+    ("ILora.rnk=2", "rnk"),
+    ("Ilora.rank=2", "Ilora"),
+    ("ILora.rank='two'", "ILora.rank"),
+    ("ILora.rank=%MISSING", "MISSING"),
+    ("ILora.rank=0", "ILora.rank"),
+    ("Mesh.fsdp=2", "Mesh.fsdp"),
+    ("other/Stage.steps=2", "other/configs.Stage.steps"),
+    ("rank=2", "Class.field=value"),
+    ("ILora.rank", "Class.field=value"),
+    ("ILora.rank=", "ILora.rank"),
+  ],
+)
+def test_a_mistake_is_named(base, setting, culprit):
+  with pytest.raises(errors.UserError, match=culprit) as caught:
+    gin_utils.experiment([base], [setting])
+  assert "\n" not in str(caught.value)
+
+
+def test_a_later_file_may_cut_off_what_an_earlier_one_set(base, tmp_path):
+  extra = tmp_path / "extra.gin"
+  extra.write_text("""
+from __gin__ import dynamic_registration
+from crab_jax import configs
+configs.Experiment.world = None
+configs.Experiment.records = "records"
+""")
+  built = gin_utils.experiment([base, str(extra)], [])
+  assert built.world is None
+  assert "World" not in gin_utils.operative_config()
+
+
+def test_an_unused_macro_is_named(base, tmp_path):
+  extra = tmp_path / "extra.gin"
+  extra.write_text("UNUSED = 3\n")
+  with pytest.raises(errors.UserError, match="UNUSED"):
+    gin_utils.experiment([base, str(extra)], [])
+
+
+def test_a_missing_file_is_named():
+  with pytest.raises(errors.UserError, match="nowhere.gin"):
+    gin_utils.experiment(["nowhere.gin"], [])

@@ -1,0 +1,80 @@
+"""Sampling against transformers' logits processors."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from crab_jax.models import sampling
+
+LOGITS = np.random.default_rng(0).normal(0, 3, (3, 40)).astype(np.float32)
+
+
+def _theirs(warper, logits=LOGITS, tokens=None):
+  tokens = torch.zeros((3, 1), dtype=torch.long) if tokens is None else tokens
+  return warper(tokens, torch.tensor(logits)).numpy()
+
+
+@pytest.mark.parametrize("k", [1, 5, 100])
+def test_top_k(k):
+  expected = _theirs(transformers.TopKLogitsWarper(k))
+  np.testing.assert_array_equal(sampling.keep_top_k(LOGITS, k), expected)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.9])
+def test_top_p(p):
+  expected = _theirs(transformers.TopPLogitsWarper(p))
+  found = sampling.keep_top_p(LOGITS, p)
+  np.testing.assert_array_equal(found, expected)
+  assert 1 <= np.isfinite(expected[0]).sum() < 40
+
+
+def test_repetition_penalty():
+  tokens = np.random.default_rng(1).integers(0, 40, (3, 9))
+  warper = transformers.RepetitionPenaltyLogitsProcessor(1.7)
+  expected = _theirs(warper, tokens=torch.tensor(tokens))
+  seen = np.zeros((3, 40), bool)
+  np.put_along_axis(seen, tokens, True, axis=1)
+  found = sampling.penalise(LOGITS, seen, 1.7)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def _draw(options, count=400):
+  chosen = sampling.Sampling(**options)
+  draw = jax.vmap(lambda key: sampling.next_token(LOGITS, None, key, chosen))
+  return np.asarray(draw(jax.random.split(jax.random.key(0), count)))
+
+
+def test_greedy_takes_the_largest():
+  found = _draw({"temperature": 0.0}, 1)[0]
+  np.testing.assert_array_equal(found, LOGITS.argmax(-1))
+
+
+def test_draws_follow_the_kept_probabilities():
+  drawn = _draw({"temperature": 2.0, "top_k": 3}, 4000)
+  kept = _theirs(transformers.TopKLogitsWarper(3), LOGITS / 2)
+  expected = torch.softmax(torch.tensor(kept), -1).numpy()
+  for row in range(3):
+    share = np.bincount(drawn[:, row], minlength=40) / len(drawn)
+    np.testing.assert_allclose(share, expected[row], atol=0.03)
+
+
+def test_a_cold_temperature_is_greedy():
+  found = _draw({"temperature": 1e-4})
+  assert np.all(found == LOGITS.argmax(-1)[None])
+
+
+@pytest.mark.parametrize(
+  "wrong",
+  [
+    {"max_new_tokens": 0},
+    {"temperature": -1.0},
+    {"top_p": 0.0},
+    {"top_k": -1},
+  ],
+)
+def test_wrong_settings_name_themselves(wrong):
+  (name,) = wrong
+  with pytest.raises(ValueError, match=f"Sampling.{name}"):
+    sampling.Sampling(**wrong)

@@ -1,0 +1,66 @@
+"""The door `plan`: exit codes, errors of one line, and a real compile."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_LIBTPU = importlib.util.find_spec("libtpu") is not None
+_SMALL = [
+  "--gin_file=gin/base.gin",
+  "--gin_file=gin/mesh/cpu8.gin",
+  "--gin_param=Model.remat='full'",
+  "--gin_param=Decoder.layers=2",
+]
+
+
+def _run(*flags):
+  environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+  return subprocess.run(
+    [sys.executable, "-m", "crab_jax.plan", *flags],
+    cwd=_ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+    timeout=1800,
+  )
+
+
+def _one_line(result):
+  lines = [line for line in result.stderr.splitlines() if "error:" in line]
+  assert len(lines) == 1
+  assert "Traceback" not in result.stderr
+  return lines[0]
+
+
+def test_no_topology_is_an_error_of_one_line():
+  result = _run("--gin_file=gin/base.gin")
+  assert result.returncode == 2
+  assert "--topology" in _one_line(result)
+
+
+@pytest.mark.skipif(_LIBTPU, reason="libtpu is installed")
+def test_without_libtpu_the_extra_is_named():
+  result = _run(*_SMALL, "--topology=v5e:2x4")
+  assert result.returncode == 2
+  assert "crab_jax[tpu]" in _one_line(result)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _LIBTPU, reason="needs libtpu (extra tpu)")
+def test_a_small_step_compiles_for_a_tpu(tmp_path):
+  """The trainer's step, I-LoRA's einsum in it, for eight v5e chips."""
+  out = tmp_path / "plan.json"
+  result = _run(*_SMALL, "--topology=v5e:2x4", f"--out={out}")
+  assert result.returncode == 0, result.stderr[-2000:]
+  plan = json.loads(out.read_text())
+  assert plan["fits"]
+  assert plan["mesh"] == {"data": 2, "fsdp": 2, "tensor": 2}
+  assert plan["costs"]["adapter"] > 0
+  assert plan["costs"]["received"]["all-gather"] > 0
+  assert 1 < plan["executed_over_model"] < 3

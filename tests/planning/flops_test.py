@@ -1,0 +1,57 @@
+"""Model FLOPs against the published counts and against a plain product list."""
+
+import dataclasses
+
+import pytest
+
+from crab_jax import configs
+from crab_jax.planning import flops
+
+_7B = configs.qwen2_5_omni_7b(adapter=configs.ILora(targets="lm"))
+_ROWS = configs.Rows(rows=1)
+
+
+def test_the_decoder_costs_what_the_paper_counts():
+  """13.05 GFLOP a token, and 1.365 for I-LoRA of rank 128 with 3 heads."""
+  stack = flops._decoder(_7B, 2048)
+  assert flops._base(stack) / 1e9 == pytest.approx(13.0506, abs=1e-4)
+  adapter = flops.adapter_forward(stack, _7B.adapter)
+  assert adapter / 1e9 == pytest.approx(1.3647, abs=1e-4)
+
+
+def test_plain_and_moe_lora_cost_what_the_paper_counts():
+  stack = flops._decoder(_7B, 2048)
+  plain = configs.ILora(heads=1)
+  assert flops.adapter_forward(stack, plain) / 1e9 == pytest.approx(
+    0.646, abs=1e-3
+  )
+  separate = configs.ILora(shared_a=False)
+  assert flops.adapter_forward(stack, separate) / 1e9 == pytest.approx(
+    1.945, abs=1e-3
+  )
+
+
+def test_a_frozen_weight_has_no_gradient():
+  count = flops.train_step(_7B, _ROWS, "adapter")
+  forward = 2048 * 13.0506e9
+  assert count.decoder == pytest.approx(2 * forward, rel=1e-4)
+  whole = flops.train_step(_7B, _ROWS, "all")
+  assert whole.decoder == pytest.approx(3 * forward, rel=1e-4)
+  assert whole.adapter == 0
+
+
+def test_towers_without_adapter_have_no_backward_pass():
+  frozen = flops.train_step(_7B, _ROWS, "adapter")
+  adapter = configs.ILora(targets="lm+towers")
+  model = dataclasses.replace(_7B, adapter=adapter)
+  trained = flops.train_step(model, _ROWS, "adapter")
+  assert 1.9 < trained.towers / frozen.towers < 2.0
+  assert trained.attention > frozen.attention
+  assert trained.adapter > frozen.adapter
+  assert trained.decoder == frozen.decoder
+
+
+def test_the_count_grows_with_the_rows():
+  one = flops.train_step(_7B, _ROWS, "adapter")
+  many = flops.train_step(_7B, configs.Rows(rows=8), "adapter")
+  assert many.total == pytest.approx(8 * one.total)

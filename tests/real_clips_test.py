@@ -1,0 +1,81 @@
+"""Three real samples go the whole path, as they stand."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_CLIPS = _ROOT.parent / "shared" / "real_clips" / "AVUIE_2"
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.skipif(not _CLIPS.is_dir(), reason="the real clips are not here"),
+]
+
+
+def _door(name, *arguments):
+  done = subprocess.run(
+    [sys.executable, "-m", f"crab_jax.{name}", *arguments],
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    env={**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """Prepares the clips and trains twenty steps on them."""
+  place = tmp_path_factory.mktemp("real")
+  _door("prepare", f"--source={_CLIPS}", f"--out={place / 'records'}")
+  _door(
+    "train",
+    "--gin_file=gin/base.gin",
+    "--gin_file=gin/data/records.gin",
+    f"--gin_param=Experiment.records={str(place / 'records')!r}",
+    "--gin_param=backbone/Stage.steps=10",
+    "--gin_param=tuning/Stage.steps=10",
+    "--gin_param=Logging.every=1",
+    "--gin_param=Evaluation.max_new_tokens=8",
+    f"--workdir={place / 'run'}",
+  )
+  return place
+
+
+def test_all_records_are_good(run):
+  summary = json.loads((run / "records" / "summary.json").read_text())
+  assert summary["records"] == 6
+
+
+def test_the_loss_falls(run):
+  lines = (run / "run" / "metrics.jsonl").read_text().splitlines()
+  backbone = [
+    line["loss"]
+    for line in map(json.loads, lines)
+    if line["stage"] == "backbone"
+  ]
+  assert backbone[-1] < backbone[0]
+
+
+def test_every_dataset_is_scored(run):
+  report = json.loads((run / "run" / "report.json").read_text())
+  assert set(report["tasks"]) == {"ave", "s4", "ref_avs"}
+
+
+def test_the_same_door_evaluates_them(run):
+  place = run / "run"
+  _door(
+    "evaluate",
+    "--gin_file=gin/base.gin",
+    f"--checkpoint={place / 'base'}",
+    f"--adapter={place / 'adapter'}",
+    f"--data={run / 'records'}",
+    f"--out={run / 'eval'}",
+    "--gin_param=Evaluation.max_new_tokens=8",
+  )
+  assert (run / "eval" / "report.html").is_file()

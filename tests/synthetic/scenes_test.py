@@ -1,0 +1,68 @@
+"""Arrangements of things."""
+
+import numpy as np
+import pytest
+
+from crab_jax.synthetic import attributes
+from crab_jax.synthetic import scenes
+
+
+@pytest.mark.parametrize("place", attributes.PLACES)
+@pytest.mark.parametrize("side", [scenes.SMALL, scenes.BIG])
+def test_box_surrounds_the_centre_inside_the_frame(place, side):
+  thing = scenes.Thing("drum", "red", place, side=side)
+  x1, y1, x2, y2 = thing.box
+  assert 0 <= x1 < x2 <= 223
+  assert 0 <= y1 < y2 <= 223
+  assert x2 - x1 + 1 == y2 - y1 + 1 == side
+  assert thing.centre == ((x1 + x2 + 1) / 2, (y1 + y2 + 1) / 2)
+
+
+def test_place_says_where_the_centre_is():
+  centres = {
+    place: scenes.Thing("drum", "red", place).centre
+    for place in ("top left", "right", "bottom")
+  }
+  assert centres == {
+    "top left": (56, 56),
+    "right": (168, 112),
+    "bottom": (112, 168),
+  }
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_arranged_things_differ_and_never_touch(count):
+  rng = np.random.default_rng(count)
+  for _ in range(200):
+    names = scenes.instruments(rng, count)
+    things = scenes.arrange(rng, "train", names, sides=(112,))
+    assert {thing.name for thing in things} == set(names)
+    assert len({thing.colour for thing in things}) == count
+    cover = np.zeros((224, 224), int)
+    for thing in things:
+      x1, y1, x2, y2 = thing.box
+      cover[y1 : y2 + 1, x1 : x2 + 1] += 1
+    assert cover.max() == 1
+
+
+def test_held_out_combinations_appear_in_test_scenes_only():
+  rng = np.random.default_rng(0)
+  shares = {}
+  for split in attributes.SPLITS:
+    shown = [
+      any(t.held_out for t in scenes.arrange(rng, split, ("drum", "bell")))
+      for _ in range(300)
+    ]
+    shares[split] = np.mean(shown)
+  assert shares["train"] == shares["val"] == 0
+  assert abs(shares["test"] - attributes.HELD_OUT_SHARE) < 0.08
+
+
+def test_solo_takes_differ_by_split_and_seed():
+  takes = {
+    scenes.solo_take(seed, split)
+    for seed in (0, 1)
+    for split in attributes.SPLITS
+  }
+  assert len(takes) == 6
+  assert scenes.solo_take(0, "val") == scenes.solo_take(0, "val")

@@ -1,0 +1,107 @@
+"""Checkpoints: complete or not at all, also when the disk is full."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.training import checkpoint
+from crab_jax.training import optim
+from crab_jax.training import state as state_lib
+
+
+def _state(step, size=4):
+  optimizer = optim.optimizer(configs.Optimizer(), 10)
+  rng = np.random.default_rng(step)
+  params = {"a": {"kernel": jnp.asarray(rng.normal(size=size), jnp.float32)}}
+  made = state_lib.create(params, optimizer)
+  return made.replace(step=jnp.int32(step))
+
+
+def test_what_is_saved_comes_back(tmp_path):
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  checkpoints.save(_state(1), b"\x00place", {"note": 3})
+  checkpoints.wait()
+  state, data, note = checkpoints.restore(_state(0))
+  checkpoints.close()
+  jax.tree.map(np.testing.assert_array_equal, state, _state(1))
+  assert (data, note) == (b"\x00place", {"note": 3})
+
+
+def test_only_the_newest_are_kept(tmp_path):
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  for step in (1, 2, 3):
+    checkpoints.save(_state(step), b"", {})
+  checkpoints.close()
+  kept = {int(p.name) for p in tmp_path.iterdir() if p.name.isdigit()}
+  assert kept == {2, 3}
+
+
+def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path):
+  """A limit on the size of files stands in for a full disk."""
+  script = f"""
+    import pathlib, resource, signal, sys
+    sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
+    from checkpoint_test import _state
+    from crab_jax import errors
+    from crab_jax.training import checkpoint
+    checkpoints = checkpoint.StageCheckpoints(
+      pathlib.Path({str(tmp_path)!r}), keep=2
+    )
+    checkpoints.save(_state(1, 100_000), b"", {{}})
+    checkpoints.wait()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    try:
+      checkpoints.save(_state(2, 100_000), b"", {{}})
+      checkpoints.wait()
+    except errors.UserError as error:
+      print("refused:", error)
+  """
+  done = subprocess.run(
+    [sys.executable, "-c", textwrap.dedent(script)],
+    capture_output=True,
+    text=True,
+  )
+  assert f"refused: cannot write a checkpoint in {tmp_path}" in done.stdout
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  assert checkpoints.latest() == 1
+  state, _, _ = checkpoints.restore(_state(0, 100_000))
+  checkpoints.close()
+  jax.tree.map(np.testing.assert_array_equal, state, _state(1, 100_000))
+
+
+def test_a_model_folder_comes_back(tmp_path):
+  model = configs.tiny(adapter=configs.ILora(rank=2))
+  extra = tmp_path / "extra.txt"
+  extra.write_text("beside")
+  params = {"a": {"kernel": np.arange(3.0)}}
+  folder = tmp_path / "model"
+  checkpoint.save_model(folder, params, model, {"extra.txt": extra})
+  assert checkpoint.load_model_config(folder) == model
+  jax.tree.map(
+    np.testing.assert_array_equal, checkpoint.load_params(folder), params
+  )
+  assert (folder / "extra.txt").read_text() == "beside"
+
+
+@pytest.mark.parametrize("missing", ["model.json", "params"])
+def test_a_folder_that_is_no_model_is_named(tmp_path, missing):
+  with pytest.raises(errors.UserError, match=missing):
+    if missing == "params":
+      checkpoint.load_params(tmp_path)
+    else:
+      checkpoint.load_model_config(tmp_path)
+
+
+def test_a_damaged_model_file_is_named(tmp_path):
+  (tmp_path / "model.json").write_text('{"no": 1}')
+  with pytest.raises(errors.UserError, match="model.json"):
+    checkpoint.load_model_config(tmp_path)

@@ -1,0 +1,253 @@
+"""The mesh strategy does what pmap does, with parts of the model on a device."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.models import thinker
+from crab_jax.planning import batches
+from crab_jax.training import losses
+from crab_jax.training import meshed
+from crab_jax.training import optim
+from crab_jax.training import pmapped
+from crab_jax.training import state as state_lib
+
+_STEPS = 20
+# Of a loss near 8: float32 rounding of sums in another order, kept small by a
+# low learning rate so that it cannot grow through Adam's first steps.
+_TOLERANCE = 3e-6
+_ROWS = configs.Rows(
+  rows=8, tokens=24, frame_pairs=1, chunks=1, supervised=6, samples=2
+)
+
+
+def _model(**changes):
+  """Two layers a stack; 2 kv heads, so that tensor=4 does not divide them."""
+  tiny = configs.tiny(adapter=configs.ILora(rank=8, alpha=16.0, dropout=0.0))
+  small = {
+    "layers": 2, "width": 64, "heads": 4, "kv_heads": 2, "mlp": 96,
+    "head_size": 16, "rope_sections": (2, 3, 3), "vocabulary": 256,
+  }  # fmt: skip
+  return configs.Model(
+    audio=configs.AudioTower(
+      mel_bins=8, layers=1, width=32, heads=2, mlp=64, chunk_frames=40, pool=10
+    ),
+    vision=configs.VisionTower(
+      frame_size=112,
+      layers=1,
+      width=32,
+      heads=2,
+      mlp=64,
+      patch=28,
+      full_blocks=(0,),
+    ),  # fmt: skip
+    decoder=configs.Decoder(**small),
+    adapter=tiny.adapter,
+    compute_dtype="float32",
+    param_dtype="float32",
+    **{"remat": "full", **changes},
+  )
+
+
+_MODEL = _model()
+
+
+def _arguments(model=_MODEL):
+  return {
+    "likelihood": losses.likelihood(model),
+    "optimizer": optim.optimizer(configs.Optimizer(peak=1e-4), _STEPS),
+    "tasks": 19,
+  }
+
+
+def _meshed(shape, accumulate=1, model=_MODEL, rows=_ROWS.rows, **arguments):
+  data, fsdp, tensor = shape
+  mesh = configs.Mesh(strategy="mesh", data=data, fsdp=fsdp, tensor=tensor)
+  arguments = {**_arguments(model), **arguments}
+  return meshed.Meshed(rows, accumulate, mesh=mesh, model=model, **arguments)
+
+
+@pytest.fixture(scope="module")
+def start():
+  """State and frozen leaves on this host, B no longer zero."""
+  key = jax.random.key(0)
+  params = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))(key)
+  trained, frozen = state_lib.split(jax.device_get(params), "adapter")
+  rng = np.random.default_rng(0)
+  trained = jax.tree.map(
+    lambda x: x + 0.02 * rng.standard_normal(x.shape, np.float32), trained
+  )
+  return state_lib.create(trained, _arguments()["optimizer"]), frozen
+
+
+def _losses(runner, start, steps=_STEPS):
+  state, frozen = (runner.place(part) for part in start)
+  key, found = jax.random.key(1), []
+  for step in range(steps):
+    batch = runner.put(batches.random_batch(_MODEL, _ROWS, seed=step))
+    state, sums = runner.step(state, frozen, batch, key)
+    found.append(float(np.ravel(np.asarray(sums["loss"]))[0]))
+  return found, runner.fetch(state)
+
+
+@pytest.fixture(scope="module")
+def reference(start):
+  return _losses(pmapped.Pmap(_ROWS.rows, 1, **_arguments()), start)
+
+
+@pytest.mark.parametrize(
+  "shape",
+  [
+    (2, 2, 2),
+    (1, 8, 1),
+    pytest.param((8, 1, 1), marks=pytest.mark.slow),
+    pytest.param((1, 2, 4), marks=pytest.mark.slow),  # 2 kv heads, 4 ways
+    pytest.param((1, 1, 8), marks=pytest.mark.slow),  # 4 heads, 8 ways
+  ],
+)
+def test_losses_are_those_of_pmap(shape, start, reference):
+  before = jax.tree.map(np.copy, jax.device_get(start[0]))
+  found, state = _losses(_meshed(shape), start)
+  np.testing.assert_allclose(found, reference[0], rtol=_TOLERANCE)
+  assert found[-1] < found[0] - 1e-3  # it does train
+  assert state.step == _STEPS
+  jax.tree.map(np.testing.assert_array_equal, before, start[0])  # not freed
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), state, reference[1])
+  assert max(jax.tree.leaves(moved.params)) < 2e-5
+
+
+@pytest.mark.slow
+def test_micro_batches_give_the_same_losses(start, reference):
+  found, _ = _losses(_meshed((1, 4, 2), accumulate=2), start, steps=4)
+  np.testing.assert_allclose(found, reference[0][:4], rtol=_TOLERANCE)
+
+
+def test_state_is_born_in_parts():
+  runner = _meshed((1, 4, 2))
+  state, frozen = runner.create(jax.random.key(0), "adapter")
+  expected = runner.abstract("adapter")
+  for made, wanted in zip(
+    jax.tree.leaves((state, frozen)), jax.tree.leaves(expected), strict=True
+  ):
+    assert made.sharding == wanted.sharding
+    assert (made.shape, made.dtype) == (wanted.shape, wanted.dtype)
+  table = frozen["model"]["embed_tokens"]["weight"]
+  assert table.addressable_shards[0].data.size * 8 == table.size
+
+
+def test_born_in_parts_equals_born_whole():
+  whole = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))
+  trained, frozen = state_lib.split(whole(jax.random.key(0)), "adapter")
+  runner = _meshed((1, 4, 2))
+  made = runner.create(jax.random.key(0), "adapter")
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
+    runner.fetch((made[0].params, made[1])),
+    jax.device_get((trained, frozen)),
+  )
+
+
+class _Counted:
+  """An array of a file: notes how much of it is read at a time."""
+
+  def __init__(self, array):
+    self.array, self.shape, self.most = array, array.shape, 0
+
+  def __getitem__(self, index):
+    part = self.array[index]
+    self.most = max(self.most, part.size)
+    return part
+
+
+def test_placing_reads_a_part_at_a_time():
+  leaf = _Counted(np.arange(256.0 * 64, dtype=np.float32).reshape(256, 64))
+  runner = _meshed((1, 4, 2))
+  placed = runner.place({"model": {"embed_tokens": {"weight": leaf}}})
+  assert leaf.most * 8 == leaf.array.size
+  np.testing.assert_array_equal(
+    placed["model"]["embed_tokens"]["weight"], leaf.array
+  )
+
+
+def test_rows_must_fit_the_mesh():
+  with pytest.raises(errors.UserError, match="multiple of .* 4 times"):
+    _meshed((2, 2, 2), rows=6)
+
+
+@pytest.mark.parametrize(
+  ("strategy", "kind"), [("pmap", pmapped.Pmap), ("mesh", meshed.Meshed)]
+)
+def test_the_configuration_chooses_the_runner(strategy, kind):
+  made = meshed.runner(
+    8, 1, mesh=configs.Mesh(strategy=strategy), model=_MODEL, **_arguments()
+  )
+  assert isinstance(made, kind)
+
+
+_HOST = """
+import json, sys
+import jax
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+host, port = int(sys.argv[1]), sys.argv[2]
+jax.distributed.initialize(f"localhost:{port}", 2, host)
+from tests.training import meshed_test as test
+runner = test._meshed((1, 8, 1))
+state, frozen = runner.create(jax.random.key(0), "adapter")
+print(json.dumps(test._host_losses(runner, state, frozen, host, 2)))
+"""
+
+
+def _host_losses(runner, state, frozen, host, hosts):
+  """Losses of three steps; every host puts in its own rows."""
+  found = []
+  for step in range(3):
+    batch = batches.random_batch(_MODEL, _ROWS, seed=step)
+    share = _ROWS.rows // hosts
+    batch = {
+      name: leaf[host * share : (host + 1) * share]
+      for name, leaf in batch.items()
+    }
+    state, sums = runner.step(
+      state, frozen, runner.put(batch), jax.random.key(1)
+    )
+    found.append(float(sums["loss"]))
+  return found
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one():
+  root = pathlib.Path(__file__).resolve().parents[2]
+  port = str(20000 + os.getpid() % 20000)
+  environment = {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+    "PYTHONPATH": str(root),
+  }
+  hosts = [
+    subprocess.Popen(
+      [sys.executable, "-c", _HOST, str(host), port],
+      stdout=subprocess.PIPE,
+      env=environment,
+      text=True,
+    )
+    for host in range(2)
+  ]
+  found = [
+    json.loads(host.communicate(timeout=600)[0].splitlines()[-1])
+    for host in hosts
+  ]
+  assert found[0] == found[1]
+  runner = _meshed((1, 8, 1))
+  state, frozen = runner.create(jax.random.key(0), "adapter")
+  one = _host_losses(runner, state, frozen, 0, 1)
+  np.testing.assert_allclose(found[0], one, rtol=_TOLERANCE)

@@ -1,0 +1,48 @@
+"""The learning-rate schedule and the set of leaves that decay."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crab_jax import configs
+from crab_jax.training import optim
+
+
+@pytest.mark.parametrize(
+  ("update", "rate"), [(15, 5e-5), (30, 1e-4), (515, 5e-5), (1000, 0.0)]
+)
+def test_schedule_has_the_official_values(update, rate):
+  """The t of the official schedule counts from 1 at the first update."""
+  schedule = optim.schedule(configs.Optimizer(), steps=1000)
+  np.testing.assert_allclose(schedule(update - 1), rate, rtol=1e-5, atol=1e-11)
+
+
+def test_final_rate_is_a_share_of_the_peak():
+  schedule = optim.schedule(configs.Optimizer(peak=2.0, final=0.1), steps=100)
+  np.testing.assert_allclose(schedule(99), 0.2, rtol=1e-6)
+
+
+def test_no_step_is_lost_to_a_rate_of_zero():
+  assert optim.schedule(configs.Optimizer(), steps=1000)(0) > 0
+
+
+def test_weight_decay_touches_matrices_only():
+  params = {
+    "norm": {"weight": jnp.ones((2, 3))},  # stacked over layers
+    "embed_tokens": {"weight": jnp.ones((2, 3))},
+    "q_proj": {
+      "kernel": jnp.ones((2, 3)),
+      "bias": jnp.ones((2, 3)),
+      "lora_A": jnp.ones((2, 3)),
+    },
+  }
+  optimizer = optim.optimizer(configs.Optimizer(peak=1.0, weight_decay=0.5), 9)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+  moved = {
+    f"{path[0].key}/{path[1].key}"
+    for path, leaf in jax.tree_util.tree_leaves_with_path(updates)
+    if np.any(leaf)
+  }
+  assert moved == {"embed_tokens/weight", "q_proj/kernel", "q_proj/lora_A"}

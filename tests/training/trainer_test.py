@@ -1,0 +1,134 @@
+"""The loop: exact resume, stop on request, non-finite loss, the log."""
+
+import json
+import os
+import pathlib
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.training import checkpoint
+from crab_jax.training import metrics
+from crab_jax.training import optim
+from crab_jax.training import pmapped
+from crab_jax.training import state as state_lib
+from crab_jax.training import trainer
+
+_TASKS = ("first", "second")
+
+
+class _Loader:
+  """Batches drawn from their own number; poisoned or signalled on request."""
+
+  def __init__(self, poison=None, terminate=None):
+    self.next = 0
+    self.poison = poison
+    self.terminate = terminate
+
+  def __next__(self):
+    rng = np.random.default_rng(self.next)
+    self.next += 1
+    if self.next == self.terminate:
+      os.kill(os.getpid(), signal.SIGTERM)
+    batch = {
+      "segments": np.ones((8, 4), np.int32),
+      "tasks": rng.integers(0, 2, (8, 4)).astype(np.int32),
+      "supervised": np.zeros((8, 2), np.int32),
+      "labels": rng.normal(size=(8, 2)).astype(np.float32),
+      "weights": np.ones((8, 2), np.float32),
+      "sample_ids": np.stack(
+        [np.zeros((8, 1), np.int32), np.arange(8, dtype=np.int32)[:, None]], -1
+      ),
+    }
+    if self.next == self.poison:
+      batch["labels"][3, 1] = np.nan
+    return batch
+
+  def get_state(self) -> bytes:
+    return str(self.next).encode()
+
+  def set_state(self, state: bytes) -> None:
+    self.next = int(state)
+
+
+def _likelihood(params, batch, key):
+  noise = jax.random.normal(key, ())  # as dropout is: differs a step
+  guess = params["a"]["kernel"][0] + 0.01 * noise
+  return (batch["labels"] - guess) ** 2
+
+
+def _loop(folder, steps, loader, every=2):
+  stage = configs.Stage(name="toy", steps=steps, trains="all")
+  optimizer = optim.optimizer(configs.Optimizer(peak=0.1, warmup=0.5), 10)
+  runner = pmapped.Pmap(
+    8, 1, likelihood=_likelihood, optimizer=optimizer, tasks=len(_TASKS)
+  )
+  logging = configs.Logging(every=1, tensorboard=False)
+  loop = trainer.Loop(
+    stage=stage,
+    saving=configs.Saving(every=every, keep=2),
+    logging=logging,
+    runner=runner,
+    loader=loader,
+    checkpoints=checkpoint.StageCheckpoints(folder / "checkpoints", keep=2),
+    writer=metrics.Writer(folder, logging),
+    learning_rate=optim.schedule(configs.Optimizer(), 10),
+    task_names=_TASKS,
+  )
+  state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
+  try:
+    return loop.run(state, {}, jax.random.key(0))
+  finally:
+    loop.checkpoints.close()
+
+
+def _lines(folder: pathlib.Path):
+  return [
+    {name: line[name] for name in ("stage", "step", "loss")}
+    for line in metrics.read(folder)
+  ]
+
+
+def test_two_and_two_steps_are_four(tmp_path):
+  straight = _loop(tmp_path / "straight", 4, _Loader())
+  _loop(tmp_path / "broken", 2, _Loader())
+  resumed = _loop(tmp_path / "broken", 4, _Loader())
+  jax.tree.map(np.testing.assert_array_equal, straight, resumed)
+  assert _lines(tmp_path / "straight") == _lines(tmp_path / "broken")
+
+
+def test_sigterm_saves_and_a_new_start_goes_on(tmp_path):
+  straight = _loop(tmp_path / "straight", 5, _Loader())
+  with pytest.raises(trainer.Stopped, match="step 3"):
+    _loop(tmp_path / "stopped", 5, _Loader(terminate=3), every=100)
+  resumed = _loop(tmp_path / "stopped", 5, _Loader())
+  jax.tree.map(np.testing.assert_array_equal, straight, resumed)
+
+
+def test_lines_after_the_checkpoint_are_written_once(tmp_path):
+  with pytest.raises(errors.UserError):
+    _loop(tmp_path, 6, _Loader(poison=4), every=2)
+  _loop(tmp_path, 6, _Loader(), every=2)
+  steps = [line["step"] for line in metrics.read(tmp_path)]
+  assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_non_finite_loss_names_step_and_samples(tmp_path):
+  with pytest.raises(errors.UserError, match="step 3: loss nan") as caught:
+    _loop(tmp_path, 6, _Loader(poison=3), every=2)
+  assert "first/train/3" in str(caught.value)
+  checkpoints = checkpoint.StageCheckpoints(tmp_path / "checkpoints", 2)
+  assert checkpoints.latest() == 2
+  checkpoints.close()
+
+
+def test_the_log_holds_losses_by_dataset(tmp_path):
+  _loop(tmp_path, 2, _Loader())
+  line = json.loads((tmp_path / metrics.FILE).read_text().splitlines()[0])
+  assert {"loss/first", "loss/second", "padding_share"} <= set(line)
+  assert line["padding_share"] == 0
