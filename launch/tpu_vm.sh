@@ -55,9 +55,11 @@ vm_create() {
     --version="${flag_runtime_version:-$version}" ${spot[@]+"${spot[@]}"}
 }
 
-# Packs what git tracks or would track, as it lies on the disk.
+# Packs what git tracks or would track, as it lies on the disk; never build/,
+# where an archive would meet itself.
 # shellcheck disable=SC2016 # $1 and $2 are the inner shell's
-readonly pack='cd "$1" && git ls-files -z --cached --others --exclude-standard |
+readonly pack='cd "$1" &&
+  git ls-files -z --cached --others --exclude-standard --exclude=/build/ |
   while IFS= read -r -d "" file; do
     [ ! -e "$file" ] || printf "%s\0" "$file"
   done | tar --null -T - -czf "$2"'

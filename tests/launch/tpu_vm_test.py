@@ -88,7 +88,7 @@ def test_a_failed_setup_fails_the_install(cloud):
 
 def test_copy_packs_what_git_would_track(cloud):
   for name, text in (
-    (".gitignore", "/build/\n*.log\n"),
+    (".gitignore", "*.log\n"),  # and no word of build/
     ("a file.py", "1"),
     ("b.log", "ignored"),
     ("gone.py", "deleted"),
@@ -97,7 +97,8 @@ def test_copy_packs_what_git_would_track(cloud):
   git = ["git", "-C", str(cloud.checkout), "add", "gone.py"]
   subprocess.run(git, check=True)
   (cloud.checkout / "gone.py").unlink()
-  cloud.run("tpu_vm.sh", "copy", *_WHERE)  # fails: no slice; but it packs
+  for _ in range(2):  # the second one finds the archive of the first
+    cloud.run("tpu_vm.sh", "copy", *_WHERE)  # fails: no slice; but it packs
   archive = cloud.checkout / "build/launch/crab.tgz"
   with tarfile.open(archive) as packed:
     names = set(packed.getnames())
