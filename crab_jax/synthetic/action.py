@@ -6,8 +6,6 @@ ucf  an instrument moves and is heard ("jumping drum"): sight says the
      class, the sound agrees.
 """
 
-import numpy as np
-
 from crab_jax.data import tasks
 from crab_jax.synthetic import attributes
 from crab_jax.synthetic import phrasing
@@ -16,9 +14,6 @@ from crab_jax.synthetic import scenes
 
 _KS_SECONDS = 10
 _UCF_SECONDS = 5
-# Cycles a clip. Ten frames of a clip see a thing that slides or jumps at its
-# two ends in turn, and one that circles at four places.
-_TURNS = {"standing": 0.0, "sliding": 4.65, "jumping": 4.65, "circling": 2.3}
 CLASSES = tuple(
   (motion, name)
   for motion in attributes.MOTIONS
@@ -26,7 +21,7 @@ CLASSES = tuple(
 )
 
 
-def _thing(rng, split, motion, name, side) -> tuple[scenes.Thing, bool]:
+def _thing(rng, split, motion, name) -> tuple[scenes.Thing, bool]:
   """A thing that moves, and whether it is a held-out combination."""
   wanted = attributes.wants_held_out(rng, split)
 
@@ -39,10 +34,8 @@ def _thing(rng, split, motion, name, side) -> tuple[scenes.Thing, bool]:
     name,
     attributes.colour_where(rng, held_out, wanted),
     attributes.choose(rng, attributes.PLACES),
-    side=side,
     motion=motion,
-    turns=_TURNS[motion],
-    phase=float(attributes.choose(rng, (0.0, np.pi)) + rng.uniform(-0.3, 0.3)),
+    spotlight=True,
   )
   return thing, wanted
 
@@ -65,7 +58,7 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
 
 
 def _add_ks(out, rng, split, row, motion, name) -> None:
-  thing, held_out = _thing(rng, split, motion, "dancer", side=92)
+  thing, held_out = _thing(rng, split, motion, "dancer")
   scene = _scene(rng, thing, name, _KS_SECONDS)
   video, audio = f"{split}_{row:04d}.mp4", f"{split}_{row:04d}.wav"
   action = f"{motion} to a {name}"
@@ -83,7 +76,7 @@ def _add_ks(out, rng, split, row, motion, name) -> None:
 
 
 def _add_ucf(out, rng, split, row, motion, name) -> None:
-  thing, held_out = _thing(rng, split, motion, name, side=84)
+  thing, held_out = _thing(rng, split, motion, name)
   scene = _scene(rng, thing, name, _UCF_SECONDS)
   label = f"{motion} {name}".title()
   folder = label.replace(" ", "")

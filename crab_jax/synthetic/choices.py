@@ -138,7 +138,7 @@ def _only(things, thing: scenes.Thing):
     thing.place,
     f"It is the {thing.name} at the {thing.place}",
     wrong=tuple(t.place for t in rest),
-    fill=tuple(place for place in attributes.PLACES if place != "middle"),
+    fill=attributes.PLACES,
   )
   yield _source(things, thing)
 

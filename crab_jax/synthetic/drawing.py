@@ -2,16 +2,17 @@
 
 Every silhouette fills its bounding square to all four edges, so the box of a
 mask is the box of the thing. A thing that plays is larger, has a white rim
-and beats with the frames. The nine places are whole steps of a quarter of the
-frame apart: a thing looks the same to a patch grid at all of them.
+and beats with the frames. The four places are the quarters of the frame, and
+a motion steps from one to the next each second: a thing looks the same to a
+patch grid wherever it is.
 
 The wall is grey, about the mean that the towers subtract from pixels, and the
 details of the things are black and bold: measured on this tower, shapes are
 then learned from a third of the pictures that dark walls take.
 
-The wall of a clip is also a clock: its blue grows from second to second. A
-tower that sees one frame at a time could not tell otherwise when an event
-begins.
+A clip has a timeline, as a player has: under each quarter a white mark that
+moves from left to right. A tower that sees two frames at a time could not tell
+otherwise when an event begins.
 """
 
 import dataclasses
@@ -30,10 +31,11 @@ RGB = {
   "pink": (255, 60, 215),
 }
 _RIM = 12  # width of the white rim of a playing thing, of 224
-_BEAT = (112, 98)  # sides of a playing thing in turn, frame by frame
-_CLOCK = (66, 156)  # blue of the wall in the first and the last second
+_BEAT = (96, 84)  # sides of a playing thing in turn, frame by frame
+_TIMELINE = 8  # height of the timeline, of 224
+_LIGHT = 20  # by which a quarter is brighter or darker, warmer or colder
 _BLACK = (8, 8, 8)
-_STEP = 56  # from the middle of the frame to the end of a motion
+_WHITE = (255, 255, 255)
 
 
 def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +78,7 @@ def _dancer(x, y):
   trunk = (abs(x) < 0.24) & (abs(y) < 0.45)
   legs = (abs(abs(x) - 0.25 - 0.5 * (y - 0.3)) < 0.2) & (y > 0.3)
   eyes = (abs(abs(x) - 0.15) < 0.07) & (abs(y + 0.66) < 0.08)
-  return head | arms | trunk | legs, eyes
+  return head | arms | trunk | legs, eyes | (y > 0.1)
 
 
 _SHAPES = {
@@ -118,15 +120,13 @@ def _paste(frame, mask, centre, colour) -> None:
   frame[y1:y2, x1:x2][part] = colour
 
 
-def centre(thing: scenes.Thing, share: float) -> tuple[float, float]:
-  """x, y of a thing when this share of the clip has passed, of 224."""
-  x, y = thing.centre
-  angle = 2 * np.pi * thing.turns * share + thing.phase
-  if thing.motion in ("sliding", "circling"):
-    x = 112 + _STEP * np.cos(angle)
-  if thing.motion in ("jumping", "circling"):
-    y = 112 + _STEP * np.sin(angle)
-  return x, y
+@dataclasses.dataclass(frozen=True)
+class _Moment:
+  """When a frame is: all that two equal frames share."""
+
+  second: int = 0
+  step: int = 0  # of the motions
+  beat: int = 0  # of what plays, 0 or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,20 +136,21 @@ class _Pose:
   name: str
   colour: str
   plays: bool
+  spotlight: bool
   side: int
   rim: int
   centre: tuple[int, int]
 
 
-def _pose(thing: scenes.Thing, second: float, share: float, beat: int, size):
-  """A thing at a time: its second, the share of the clip, the frame."""
-  plays = any(start <= second < end for start, end in thing.spans)
-  side = _BEAT[beat % 2] if plays else thing.side
-  middle = tuple(_pixels(c, size) for c in centre(thing, share))
+def _pose(thing: scenes.Thing, moment: _Moment, size: int) -> _Pose:
+  plays = any(start <= moment.second < end for start, end in thing.spans)
+  side = _BEAT[moment.beat] if plays else thing.side
+  middle = tuple(_pixels(c, size) for c in thing.centre_at(moment.step))
   return _Pose(
     thing.name,
     thing.colour,
     plays,
+    thing.spotlight,
     _pixels(side, size),
     _pixels(_RIM, size),
     middle,
@@ -158,9 +159,12 @@ def _pose(thing: scenes.Thing, second: float, share: float, beat: int, size):
 
 def _draw(frame: np.ndarray, pose: _Pose) -> None:
   side = pose.side
+  if pose.spotlight:
+    spot, _ = silhouette("drum", side + pose.rim)
+    _paste(frame, spot, pose.centre, _WHITE)
   if pose.plays:
     outer, _ = silhouette(pose.name, side)
-    _paste(frame, outer, pose.centre, (255, 255, 255))
+    _paste(frame, outer, pose.centre, _WHITE)
     side -= pose.rim
   shape, detail = silhouette(pose.name, side)
   _paste(frame, shape, pose.centre, RGB[pose.colour])
@@ -170,34 +174,60 @@ def _draw(frame: np.ndarray, pose: _Pose) -> None:
 def frames(scene: scenes.Scene, size: int, fps: int) -> np.ndarray:
   """uint8[seconds * fps, size, size, 3]: the frames of a clip."""
   rng = np.random.default_rng([scene.seed, 0])
-  red, green = rng.uniform(100, 130, 2)
-  blues = np.linspace(*_CLOCK, scene.seconds)
-  walls = [background(rng, (red, green, blue), size) for blue in blues]
+  wall = _wall(rng, size)
   drawn = {}  # most frames of a second look the same
   video = []
-  for i in range(scene.seconds * fps):
-    key = i // fps, _poses(scene, i, fps, size)
+  count = scene.seconds * fps
+  for i in range(count):
+    moment = _Moment(i // fps, i * scenes.STEPS // count, i % 2)
+    key = moment.second, _poses(scene, moment, size)
     if key not in drawn:
-      frame = drawn[key] = walls[key[0]].copy()
+      frame = drawn[key] = wall.copy()
+      _mark(frame, moment.second, scene.seconds)
       for pose in key[1]:
         _draw(frame, pose)
     video.append(drawn[key])
   return np.stack(video)
 
 
+def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
+  """A grey wall, lit from above and warm on its left.
+
+  By its light a quarter of the frame tells where it is: a tower's rotary
+  positions are relative and do not say.
+  """
+  wall = background(rng, rng.uniform(100, 130, 3), size).astype(np.int16)
+  half = size // 2
+  wall[:half] += _LIGHT
+  wall[half:] -= _LIGHT
+  for columns, sign in ((slice(half), 1), (slice(half, None), -1)):
+    wall[:, columns, 0] += sign * _LIGHT
+    wall[:, columns, 2] -= sign * _LIGHT
+  return wall.astype(np.uint8)
+
+
+def _mark(frame: np.ndarray, second: int, seconds: int) -> None:
+  """Draws the timeline under each quarter of the frame."""
+  size = frame.shape[0]
+  quarter, height = size // 2, _pixels(_TIMELINE, size)
+  start, end = (quarter * s // seconds for s in (second, second + 1))
+  for bottom in (quarter, size):
+    for left in (0, quarter):
+      line = frame[bottom - height : bottom, left : left + quarter]
+      line[:, start:end] = _WHITE
+
+
 def picture(scene: scenes.Scene, size: int) -> np.ndarray:
-  """uint8[size, size, 3]: a still picture, its wall without the clock."""
+  """uint8[size, size, 3]: a still picture, its wall without a timeline."""
   rng = np.random.default_rng([scene.seed, 0])
-  frame = background(rng, rng.uniform(100, 130, 3), size)
-  for pose in _poses(scene, 0, 1, size):
+  frame = _wall(rng, size)
+  for pose in _poses(scene, _Moment(), size):
     _draw(frame, pose)
   return frame
 
 
-def _poses(scene: scenes.Scene, i: int, fps: int, size: int):
-  """The poses of all things in frame i."""
-  share = i / (scene.seconds * fps)
-  return tuple(_pose(t, i / fps, share, i, size) for t in scene.things)
+def _poses(scene: scenes.Scene, moment: _Moment, size: int):
+  return tuple(_pose(thing, moment, size) for thing in scene.things)
 
 
 def mask(things, size: int) -> np.ndarray:

@@ -11,10 +11,10 @@ from crab_jax.synthetic import scenes
 
 # The datasets have different words for one emotion; the wall decides.
 WALLS = {
-  "meld": (150, 115, 70),
-  "mer24": (85, 105, 165),
-  "cremad": (80, 145, 95),
-  "mafw": (150, 85, 150),
+  "meld": (135, 115, 95),
+  "mer24": (95, 110, 135),
+  "cremad": (95, 130, 100),
+  "mafw": (130, 100, 130),
   "dfew": (115, 115, 115),
 }
 _DARK = (12, 12, 16)

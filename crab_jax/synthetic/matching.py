@@ -92,24 +92,23 @@ def _add(out, task, split, rng, pool, files, first, pair, correct) -> None:
 def _target(style, task: str, given, things, correct: int) -> str:
   """The reasoning up to the answer.
 
-  Each candidate is a name with its number, and so is the one that fits: to
-  finish is to say what followed that name before.
+  Each candidate is judged where it is named; a yes has the number with it.
   """
+  verdicts = [
+    f"yes {number}" if number == correct else "no" for number in (1, 2)
+  ]
   if task == "a2v":
     known = f"{style.hearing} {phrasing.a(given.name)}"
     choice = [
-      f"{phrasing.a(thing.colour)} {thing.name} {number}"
-      for number, thing in enumerate(things, 1)
+      f"{phrasing.a(thing.colour)} {thing.name} {verdict}"
+      for thing, verdict in zip(things, verdicts, strict=True)
     ]
     found = style.sight
   else:
     known = f"{style.sight} {phrasing.a(given.colour)} {given.name}"
     choice = [
-      f"{phrasing.a(thing.name)} {number}"
-      for number, thing in enumerate(things, 1)
+      f"{phrasing.a(thing.name)} {verdict}"
+      for thing, verdict in zip(things, verdicts, strict=True)
     ]
     found = style.hearing
-  return (
-    f"{known}. {found} {phrasing.join(choice)}."
-    f" The {given.name} {correct} fits, {style.hence}"
-  )
+  return f"{known}. {found} {phrasing.join(choice)}, {style.hence}"

@@ -48,16 +48,9 @@ def thing(it) -> str:
   return f"{a(it.colour)} {it.name} at the {it.place}"
 
 
-def sized(it, big: int) -> str:
-  """A thing of a still picture with its size."""
-  size = "big" if it.side == big else "small"
-  return f"a {size} {it.colour} {it.name} at the {it.place}"
-
-
-def found(it, big: int) -> str:
-  """A thing of a still picture without its colour: what an answer repeats."""
-  size = "big" if it.side == big else "small"
-  return f"the {size} {it.name} at the {it.place}"
+def found(it) -> str:
+  """A thing without its colour: what an answer repeats."""
+  return f"the {it.name} at the {it.place}"
 
 
 def perceived(style: Style, things, heard: list[str], modality: str) -> str:

@@ -41,9 +41,7 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
 def _add_clip(out, rng, split, number, unseen, room) -> None:
   """Adds a clip with its records, at most `room`."""
   names = scenes.instruments(rng, 2)
-  things = scenes.arrange(
-    rng, split, names, sides=(scenes.SMALL, scenes.BIG), held_out=unseen
-  )
+  things = scenes.stills(scenes.arrange(rng, split, names, held_out=unseen))
   in_view = bool(rng.random() < _IN_VIEW)
   heard = names[0] if in_view else scenes.others(rng, names)[0]
   sounds = (scenes.Sound(heard, 0, _SECONDS),)
@@ -115,8 +113,7 @@ def _target(style: phrasing.Style, scene, target, fits: bool) -> str:
     verb = "sounds" if target.name == heard else "is silent"
     fit = f"The {target.colour} {target.name} {verb}"
   end = (
-    f", it is {phrasing.found(target, scenes.BIG)}:"
-    f" {segmentation.place(target)}."
+    f", it is {phrasing.found(target)}: {segmentation.place(target)}."
     if fits
     else ", it is not there."
   )

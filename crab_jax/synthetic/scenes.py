@@ -9,15 +9,24 @@ as if it played in silence, and a sound may come from outside the frame.
 """
 
 import dataclasses
-import itertools
 
 import numpy as np
 
 from crab_jax.synthetic import attributes
 
-SMALL, BIG = 56, 84  # sides of the instruments in still pictures
 RESTING = 72  # side in clips, while it does not play
-CENTRES = (56, 112, 168)  # of the columns and of the rows
+QUARTER = 112  # side of a place
+# Sides of the instruments in still pictures.
+STILL = {
+  "drum": 84,
+  "horn": 56,
+  "guitar": 84,
+  "flute": 56,
+  "bell": 84,
+  "shaker": 56,
+}
+STEPS = 10  # of a motion in a clip: as many as a tower sees frames
+_SWING = 20  # from the middle of a place to either end of a motion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,20 +38,24 @@ class Thing:
   place: str  # of attributes.PLACES
   side: int = RESTING  # of its bounding square
   spans: tuple[tuple[int, int], ...] = ()  # [start, end) while it plays
-  motion: str = "standing"
-  turns: float = 0.0  # cycles of the motion in a clip
-  phase: float = 0.0  # radians at the start
-
-  @property
-  def cell(self) -> tuple[int, int]:
-    """Column and row of the place, 0..2."""
-    row, column = divmod(attributes.PLACES.index(self.place), 3)
-    return column, row
+  motion: str = "standing"  # of attributes.MOTIONS; ten steps a clip
+  spotlight: bool = False  # follows it
 
   @property
   def centre(self) -> tuple[int, int]:
-    column, row = self.cell
-    return CENTRES[column], CENTRES[row]
+    """x, y of its middle at rest."""
+    row, column = divmod(attributes.PLACES.index(self.place), 2)
+    return QUARTER // 2 + QUARTER * column, QUARTER // 2 + QUARTER * row
+
+  def centre_at(self, step: int) -> tuple[int, int]:
+    """x, y of its middle in a step of its motion."""
+    x, y = self.centre
+    swing = _SWING if step % 2 else -_SWING
+    if self.motion in ("sliding", "swinging"):
+      x += swing
+    if self.motion in ("jumping", "swinging"):
+      y += swing
+    return x, y
 
   @property
   def box(self) -> tuple[int, int, int, int]:
@@ -59,10 +72,8 @@ class Thing:
 
   @property
   def held_out(self) -> bool:
-    """Whether its colour or its place is kept for the test split."""
-    return attributes.held_out_colour(
-      self.name, self.colour
-    ) or attributes.held_out_place(self.name, self.place)
+    """Whether it is kept for the test split in its colour."""
+    return attributes.held_out_colour(self.name, self.colour)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,60 +134,43 @@ def solo_take(seed: int, split: str) -> int:
   return new_seed(attributes.generator(seed, "solo", split))
 
 
-def _apart(first: int, second: int) -> bool:
-  """Whether things at two places cannot touch: two cells between centres."""
-  rows = abs(first // 3 - second // 3)
-  columns = abs(first % 3 - second % 3)
-  return max(rows, columns) == 2
-
-
-# count -> the sets of places where so many things do not touch.
-_ARRANGEMENTS = {
-  count: [
-    cells
-    for cells in itertools.combinations(range(9), count)
-    if all(_apart(*pair) for pair in itertools.combinations(cells, 2))
-  ]
-  for count in (1, 2, 3)
-}
-
-
 def arrange(
   rng: np.random.Generator,
   split: str,
   names: tuple[str, ...],
-  sides: tuple[int, ...] = (RESTING,),
   held_out: bool | None = None,
 ) -> tuple[Thing, ...]:
-  """Instruments of different colours at places that do not touch.
+  """Instruments of different colours at different places.
 
   Args:
     rng: source of all choices.
     split: held-out combinations appear only where it is "test".
     names: the instruments.
-    sides: the sizes to choose from.
     held_out: whether some thing is a held-out combination; None: drawn.
 
   Returns:
-    The things in the order of their places, row by row.
+    The things in the order of `attributes.COLOURS`: what a picture shows
+    can be said in one order without knowing where it stands.
   """
   if held_out is None:
     held_out = attributes.wants_held_out(rng, split)
   while True:
-    cells = attributes.choose(rng, _ARRANGEMENTS[len(names)])
     order = attributes.shuffled(rng, names)
-    colours = attributes.shuffled(rng, attributes.COLOURS)
+    places = attributes.shuffled(rng, attributes.PLACES)
+    colours = rng.permutation(len(attributes.COLOURS))[: len(names)]
     things = tuple(
-      Thing(
-        name,
-        colour,
-        attributes.PLACES[cell],
-        side=attributes.choose(rng, sides),
+      Thing(name, attributes.COLOURS[colour], place)
+      for name, colour, place in zip(
+        order, sorted(colours), places, strict=False
       )
-      for name, colour, cell in zip(order, colours, cells, strict=False)
     )
     if any(thing.held_out for thing in things) == held_out:
       return things
+
+
+def stills(things: tuple[Thing, ...]) -> tuple[Thing, ...]:
+  """The things as pictures show them: each instrument has its own size."""
+  return tuple(dataclasses.replace(t, side=STILL[t.name]) for t in things)
 
 
 def instruments(rng: np.random.Generator, count: int) -> tuple[str, ...]:

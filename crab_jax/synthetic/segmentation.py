@@ -18,7 +18,6 @@ from crab_jax.synthetic import phrasing
 from crab_jax.synthetic import plans
 from crab_jax.synthetic import scenes
 
-_SIDES = (scenes.SMALL, scenes.BIG)
 _AVS_SECONDS = 5
 _THREE = 0.25  # share of the pictures that show three instruments
 
@@ -30,15 +29,15 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   )
 
 
-def _things(rng, split, **kwargs) -> tuple[scenes.Thing, ...]:
+def _things(rng, split) -> tuple[scenes.Thing, ...]:
   """Two or three instruments."""
   count = 3 if rng.random() < _THREE else 2
   names = scenes.instruments(rng, count)
-  return scenes.arrange(rng, split, names, sides=_SIDES, **kwargs)
+  return scenes.stills(scenes.arrange(rng, split, names))
 
 
 def sight_sentence(style: phrasing.Style, things) -> str:
-  seen = [phrasing.sized(thing, scenes.BIG) for thing in things]
+  seen = [phrasing.thing(thing) for thing in things]
   return f"{style.sight} {phrasing.join(seen)}."
 
 
@@ -51,7 +50,7 @@ def place(thing: scenes.Thing, points: bool = True) -> str:
 def _target(style, things, target, points: bool) -> str:
   return (
     f"{sight_sentence(style, things)} {style.hearing} a {target.name},"
-    f" {style.hence} it is {phrasing.found(target, scenes.BIG)}:"
+    f" {style.hence} it is {phrasing.found(target)}:"
     f" {place(target, points)}."
   )
 

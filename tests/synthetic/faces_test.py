@@ -51,4 +51,4 @@ def test_each_emotion_set_has_its_wall():
   ]
   tints = [corner.reshape(-1, 3).mean(0) for corner in corners]
   for first, second in itertools.combinations(tints, 2):
-    assert np.abs(first - second).max() > 20
+    assert np.abs(first - second).max() > 14

@@ -13,10 +13,10 @@ CEILINGS = {
   ("Audio", "Counting"): (0.45, 0.45, 1.0),
   ("Audio", "Comparative"): (0.6, 0.6, 1.0),
   ("Visual", "Counting"): (0.45, 1.0, 0.45),
-  ("Visual", "Location"): (0.25, 1.0, 0.25),
+  ("Visual", "Location"): (0.33, 1.0, 0.33),
   ("Audio-Visual", "Existential"): (0.6, 0.6, 0.62),
   ("Audio-Visual", "Counting"): (0.5, 0.5, 0.55),
-  ("Audio-Visual", "Location"): (0.25, 0.6, 0.25),
+  ("Audio-Visual", "Location"): (0.33, 0.6, 0.33),
   ("Audio-Visual", "Comparative"): (0.6, 0.6, 0.6),
   ("Audio-Visual", "Temporal"): (0.3, 0.45, 0.3),
 }

@@ -9,7 +9,7 @@ from crab_jax.synthetic import scenes
 
 THINGS = (
   scenes.Thing("drum", "red", "top left"),
-  scenes.Thing("bell", "blue", "right"),
+  scenes.Thing("bell", "blue", "top right"),
   scenes.Thing("horn", "green", "bottom left"),
 )
 # The flute is not in view, the horn is silent.
@@ -35,7 +35,7 @@ def test_answers_of_a_known_scene():
   assert {a for _, a in _answers("how many in view sound")} == {"two"}
   assert _answers("where is") == {
     ("Where is the drum?", "top left"),
-    ("Where is the bell?", "right"),
+    ("Where is the bell?", "top right"),
     ("Where is the horn?", "bottom left"),
   }
   assert _answers("is it heard") == {
@@ -52,7 +52,7 @@ def test_sounds_outside_the_view_do_not_count_as_first():
   }
   assert _answers("where first or last") == {
     ("Where is the instrument in view that sounds first?", "top left"),
-    ("Where is the instrument in view that sounds last?", "right"),
+    ("Where is the instrument in view that sounds last?", "top right"),
   }
 
 

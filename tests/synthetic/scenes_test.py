@@ -8,7 +8,7 @@ from crab_jax.synthetic import scenes
 
 
 @pytest.mark.parametrize("place", attributes.PLACES)
-@pytest.mark.parametrize("side", [scenes.SMALL, scenes.BIG])
+@pytest.mark.parametrize("side", sorted(set(scenes.STILL.values())))
 def test_box_surrounds_the_centre_inside_the_frame(place, side):
   thing = scenes.Thing("drum", "red", place, side=side)
   x1, y1, x2, y2 = thing.box
@@ -21,12 +21,13 @@ def test_box_surrounds_the_centre_inside_the_frame(place, side):
 def test_place_says_where_the_centre_is():
   centres = {
     place: scenes.Thing("drum", "red", place).centre
-    for place in ("top left", "right", "bottom")
+    for place in attributes.PLACES
   }
   assert centres == {
     "top left": (56, 56),
-    "right": (168, 112),
-    "bottom": (112, 168),
+    "top right": (168, 56),
+    "bottom left": (56, 168),
+    "bottom right": (168, 168),
   }
 
 
@@ -35,9 +36,11 @@ def test_arranged_things_differ_and_never_touch(count):
   rng = np.random.default_rng(count)
   for _ in range(200):
     names = scenes.instruments(rng, count)
-    things = scenes.arrange(rng, "train", names, sides=(112,))
+    things = scenes.stills(scenes.arrange(rng, "train", names))
     assert {thing.name for thing in things} == set(names)
-    assert len({thing.colour for thing in things}) == count
+    numbers = [attributes.COLOURS.index(thing.colour) for thing in things]
+    assert numbers == sorted(set(numbers))
+    assert all(thing.side == scenes.STILL[thing.name] for thing in things)
     cover = np.zeros((224, 224), int)
     for thing in things:
       x1, y1, x2, y2 = thing.box

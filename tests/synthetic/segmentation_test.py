@@ -12,8 +12,9 @@ from crab_jax.synthetic import plans
 @pytest.mark.parametrize("task", ["s4", "ms3"])
 def test_one_modality_does_not_know_the_box(task):
   pair = guessing.plans(task, 1000)
-  assert guessing.hits(*pair).mean() < 0.15
-  assert guessing.hits(*pair, ("hearing",)).mean() < 0.15
+  assert guessing.hits(*pair).mean() < 0.2  # of eight boxes
+  # The sound tells the size, one of four places remains.
+  assert guessing.hits(*pair, ("hearing",)).mean() < 0.33
   sight = guessing.hits(*pair, ("sight",)).mean()
   assert sight < 0.57  # two or three boxes are in view
   both = guessing.hits(*pair, ("sight", "hearing")).mean()
