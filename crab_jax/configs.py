@@ -246,7 +246,7 @@ def tiny(**changes) -> Model:
   """A thinker that two CPU cores can train: the same code at a small size."""
   fields = {
     "audio": AudioTower(
-      mel_bins=64, layers=2, width=64, heads=2, mlp=192, pool=10
+      mel_bins=64, layers=1, width=64, heads=2, mlp=128, pool=10
     ),
     "vision": VisionTower(
       frame_size=112,

@@ -33,7 +33,7 @@ RGB = {
 _RIM = 12  # width of the white rim of a playing thing, of 224
 _BEAT = (96, 84)  # sides of a playing thing in turn, frame by frame
 _TIMELINE = 8  # height of the timeline, of 224
-_LIGHT = 20  # by which a quarter is brighter or darker, warmer or colder
+_LIGHT = 24  # by which a quarter is brighter or darker, warmer or colder
 _BLACK = (8, 8, 8)
 _WHITE = (255, 255, 255)
 

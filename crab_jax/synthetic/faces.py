@@ -22,12 +22,12 @@ _DARK = (12, 12, 16)
 
 def _mouth(mouth: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
   """bool: the pixels of the mouth; x, y in [-1, 1] over the face."""
-  wide = abs(x) < 0.55
+  wide = abs(x) < 0.62
   if mouth == "open mouth":
     return (x / 0.34) ** 2 + ((y - 0.45) / 0.38) ** 2 <= 1
   bend = {"smile": -1.0, "frown": 1.0, "flat mouth": 0.0}[mouth]
-  curve = 0.42 + bend * 0.9 * (x**2 - 0.13)
-  return wide & (abs(y - curve) < 0.11)
+  curve = 0.42 + bend * 1.1 * (x**2 - 0.15)
+  return wide & (abs(y - curve) < 0.14)
 
 
 def _brows(mouth: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
