@@ -225,12 +225,18 @@ class Model(Checked):
 
 
 def qwen2_5_omni_7b(**changes) -> Model:
-  """The thinker of Qwen2.5-Omni-7B: 8,931,813,888 parameters."""
+  """The thinker of Qwen2.5-Omni-7B: 8,931,806,720 parameters.
+
+  The released file has 7,168 more: an embedding that nothing reads.
+  """
   return Model(**changes)
 
 
 def qwen2_5_omni_3b(**changes) -> Model:
-  """The thinker of Qwen2.5-Omni-3B: 4,703,464,448 parameters."""
+  """The thinker of Qwen2.5-Omni-3B: 4,703,460,352 parameters.
+
+  The released file has 4,096 more: an embedding that nothing reads.
+  """
   decoder = Decoder(
     layers=36,
     width=2048,

@@ -13,14 +13,10 @@ from absl import flags
 
 from crab_jax import doors
 from crab_jax import errors
-from crab_jax import experiment
 from crab_jax import gin_utils
 from crab_jax.data import tasks
-from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import assessment
-from crab_jax.training import checkpoint
-from crab_jax.training import state
-from crab_jax.weights import adapter
+from crab_jax.weights import folder
 
 doors.define_config_flags()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
@@ -32,15 +28,13 @@ _LIMIT = flags.DEFINE_integer("limit", None, "Clips a dataset at most.", 1)
 
 
 def _subject() -> assessment.Subject:
-  folder = pathlib.Path(_CHECKPOINT.value)
-  model = checkpoint.load_model_config(folder)
-  params = checkpoint.load_params(folder)
-  if _ADAPTER.value:
-    path = pathlib.Path(_ADAPTER.value)
-    added, model = adapter.load(path, model, params)
-    params = state.merge(params, added)
-  tokenizer = tokenizers.load(folder / experiment.TOKENIZER)
-  return assessment.Subject(model, params, tokenizer, pathlib.Path(_DATA.value))
+  model = folder.load(
+    pathlib.Path(_CHECKPOINT.value),
+    pathlib.Path(_ADAPTER.value) if _ADAPTER.value else None,
+  )
+  return assessment.Subject(
+    model.config, model.params, model.tokenizer, pathlib.Path(_DATA.value)
+  )
 
 
 def main() -> None:

@@ -44,9 +44,9 @@ from crab_jax.training import optim
 from crab_jax.training import state as state_lib
 from crab_jax.training import trainer
 from crab_jax.weights import adapter
+from crab_jax.weights import base as base_lib
 
 TASK_NAMES = tuple(task.name for task in tasks.TASKS)
-TOKENIZER = "tokenizer.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _tokenizer(
   experiment: configs.Experiment, workdir: pathlib.Path, root: pathlib.Path
 ) -> tokenizers.Tokenizer:
   """The given tokenizer, or one trained on the texts of the records."""
-  path = workdir / TOKENIZER
+  path = workdir / base_lib.TOKENIZER
   if experiment.data.tokenizer is not None:
     shutil.copyfile(experiment.data.tokenizer, path)
   if not path.exists():
@@ -237,7 +237,7 @@ def _keep(
   experiment: configs.Experiment, params: array_types.Tree, place: Place
 ) -> None:
   """Writes the model folder `base` and, after tuning, `adapter`."""
-  files = {TOKENIZER: place.workdir / TOKENIZER}
+  files = {base_lib.TOKENIZER: place.workdir / base_lib.TOKENIZER}
   tuned, base = state_lib.split(params, "adapter")
   plain = dataclasses.replace(experiment.model, adapter=None)
   checkpoint.save_model(place.workdir / "base", base, plain, files)

@@ -79,3 +79,21 @@ def test_the_same_door_evaluates_them(run):
     "--gin_param=Evaluation.max_new_tokens=8",
   )
   assert (run / "eval" / "report.html").is_file()
+
+
+def test_a_clip_is_asked_what_fits_it(run):
+  video = _CLIPS / "ave" / "video" / "-67UNKFmRLk.mp4"
+  out = run / "answers"
+  said = _door(
+    "predict",
+    f"--checkpoint={run / 'run' / 'base'}",
+    f"--adapter={run / 'run' / 'adapter'}",
+    f"--video={video}",
+    "--task=all",
+    "--max_new_tokens=8",
+    f"--out={out}",
+  )
+  found = json.loads((out / "answers.json").read_text())
+  assert len(found) == 14
+  assert "a2v: left out, it compares two candidates" in said
+  assert "avqa: left out, it needs --question" in said

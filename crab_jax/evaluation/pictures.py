@@ -18,6 +18,7 @@ from crab_jax.evaluation import masks
 TRUE = (22, 163, 74)
 SAID = (219, 39, 119)
 _GAP = 4  # pixels between frames of a contact sheet
+_BAR = 24  # height of a line of a timeline, pixels
 
 
 def image(data: bytes) -> Image.Image:
@@ -105,6 +106,43 @@ def _rectangle(pen, box, colour, size: int, width: int) -> None:
     (y2 + 1) * scale + half,
   )
   pen.rectangle(corners, outline=colour, width=width)
+
+
+def timeline(
+  frames: list[bytes], events, seconds: float, size: int = 96
+) -> Image.Image:
+  """All frames of a clip in a row, and under them a bar for every event.
+
+  Args:
+    frames: encoded frames, evenly spread over the clip.
+    events: of `answers.Event`.
+    seconds: what the width of the row stands for.
+    size: pixels of a frame.
+  """
+  lines = sorted({(event.label, event.modality) for event in events})
+  width = len(frames) * size
+  picture = Image.new("RGB", (width, size + _BAR * (len(lines) + 1)), "white")
+  for number, frame in enumerate(frames):
+    picture.paste(image(frame).resize((size, size)), (number * size, 0))
+  pen = ImageDraw.Draw(picture)
+  for number, line in enumerate(lines):
+    top = size + _BAR * number
+    for event in events:
+      if (event.label, event.modality) == line:
+        start, end = (
+          round(min(time, seconds) / seconds * width)
+          for time in (event.start, event.end)
+        )
+        pen.rectangle((start, top + 3, max(end, start), top + _BAR - 3), SAID)
+    name = line[0] if line[1] == "both" else f"{line[0]} ({line[1]})"
+    box = pen.textbbox((4, top + 6), name)
+    pen.rectangle((box[0] - 2, box[1] - 1, box[2] + 2, box[3] + 1), "white")
+    pen.text((4, top + 6), name, fill="black")
+  top = size + _BAR * len(lines)
+  for number in range(len(frames)):
+    time = f"{number * seconds / len(frames):g} s"
+    pen.text((number * size + 2, top + 6), time, fill="black")
+  return picture
 
 
 def jpeg(picture: Image.Image, quality: int = 82) -> bytes:

@@ -90,6 +90,7 @@ def _seen(things):
       ),
       thing.name,
       f"The {thing.colour} one is the {thing.name}",
+      listed="",
       wrong=tuple(t.name for t in things if t != thing),
       fill=attributes.INSTRUMENTS,
     )
@@ -122,7 +123,8 @@ def _only(things, thing: scenes.Thing):
       "What is the colour of the instrument that sounds?",
     ),
     thing.colour,
-    f"The {thing.name} sounds, it is {thing.colour}",
+    f"The {thing.name} is {thing.colour}",
+    listed="Audio",
     wrong=tuple(t.colour for t in rest),
     fill=attributes.COLOURS,
   )
@@ -136,7 +138,8 @@ def _only(things, thing: scenes.Thing):
       "At which place is the instrument that sounds?",
     ),
     thing.place,
-    f"It is the {thing.name} at the {thing.place}",
+    f"The {thing.name} is at the {thing.place}",
+    listed="Audio",
     wrong=tuple(t.place for t in rest),
     fill=attributes.PLACES,
   )
@@ -160,7 +163,8 @@ def _source(things, thing: scenes.Thing) -> Choice:
       "From what do you hear the sound?",
     ),
     f"{thing.colour} {thing.name}",
-    f"The {thing.name} sounds, it is {thing.colour}",
+    f"The {thing.name} is {thing.colour}",
+    listed="Audio",
     wrong=tuple(options[1:]),
   )
 
@@ -176,7 +180,8 @@ def _ordered(things, thing: scenes.Thing, when: str) -> Choice:
       f"What is the colour of the instrument that sounds {when}?",
     ),
     thing.colour,
-    f"The {thing.name} sounds {when}, it is {thing.colour}",
+    f"The {when} is the {thing.name}, it is {thing.colour}",
+    listed="Audio",
     wrong=tuple(t.colour for t in things if t != thing),
     fill=attributes.COLOURS,
   )
@@ -208,10 +213,11 @@ def _add(out, rng, split, name, scene, choice: Choice) -> None:
     "question_type": choice.kind,
   }
   if split != "test":
-    style = phrasing.style(rng)
-    record["label"] = (
-      f"{_perceived(style, scene, choice.modality)} {choice.fit},"
-      f" {style.hence} {phrasing.answer(choice.answer)}."
+    record["label"] = questions.reasons(
+      choice,
+      phrasing.style(rng),
+      scene.things,
+      [phrasing.a(sound.name) for sound in scene.sounds],
     )
   out.add(
     record,
@@ -221,8 +227,3 @@ def _add(out, rng, split, name, scene, choice: Choice) -> None:
     hearing=scenes.hearing(scene.sounds),
     held_out=any(thing.held_out for thing in scene.things),
   )
-
-
-def _perceived(style: phrasing.Style, scene, modality: str) -> str:
-  heard = [phrasing.a(sound.name) for sound in scene.sounds]
-  return phrasing.perceived(style, scene.things, heard, modality)

@@ -87,10 +87,12 @@ def _add(out, rng, split, files, scene, question: questions.Question) -> None:
     "answer": question.answer,
   }
   if split != "test":
-    style = phrasing.style(rng)
-    record["label"] = (
-      f"{_perceived(style, scene, question.modality)} {question.fit},"
-      f" {style.hence} {phrasing.answer(question.answer)}."
+    sounds = questions.by_start(scene.sounds)
+    record["label"] = questions.reasons(
+      question,
+      phrasing.style(rng),
+      scene.things,
+      [f"a {questions.length_word(s)} {s.name}" for s in sounds],
     )
   out.add(
     record,
@@ -100,12 +102,6 @@ def _add(out, rng, split, files, scene, question: questions.Question) -> None:
     hearing=_hearing(scene),
     held_out=any(thing.held_out for thing in scene.things),
   )
-
-
-def _perceived(style: phrasing.Style, scene, modality: str) -> str:
-  sounds = questions.by_start(scene.sounds)
-  heard = [f"a {questions.length_word(s)} {s.name}" for s in sounds]
-  return phrasing.perceived(style, scene.things, heard, modality)
 
 
 def _hearing(scene: scenes.Scene) -> list[str]:

@@ -29,6 +29,8 @@ class Question:
   words: tuple[str, ...]  # phrasings
   answer: str
   fit: str  # how what is perceived leads to the answer
+  named: str = ""  # what the question names, said before all else
+  listed: str | None = None  # what is told of the scene; None: as modality
   stratum: int = 0  # answers are balanced within it, so it tells nothing
 
   @property
@@ -96,6 +98,24 @@ def by_start(sounds) -> tuple[scenes.Sound, ...]:
 
 def length_word(sound: scenes.Sound) -> str:
   return "long" if sound.end - sound.start > (LONG + SHORT) / 2 else "short"
+
+
+def reasons(question: Question, style, things, heard: list[str]) -> str:
+  """The text of an answer: the question's own words, the scene, the answer.
+
+  Args:
+    question: which is answered.
+    style: of phrasing.
+    things: in view.
+    heard: the sounds, each with its article, in order.
+  """
+  listed = question.modality if question.listed is None else question.listed
+  sentences = [
+    question.named,
+    phrasing.perceived(style, things, heard, listed),
+    f"{question.fit}, {style.hence} {phrasing.answer(question.answer)}.",
+  ]
+  return " ".join(sentence for sentence in sentences if sentence)
 
 
 def yes_no(value: bool) -> str:
@@ -173,7 +193,8 @@ def _places(seen: _View):
         f"At which place is the {thing.name}?",
       ),
       thing.place,
-      f"It is the {thing.name} at the {thing.place}",
+      f"The {thing.name} is at the {thing.place}",
+      listed="",
     )
 
 
@@ -192,8 +213,10 @@ def _heard(seen: _View):
         f"Is the {thing.colour} instrument heard?",
       ),
       yes_no(heard),
-      f"The {thing.colour} {thing.name} is{'' if heard else ' not'} heard",
+      f"The {thing.name} is{'' if heard else ' not'} heard",
       stratum=len(seen.sounds),
+      named=f"The {thing.colour} one is the {thing.name}.",
+      listed="Audio",
     )
 
 
@@ -241,6 +264,9 @@ def _longer_in_view(seen: _View):
       ),
       yes_no(length_word(first) == "long"),
       _longer_fit(first, second),
+      named=f"The {one} one is the {first.name}, the {other} one the"
+      f" {second.name}.",
+      listed="Audio",
     )
 
 

@@ -94,7 +94,7 @@ def _add(out, rng, split, vid, fid, scene, form, target, fits, unseen) -> None:
   else:
     record |= {"image_path": picture, "description": words, "idx": second}
     style = phrasing.style(rng)
-    record["output"] = _target(style, scene, target, fits)
+    record["output"] = _target(style, scene, form, target, fits)
   out.add(
     record,
     answer=phrasing.box(target.box) if fits else "false",
@@ -105,19 +105,20 @@ def _add(out, rng, split, vid, fid, scene, form, target, fits, unseen) -> None:
   )
 
 
-def _target(style: phrasing.Style, scene, target, fits: bool) -> str:
+def _target(style: phrasing.Style, scene, form: str, target, fits: bool) -> str:
+  """The reasoning begins with the thing that the description names."""
   heard = scene.sounds[0].name
-  if target is None:
-    fit = f"No {heard} is in view"
+  sounds = f"{style.hearing} a {heard}."
+  verb = "is silent" if target and target.name != heard else "sounds"
+  if form == "any sounds":
+    seen = segmentation.sight_sentence(style, scene.things)
+    fit = f"The {heard} sounds" if target else f"No {heard} is in view"
+    told = f"{sounds} {seen} {fit}"
   else:
-    verb = "sounds" if target.name == heard else "is silent"
-    fit = f"The {target.colour} {target.name} {verb}"
+    told = f"The {target.colour} one is a {target.name}. {sounds} It {verb}"
   end = (
     f", it is {phrasing.found(target)}: {segmentation.place(target)}."
     if fits
     else ", it is not there."
   )
-  return (
-    f"{segmentation.sight_sentence(style, scene.things)} {style.hearing} a"
-    f" {heard}. {fit}, {style.hence} {phrasing.answer(str(fits).lower())}{end}"
-  )
+  return f"{told}, {style.hence} {phrasing.answer(str(fits).lower())}{end}"

@@ -1,3 +1,5 @@
+"""Apache Beam gives the records of the process pool, byte for byte."""
+
 import json
 
 import clips

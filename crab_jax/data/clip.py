@@ -1,0 +1,101 @@
+"""A clip of the user's own, asked what the tasks of AV-UIE v2 ask.
+
+No annotation is needed: the media are cut, resized and merged by the rules of
+each task, as the preparation does, and become a `Record` without a reference.
+"""
+
+import dataclasses
+import pathlib
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import assembly
+from crab_jax.data import encodings
+from crab_jax.data import records
+from crab_jax.data import statuses
+from crab_jax.data import tasks
+from crab_jax.data import windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """What there is of a clip.
+
+  Attributes:
+    video: a file with frames, or None.
+    image: a picture, or None: the middle frame of the video.
+    audio: a file with sound, or None: the video's own sound track.
+    question: for the tasks that ask one; for ref_avs a description.
+    options: of a question with a choice.
+  """
+
+  video: pathlib.Path | None = None
+  image: pathlib.Path | None = None
+  audio: pathlib.Path | None = None
+  question: str | None = None
+  options: tuple[str, ...] = ()
+
+
+def misfit(clip: Clip, task: tasks.Task) -> str | None:
+  """What a clip lacks for a task; None: nothing."""
+  if len(task.media) > 2:
+    return "it compares two candidates"
+  if clip.audio is None and clip.video is None:
+    return "it needs --audio or a --video with sound"
+  if task.kind == "video" and clip.video is None:
+    return "it needs --video"
+  if task.kind == "image" and clip.image is None and clip.video is None:
+    return "it needs --image or --video"
+  fields = task.question_keys("test")
+  if fields and clip.question is None:
+    return "it needs --question"
+  if "options" in fields and not clip.options:
+    return "it needs --options"
+  return None
+
+
+def record(
+  clip: Clip, task: tasks.Task, config: configs.Preparation
+) -> records.Record:
+  """The record of a clip for a task that it fits.
+
+  Raises:
+    UserError: a file is missing, does not decode, or has no frames or sound.
+  """
+  reader = assembly.Reader(pathlib.Path.cwd(), config)
+  try:
+    frames, seconds = _sight(reader, clip, task)
+    sound = reader.audio(str(clip.audio or clip.video))
+  except statuses.RecordError as error:
+    raise errors.UserError(f"{error.status}: {error.reason}") from error
+  said = {
+    "question": clip.question,
+    "options": list(clip.options),
+    "description": (clip.question or "").lower(),
+  }
+  return records.Record(
+    id=f"{task.name}/test/0",
+    task=task.name,
+    split="test",
+    row=0,
+    status=str(statuses.Status.OK),
+    frames=frames,
+    frame_seconds=seconds,
+    audio=encodings.encode_audio(windows.cut(task.window, sound)),
+    question={field: said[field] for field in task.question_keys("test")},
+    target="",
+    reference={},
+    mask=b"",
+    meta={},
+  )
+
+
+def _sight(reader: assembly.Reader, clip: Clip, task: tasks.Task):
+  """Encoded frames and their seconds."""
+  if task.kind == "video":
+    video = reader.video(str(clip.video), task.frames)
+    return video.frames, video.seconds
+  if clip.image is not None:
+    return [reader.image(str(clip.image))], [0.0]
+  video = reader.video(str(clip.video), 3)
+  return [video.frames[1]], [video.seconds[1]]

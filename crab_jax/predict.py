@@ -1,0 +1,150 @@
+r"""Answers the questions of AV-UIE v2 about one clip of your own.
+
+  python -m crab_jax.predict --checkpoint=runs/base/base \
+    --adapter=runs/base/adapter --video=clip.mp4 --task=ave --out=answers
+
+An mp4 with a sound track needs no --audio. --task=all asks whatever fits the
+media. Prints the answers; writes {out}/answers.json and, where an answer has
+a place or times, {out}/{task}.jpg.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from crab_jax import configs
+from crab_jax import doors
+from crab_jax import errors
+from crab_jax.data import clip as clip_lib
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import tasks
+from crab_jax.evaluation import answers
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import pictures
+from crab_jax.weights import folder
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
+_ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")
+_VIDEO = flags.DEFINE_string("video", None, "A file with frames.")
+_AUDIO = flags.DEFINE_string(
+  "audio", None, "A file with sound; without it the video's sound track."
+)
+_IMAGE = flags.DEFINE_string(
+  "image", None, "A picture; without it the middle frame of the video."
+)
+_TASK = flags.DEFINE_string("task", None, "A dataset's question, or all.")
+_QUESTION = flags.DEFINE_string(
+  "question", None, "For avqa and avqa_thu; for ref_avs a description."
+)
+_OPTIONS = flags.DEFINE_list("options", [], "For avqa_thu, by commas.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write.")
+_LONGEST = flags.DEFINE_integer(
+  "max_new_tokens", 160, "Tokens of an answer at most.", 1
+)
+
+_FILE = "answers.json"
+
+
+def _path(flag: flags.FlagHolder) -> pathlib.Path | None:
+  return pathlib.Path(flag.value) if flag.value else None
+
+
+def _clip() -> clip_lib.Clip:
+  return clip_lib.Clip(
+    video=_path(_VIDEO),
+    image=_path(_IMAGE),
+    audio=_path(_AUDIO),
+    question=_QUESTION.value,
+    options=tuple(_OPTIONS.value),
+  )
+
+
+def _chosen(clip: clip_lib.Clip) -> list[tasks.Task]:
+  """The tasks to ask; prints those that `all` leaves out, and why."""
+  if _TASK.value == "all":
+    misfits = {task: clip_lib.misfit(clip, task) for task in tasks.TASKS}
+    for task, why in misfits.items():
+      if why:
+        print(f"{task.name}: left out, {why}")
+    found = [task for task, why in misfits.items() if not why]
+    if not found:
+      raise errors.UserError(
+        "no task fits: give --video, or --image and --audio"
+      )
+    return found
+  if _TASK.value not in tasks.BY_NAME:
+    raise errors.UserError(
+      f"--task={_TASK.value}: there are all, {', '.join(tasks.BY_NAME)}"
+    )
+  task = tasks.BY_NAME[_TASK.value]
+  if why := clip_lib.misfit(clip, task):
+    raise errors.UserError(f"--task={task.name}: {why}")
+  return [task]
+
+
+def _answerer(model: folder.Model) -> decode.Answerer:
+  template = model.chat_template
+  data = configs.Data(
+    chat_template=str(template) if template else None,
+    # One position for every audio token, as the released models count.
+    positions_per_second=configs.MEL_FRAME_RATE
+    // (2 * model.config.audio.pool),
+  )
+  return decode.Answerer(
+    model.config,
+    model.params,
+    samples.sample_maker(model.tokenizer, data, model.config),
+    model.tokenizer,
+    configs.Evaluation(batch=1, max_new_tokens=_LONGEST.value),
+  )
+
+
+def _picture(record: records.Record, answer: answers.Answer):
+  """The frame with its box, or the timeline; None where nothing can be drawn."""
+  if answer.box or answer.points:
+    return pictures.place(
+      record.frames[0], said_box=answer.box, points=answer.points
+    )
+  if answer.events:
+    seconds = max(10.0, *(event.end for event in answer.events))
+    return pictures.timeline(record.frames, answer.events, seconds)
+  return None
+
+
+def _write(out: pathlib.Path, found: list[dict]) -> None:
+  new = out / f"{_FILE}.incomplete"
+  new.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+  new.rename(out / _FILE)
+
+
+def main() -> None:
+  for flag in (_CHECKPOINT, _TASK, _OUT):
+    if not flag.value:
+      raise errors.UserError(f"--{flag.name} is needed (see --help)")
+  clip = _clip()
+  chosen = _chosen(clip)
+  model = folder.load(pathlib.Path(_CHECKPOINT.value), _path(_ADAPTER))
+  config = configs.Preparation(frame_size=model.config.vision.frame_size)
+  asked = {task.name: clip_lib.record(clip, task, config) for task in chosen}
+  out = pathlib.Path(_OUT.value)
+  out.mkdir(parents=True, exist_ok=True)
+  found = []
+  for row in _answerer(model).answers(asked.values()):
+    name = row["task"]
+    if row["error"]:
+      raise errors.UserError(f"{name}: {row['error']}")
+    answer = answers.parse(name, row["text"])
+    print(f"{name}: {' '.join(row['text'].split())}")
+    line = {"task": name, "text": row["text"], "answer": answer.to_json()}
+    if (picture := _picture(asked[name], answer)) is not None:
+      line["picture"] = f"{name}.jpg"
+      (out / line["picture"]).write_bytes(pictures.jpeg(picture, 90))
+    found.append(line)
+  _write(out, found)
+  print(f"written: {out / _FILE}")
+
+
+if __name__ == "__main__":
+  doors.run(main)

@@ -1,0 +1,64 @@
+"""A model folder as a whole: configuration, parameters, tokenizer, adapter.
+
+`training.checkpoint` writes such folders, `convert` too; this reads one for
+whoever wants answers of it.
+"""
+
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import tokenizer as tokenizers
+from crab_jax.training import checkpoint
+from crab_jax.training import state
+from crab_jax.weights import adapter
+from crab_jax.weights import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """What a model folder, and perhaps an adapter folder, hold."""
+
+  config: configs.Model
+  params: array_types.Tree
+  tokenizer: tokenizers.Tokenizer
+  chat_template: pathlib.Path | None  # None: the folder has none
+
+
+def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
+  """Reads a model folder.
+
+  Args:
+    folder: with parameters, configuration and tokenizer.
+    adapter_folder: an adapter for it, or None.
+
+  Raises:
+    UserError: a part is missing, damaged or not finite, or the adapter does
+      not fit.
+  """
+  config = checkpoint.load_model_config(folder)
+  params = checkpoint.load_params(folder)
+  _require_finite(folder, params)
+  if adapter_folder is not None:
+    added, config = adapter.load(adapter_folder, config, params)
+    _require_finite(adapter_folder, added)
+    params = state.merge(params, added)
+  template = folder / base.CHAT_TEMPLATE
+  return Model(
+    config,
+    params,
+    tokenizers.load(folder / base.TOKENIZER),
+    template if template.is_file() else None,
+  )
+
+
+def _require_finite(folder: pathlib.Path, params: array_types.Tree) -> None:
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    if not np.isfinite(np.sum(leaf, dtype=np.float64)):
+      name = jax.tree_util.keystr(path, simple=True, separator="/")
+      raise errors.UserError(f"{folder}: {name} holds NaN or infinity")

@@ -1,0 +1,80 @@
+"""A user's own clip: what fits it, and the record it becomes."""
+
+import pathlib
+
+import clips
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import clip as clip_lib
+from crab_jax.data import tasks
+
+_CONFIG = configs.Preparation(frame_size=56)
+_VIDEO = pathlib.Path("v.mp4")
+
+
+def _fitting(**fields) -> set[str]:
+  clip = clip_lib.Clip(**fields)
+  return {t.name for t in tasks.TASKS if clip_lib.misfit(clip, t) is None}
+
+
+def test_what_there_is_decides_what_fits():
+  everything = {task.name for task in tasks.TASKS} - {"a2v", "v2a"}
+  asks = {"avqa", "avqa_thu", "ref_avs"}
+  assert _fitting(video=_VIDEO) == everything - asks
+  assert _fitting(video=_VIDEO, question="?") == everything - {"avqa_thu"}
+  assert _fitting(video=_VIDEO, question="?", options=("a",)) == everything
+  picture = {"image": pathlib.Path("i.jpg"), "audio": pathlib.Path("a.wav")}
+  assert _fitting(**picture) == {"ms3", "s4", "arig"}
+  assert _fitting(image=pathlib.Path("i.jpg")) == set()
+
+
+@pytest.fixture
+def files(tmp_path):
+  clips.write_video(tmp_path / "-v.mp4", 20)
+  clips.write_audio(tmp_path / "a.wav", clips.tone(10.0))
+  return tmp_path
+
+
+def test_a_record_follows_the_rules_of_its_task(files):
+  clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
+  meld = clip_lib.record(clip, tasks.BY_NAME["meld"], _CONFIG)
+  ave = clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+  assert (len(meld.frames), len(ave.frames)) == (4, 10)
+  assert len(meld.audio) < len(ave.audio)  # four of ten seconds
+  assert (meld.target, meld.reference, meld.question) == ("", {}, {})
+
+
+def test_a_picture_task_takes_the_middle_frame(files):
+  clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
+  found = clip_lib.record(clip, tasks.BY_NAME["s4"], _CONFIG)
+  assert len(found.frames) == 1
+  assert found.frame_seconds[0] > 0
+
+
+def test_a_description_is_lower_cased(files):
+  clip = clip_lib.Clip(
+    video=files / "-v.mp4", audio=files / "a.wav", question="The Dog"
+  )
+  found = clip_lib.record(clip, tasks.BY_NAME["ref_avs"], _CONFIG)
+  assert found.question == {"description": "the dog"}
+
+
+def test_a_video_without_sound_is_an_error(files):
+  clip = clip_lib.Clip(video=files / "-v.mp4")
+  with pytest.raises(errors.UserError, match=r"bad_audio.*-v\.mp4"):
+    clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+
+
+def test_sound_without_frames_is_an_error(files):
+  clip = clip_lib.Clip(video=files / "a.wav")
+  with pytest.raises(errors.UserError, match="no video stream"):
+    clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+
+
+def test_silence_of_no_length_is_an_error(files):
+  clips.write_audio(files / "empty.wav", clips.tone(0.0))
+  clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "empty.wav")
+  with pytest.raises(errors.UserError, match=r"empty\.wav"):
+    clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
