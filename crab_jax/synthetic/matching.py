@@ -95,7 +95,9 @@ def _target(style, task: str, given, things, correct: int) -> str:
   Each candidate is judged where it is named; a yes has the number with it.
   """
   verdicts = [
-    f"yes {number}" if number == correct else "no" for number in (1, 2)
+    phrasing.verdict(number == correct)
+    + (f" {number}" if number == correct else "")
+    for number in (1, 2)
   ]
   if task == "a2v":
     known = f"{style.hearing} {phrasing.a(given.name)}"

@@ -63,6 +63,11 @@ def perceived(style: Style, things, heard: list[str], modality: str) -> str:
   return " ".join(sentences)
 
 
+def verdict(fits: bool) -> str:
+  """Said right after a name: whether its other half was found."""
+  return "yes" if fits else "no"
+
+
 def answer(text) -> str:
   return f"<answer>{text}</answer>"
 

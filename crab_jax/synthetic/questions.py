@@ -165,7 +165,10 @@ def _counts(seen: _View):
   )
   if len(seen.things) < 2:
     return
-  names = [sound.name for sound in seen.shared]
+  judged = [
+    f"the {thing.name} {phrasing.verdict(seen.hears(thing.name))}"
+    for thing in seen.things
+  ]
   yield Question(
     "how many in view sound",
     "Audio-Visual",
@@ -176,8 +179,9 @@ def _counts(seen: _View):
       "How many of the instruments in view are heard?",
     ),
     attributes.NUMBERS[shared],
-    f"Both have {phrasing.join([f'the {n}' for n in names] or ['none'])}",
+    f"In view are {phrasing.join(judged)}",
     stratum=heard,
+    listed="Audio",
   )
 
 
@@ -213,9 +217,8 @@ def _heard(seen: _View):
         f"Is the {thing.colour} instrument heard?",
       ),
       yes_no(heard),
-      f"The {thing.name} is{'' if heard else ' not'} heard",
+      f"The {thing.colour} one is the {thing.name} {phrasing.verdict(heard)}",
       stratum=len(seen.sounds),
-      named=f"The {thing.colour} one is the {thing.name}.",
       listed="Audio",
     )
 

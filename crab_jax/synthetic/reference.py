@@ -109,13 +109,18 @@ def _target(style: phrasing.Style, scene, form: str, target, fits: bool) -> str:
   """The reasoning begins with the thing that the description names."""
   heard = scene.sounds[0].name
   sounds = f"{style.hearing} a {heard}."
-  verb = "is silent" if target and target.name != heard else "sounds"
   if form == "any sounds":
-    seen = segmentation.sight_sentence(style, scene.things)
-    fit = f"The {heard} sounds" if target else f"No {heard} is in view"
-    told = f"{sounds} {seen} {fit}"
+    judged = [
+      f"{phrasing.a(thing.colour)} {thing.name}"
+      f" {phrasing.verdict(thing.name == heard)} at the {thing.place}"
+      for thing in scene.things
+    ]
+    told = f"{sounds} {style.sight} {phrasing.join(judged)}"
   else:
-    told = f"The {target.colour} one is a {target.name}. {sounds} It {verb}"
+    told = (
+      f"{sounds} The {target.colour} one is a {target.name}"
+      f" {phrasing.verdict(target.name == heard)}"
+    )
   end = (
     f", it is {phrasing.found(target)}: {segmentation.place(target)}."
     if fits
