@@ -16,7 +16,7 @@ from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.data import tasks
 from crab_jax.evaluation import assessment
-from crab_jax.weights import folder
+from crab_jax.evaluation import folder
 
 doors.define_config_flags()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")

@@ -22,8 +22,8 @@ from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.evaluation import answers
 from crab_jax.evaluation import decode
+from crab_jax.evaluation import folder
 from crab_jax.evaluation import pictures
-from crab_jax.weights import folder
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
 _ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")

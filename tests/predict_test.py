@@ -11,9 +11,9 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.evaluation import folder
 from crab_jax.models import thinker
 from crab_jax.training import checkpoint
-from crab_jax.weights import folder
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 

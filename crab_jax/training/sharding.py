@@ -174,7 +174,7 @@ def spec(
   left = list(shape)  # what one device holds of each dimension
 
   def put(axis: str, dimension: int) -> bool:
-    if left[dimension] % sizes[axis]:
+    if sizes[axis] == 1 or left[dimension] % sizes[axis]:
       return False
     placed[dimension] += (axis,)
     left[dimension] //= sizes[axis]
@@ -198,6 +198,10 @@ def spec(
         f" of it is a multiple of Mesh.{axis}={sizes[axis]}: make that smaller"
         " and Mesh.data larger"
       )
+  # No axis of one device, no None at the end: so the compiler writes where the
+  # outputs of a step lie; a state placed otherwise would compile it anew.
+  while placed and not placed[-1]:
+    placed.pop()
   return jax.sharding.PartitionSpec(
     *(done if len(done) > 1 else (done or (None,))[0] for done in placed)
   )

@@ -87,7 +87,8 @@ def test_a_stopped_training_goes_on(cloud, wait_until):
   wait_until(lambda: cloud.starts(1) == 1)
   cloud.run("tpu_vm.sh", "stop", *_WHERE)
   assert loop.wait(300) == 0
-  assert cloud.starts() == 2
+  # Three, where it starts the first host again before the last one stopped.
+  assert cloud.starts() in (2, 3)
 
 
 def test_it_gives_up_after_too_many_crashes(cloud):

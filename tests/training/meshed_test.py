@@ -131,6 +131,13 @@ def test_micro_batches_give_the_same_losses(start, reference):
   np.testing.assert_allclose(found, reference[0][:4], rtol=_TOLERANCE)
 
 
+@pytest.mark.parametrize("shape", [(2, 2, 2), (8, 1, 1)])
+def test_the_second_step_does_not_compile_anew(shape, start):
+  runner = _meshed(shape)
+  _losses(runner, start, steps=3)
+  assert runner._step._cache_size() == 1
+
+
 def test_state_is_born_in_parts():
   runner = _meshed((1, 4, 2))
   state, frozen = runner.create(jax.random.key(0), "adapter")

@@ -43,9 +43,7 @@ def test_an_axis_that_does_not_divide_moves_to_the_largest_that_it_does():
   """3420 columns, 8 ways: half of fsdp's dimension takes tensor too."""
   sizes = {"data": 1, "fsdp": 4, "tensor": 8}
   names = ("layers", "tower_embed", "tower_mlp")
-  assert _spec(names, (32, 1280, 3420), sizes) == P(
-    None, ("fsdp", "tensor"), None
-  )
+  assert _spec(names, (32, 1280, 3420), sizes) == P(None, ("fsdp", "tensor"))
 
 
 def test_an_axis_that_the_table_leaves_open_finds_a_place():
@@ -55,12 +53,12 @@ def test_an_axis_that_the_table_leaves_open_finds_a_place():
     None, None, None, ("tensor", "fsdp")
   )
   names = ("layers", "embed", "rank")
-  assert _spec(names, (28, 3584, 128)) == P(None, ("fsdp", "tensor"), None)
+  assert _spec(names, (28, 3584, 128)) == P(None, ("fsdp", "tensor"))
 
 
 def test_small_leaves_may_be_replicated():
-  assert _spec(("layers", "norm"), (28, 3584)) == P(None, None)
-  assert _spec(("heads",), (7,)) == P(None)
+  assert _spec(("layers", "norm"), (28, 3584)) == P()
+  assert _spec(("heads",), (7,)) == P()
 
 
 def test_a_large_leaf_that_nothing_divides_is_named():

@@ -162,7 +162,7 @@ def test_summary_shows_a_dead_tower(params):
     for line in adapter.summary(params, _LORA).splitlines()
   }
   # layers, tensors (router, A and two B), parameters, max |B|
-  assert rows["audio_tower"][:4] == ["6", "24", "4,224", "0"]
+  assert rows["audio_tower"][:4] == ["3", "12", "2,112", "0"]
   assert "dead:" in rows["audio_tower"][4] + rows["audio_tower"][5]
   assert rows["model"][0:2] == ["28", "112"]
   assert rows["model"][3] == "9.5"
