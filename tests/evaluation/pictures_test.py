@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from crab_jax.evaluation import answers
 from crab_jax.evaluation import masks
 from crab_jax.evaluation import pictures
 
@@ -75,3 +76,13 @@ def test_jpeg_and_true_mask():
   assert pictures.true_mask(record) is None
   record.mask = _frame("white")
   assert pictures.true_mask(record).all()
+
+
+def test_a_timeline_has_a_bar_where_an_event_is():
+  frame = _frame("black")
+  events = [answers.Event("drum", 2.0, 5.0), answers.Event("bell", 0.0, 99.0)]
+  drawn = np.asarray(pictures.timeline([frame] * 10, events, 10.0, size=40))
+  bars = (abs(drawn.astype(int) - pictures.SAID).max(-1) < 5)[40:]
+  bell, drum = (bars[24 * line + 4] for line in (0, 1))
+  assert bell.all()
+  assert [drum[:80].any(), drum[80:201].all(), drum[201:].any()] == [0, 1, 0]
