@@ -1,0 +1,1 @@
+"""Studies that train many adapters on one backbone and compare them."""

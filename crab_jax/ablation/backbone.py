@@ -1,0 +1,70 @@
+"""The frozen backbone that all cells of a study share.
+
+It is `Experiment.base` where that is set; else the experiment's own stages
+that train the base are run, in {workdir}/backbone.
+"""
+
+import dataclasses
+import pathlib
+import time
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax import experiment as experiment_lib
+from crab_jax.ablation import ledger as ledger_lib
+from crab_jax.training import checkpoint
+from crab_jax.training import preemption
+from crab_jax.weights import base as base_lib
+
+_CLAIM = "backbone"
+_POLL = 5.0  # seconds
+
+
+def make(
+  experiment: configs.Experiment,
+  workdir: pathlib.Path,
+  config_text: str,
+  ledger: ledger_lib.Ledger,
+  notice: preemption.Notice,
+) -> tuple[experiment_lib.Place, array_types.Tree] | None:
+  """Records, tokenizer and parameters; trains what is not there yet.
+
+  Of several machines one trains, the others wait for it.
+
+  Returns:
+    None: training was told to stop (SIGTERM), and goes on from there later.
+
+  Raises:
+    UserError: no base and no stage that trains one.
+  """
+  settings = _settings(experiment)
+  folder = workdir / "backbone"
+  while not ledger.claim(_CLAIM):
+    print("another machine makes the backbone; waiting for it", flush=True)
+    time.sleep(_POLL)
+  with ledger.holding(_CLAIM):
+    place = experiment_lib.prepare(settings, folder, config_text)
+    if experiment.base is not None:
+      return place, checkpoint.load_params(pathlib.Path(experiment.base))
+    made = (folder / "base").is_dir()
+    if not made and experiment_lib.train(settings, place, notice) is None:
+      return None
+    return place, checkpoint.load_params(folder / "base")
+
+
+def _settings(experiment: configs.Experiment) -> configs.Experiment:
+  """The experiment that makes the backbone."""
+  if experiment.base is not None:
+    own = pathlib.Path(experiment.base) / base_lib.TOKENIZER
+    data = experiment.data
+    if data.tokenizer is None and own.is_file():
+      data = dataclasses.replace(data, tokenizer=str(own))
+    return dataclasses.replace(experiment, data=data)
+  stages = [stage for stage in experiment.stages if stage.trains == "all"]
+  if not stages:
+    raise errors.UserError(
+      "a study of transfer needs a backbone: set Experiment.base to a model"
+      ' folder, or give Experiment.stages one with trains="all"'
+    )
+  return dataclasses.replace(experiment, stages=stages)

@@ -1,0 +1,175 @@
+"""From the results of cells to tables of gains.
+
+Two measures: "score", the primary metric on held-out clips, and "loss", nats a
+supervised token on validation records: it moves with every clip, where an
+accuracy over a few dozen clips moves in steps. Losses compare within one kind
+of targets only.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from crab_jax import configs
+from crab_jax.ablation import grid
+from crab_jax.ablation import statistics
+from crab_jax.array_types import Float
+
+MEASURES = ("score", "loss")
+READINGS = ("samples", "steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+  """The results of a study's cells."""
+
+  study: configs.Transfer
+  tasks: tuple[str, ...]
+  cells: Mapping[grid.Cell, dict]
+
+  def value(self, cell: grid.Cell, task: str, measure: str) -> float:
+    """One number of a cell; NaN if it has none."""
+    result = self.cells.get(cell)
+    if result is None:
+      return float("nan")
+    if measure == "score":
+      return result["scores"][task]["value"]
+    return result["losses"].get(task, float("nan"))
+
+  def joint(
+    self, method: str, targets: str, measure: str
+  ) -> Float[np.ndarray, "seeds tasks"]:
+    """Numbers of the cells with all datasets."""
+    cells = [
+      grid.Cell(grid.ALL, self.tasks, method, targets, seed)
+      for seed in self.study.seeds
+    ]
+    return np.array(
+      [[self.value(c, t, measure) for t in self.tasks] for c in cells]
+    )
+
+  def alone(
+    self, targets: str, measure: str, reading: str = "samples"
+  ) -> Float[np.ndarray, "seeds tasks"]:
+    """Numbers of the cells with one dataset."""
+    method = self.study.baseline
+    return np.array(
+      [
+        [
+          self.value(
+            grid.Cell(task, (task,), method, targets, seed, reading),
+            task,
+            measure,
+          )
+          for task in self.tasks
+        ]
+        for seed in self.study.seeds
+      ]
+    )
+
+  def gains(
+    self, method: str, targets: str, measure: str, reading: str = "samples"
+  ) -> Float[np.ndarray, "seeds tasks"]:
+    """Joint training against training alone; above zero it helps."""
+    joint = self.joint(method, targets, measure)
+    alone = self.alone(targets, measure, reading)
+    return joint - alone if measure == "score" else alone - joint
+
+  def readings(self, targets: str) -> tuple[str, ...]:
+    """The readings that the study has for a kind of targets."""
+    both = targets in self.study.same_steps
+    return READINGS if both else READINGS[:1]
+
+  def pairs(
+    self, method: str, measure: str
+  ) -> tuple[list[str], Float[np.ndarray, "seeds families families"]]:
+    """Gain of each family (row) from each other (column); NaN on itself.
+
+    The mean over the row family's datasets of A + B against A alone.
+    """
+    groups = grid.families(self.tasks)
+    names = list(groups)
+    found = np.full((len(self.study.seeds), len(names), len(names)), np.nan)
+    for s, seed in enumerate(self.study.seeds):
+      for i, one in enumerate(names):
+        for j, two in enumerate(names):
+          if i != j:
+            found[s, i, j] = self._pair(one, two, method, seed, measure)
+    return names, found
+
+  def _pair(self, one: str, two: str, method, seed, measure) -> float:
+    groups, targets = grid.families(self.tasks), self.study.pair_targets
+    first, last = (f for f in groups if f in (one, two))
+    own = grid.Cell(one, groups[one], method, targets, seed)
+    label, both = f"{first}+{last}", groups[first] + groups[last]
+    pair = grid.Cell(label, both, method, targets, seed)
+    sign = 1 if measure == "score" else -1
+    return float(
+      np.mean(
+        [
+          sign * (self.value(pair, t, measure) - self.value(own, t, measure))
+          for t in groups[one]
+        ]
+      )
+    )
+
+  def samples_ratio(self, targets: str) -> dict[str, float]:
+    """Dataset -> samples seen alone over samples seen together, mean."""
+    found = {}
+    for task in self.tasks:
+      ratios = []
+      for seed in self.study.seeds:
+        alone = grid.Cell(task, (task,), self.study.baseline, targets, seed)
+        for method in self.study.methods:
+          joint = grid.Cell(grid.ALL, self.tasks, method, targets, seed)
+          one, two = (self.cells[c]["samples"][task] for c in (alone, joint))
+          ratios.append(one / two)
+      found[task] = float(np.mean(ratios))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One line of the headline table."""
+
+  method: str
+  targets: str
+  measure: str
+  reading: str
+  positive: statistics.Interval  # share of datasets that gain
+  negative: float  # share that lose
+  gain: statistics.Interval  # mean over datasets
+
+
+def headline(results: Results) -> list[Row]:
+  """Shares and mean gains of every method, measure and reading."""
+  return [
+    Row(
+      method,
+      targets,
+      measure,
+      reading,
+      statistics.bootstrap((gains,), statistics.positive_share),
+      statistics.negative_share(gains),
+      statistics.bootstrap((gains,), statistics.mean_gain),
+    )
+    for measure in MEASURES
+    for targets in results.study.targets
+    for reading in results.readings(targets)
+    for method in results.study.methods
+    if not np.isnan(
+      gains := results.gains(method, targets, measure, reading)
+    ).any()
+  ]
+
+
+def difference(
+  results: Results, one: str, two: str, targets: str, measure: str
+) -> statistics.Interval:
+  """Mean gain of one method minus that of another, seed by seed."""
+  gains = [results.gains(m, targets, measure) for m in (one, two)]
+  return statistics.bootstrap(
+    tuple(gains),
+    lambda a, b: statistics.mean_gain(a) - statistics.mean_gain(b),
+  )

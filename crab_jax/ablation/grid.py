@@ -1,0 +1,182 @@
+"""The cells of a study of transfer: what each trains, on what, for how long.
+
+A cell tunes one adapter on the frozen backbone and answers held-out clips of
+the datasets that it trained on. Its budget is stated in samples of a dataset,
+which costs each dataset t a number of steps s_t when it is alone:
+
+  budget "samples"  the sum of s_t over the cell's datasets: a dataset gives as
+                    many samples to a joint cell as to its own;
+  budget "steps"    the sum over ALL datasets, whatever the cell has: training
+                    alone may then see a dataset as often as it likes.
+
+Reference: Crab+, arXiv 2603.04128: transfer of a task is joint training minus
+training on the task alone.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from collections.abc import Mapping
+
+import flax.traverse_util
+import numpy as np
+from flax import linen as nn
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import tasks as tasks_lib
+from crab_jax.models import thinker
+
+ALL = "all"  # label of a cell with every dataset of the study
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """One training and its evaluation."""
+
+  label: str  # "all", a dataset, a family or "family+family"
+  tasks: tuple[str, ...]
+  method: str  # of METHODS
+  targets: str  # "reasoning" or "answer"
+  seed: int
+  budget: str = "samples"  # or "steps"
+
+  @property
+  def name(self) -> str:
+    """Tells the cell from all others; fit for a file's name."""
+    name = f"{self.targets}.{self.label}.{self.method}.seed{self.seed}"
+    return name if self.budget == "samples" else f"{name}.{self.budget}"
+
+
+def _changed(**changes) -> Callable[[configs.Model], configs.ILora]:
+  return lambda model: dataclasses.replace(model.adapter, **changes)
+
+
+def parameters(model: configs.Model) -> int:
+  """Parameters of a model's adapter."""
+  shapes = flax.traverse_util.flatten_dict(
+    nn.meta.unbox(thinker.abstract(model))
+  )
+  return sum(
+    int(np.prod(leaf.shape))
+    for path, leaf in shapes.items()
+    if path[-1].startswith("lora_")
+  )
+
+
+def _plain(model: configs.Model) -> configs.ILora:
+  """One head: plain LoRA, no router."""
+  return _changed(heads=1, router="token", shared_a=True)(model)
+
+
+def _wide(model: configs.Model) -> configs.ILora:
+  """Plain LoRA of the rank whose parameters come closest to the adapter's.
+
+  Its parameters are proportional to its rank; alpha / rank stays.
+  """
+  thin = dataclasses.replace(_plain(model), rank=1)
+  one = parameters(dataclasses.replace(model, adapter=thin))
+  rank = max(round(parameters(model) / one), 1)
+  alpha = model.adapter.scale * rank
+  return dataclasses.replace(thin, rank=rank, alpha=alpha)
+
+
+# Method -> the adapter that it makes of `Model.adapter`. "lora" has its rank,
+# "lora_wide" its parameter count, the others its rank and, unless their name
+# says otherwise, its heads.
+METHODS: dict[str, Callable[[configs.Model], configs.ILora]] = {
+  "lora": _plain,
+  "lora_wide": _wide,
+  "uniform": _changed(router="uniform", shared_a=True),
+  "separate_a": _changed(router="token", shared_a=False),
+  "ilora_e2": _changed(heads=2, router="token", shared_a=True),
+  "ilora_e3": _changed(heads=3, router="token", shared_a=True),
+  "ilora_e4": _changed(heads=4, router="token", shared_a=True),
+}
+
+
+def model(base: configs.Model, method: str) -> configs.Model:
+  """The model that a method tunes."""
+  return dataclasses.replace(base, adapter=METHODS[method](base))
+
+
+def check(study: configs.Transfer, available: Mapping[str, object]) -> None:
+  """Raises UserError if a study names what there is not.
+
+  Args:
+    study: the settings.
+    available: datasets that have training records.
+  """
+  for field in ("methods", "pairs"):
+    for method in getattr(study, field):
+      _known(method, METHODS, f"Transfer.{field}")
+  _known(study.baseline, METHODS, "Transfer.baseline")
+  for task in study.tasks or ():
+    _known(task, available, "Transfer.tasks")
+
+
+def _known(name: str, known, field: str) -> None:
+  if name not in known:
+    raise errors.UserError(
+      f"{field} names {name!r}; there are {', '.join(known)}"
+    )
+
+
+def families(tasks: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+  """Family -> its datasets among `tasks`, in canonical order."""
+  return {
+    family: own
+    for family in tasks_lib.FAMILIES
+    if (own := tuple(t for t in tasks if _family(t) == family))
+  }
+
+
+def _family(task: str) -> str:
+  return tasks_lib.BY_NAME[task].family
+
+
+def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
+  """All cells, in the order in which they are trained.
+
+  Seed by seed, so that a study that was stopped early is a smaller study.
+
+  Args:
+    study: the settings.
+    tasks: the datasets compared, in canonical order.
+  """
+  return [
+    cell for seed in study.seeds for cell in _cells_of_seed(study, tasks, seed)
+  ]
+
+
+def _cells_of_seed(study, tasks, seed):
+  for targets in study.targets:
+    for method in study.methods:
+      yield Cell(ALL, tasks, method, targets, seed)
+    for task in tasks:
+      yield Cell(task, (task,), study.baseline, targets, seed)
+  for method in study.pairs:
+    groups = families(tasks)
+    for family, own in groups.items():
+      yield Cell(family, own, method, study.pair_targets, seed)
+    for one, two in itertools.combinations(groups, 2):
+      both = groups[one] + groups[two]
+      label = f"{one}+{two}"
+      yield Cell(label, both, method, study.pair_targets, seed)
+  for targets in study.same_steps:
+    for task in tasks:
+      yield Cell(task, (task,), study.baseline, targets, seed, "steps")
+
+
+def steps(
+  cell: Cell, alone: Mapping[tuple[str, str], int], tasks: tuple[str, ...]
+) -> int:
+  """Updates of a cell.
+
+  Args:
+    cell: the cell.
+    alone: (targets, dataset) -> steps s_t that its samples take alone.
+    tasks: all datasets of the study.
+  """
+  counted = tasks if cell.budget == "steps" else cell.tasks
+  return sum(alone[cell.targets, task] for task in counted)

@@ -1,0 +1,110 @@
+"""The compiled programs of a study, one set for each method.
+
+Cells of a method share the step, the fresh adapter, the loss and generation:
+only arrays differ between them (the schedule's length is one of them), so a
+process compiles each program once.
+"""
+
+import dataclasses
+import functools
+
+import jax
+from flax import linen as nn
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.ablation import grid
+from crab_jax.data import samples
+from crab_jax.data import tasks as tasks_lib
+from crab_jax.data import tokenizer as tokenizers
+from crab_jax.evaluation import decode
+from crab_jax.models import thinker
+from crab_jax.training import losses
+from crab_jax.training import meshed
+from crab_jax.training import optim
+from crab_jax.training import pmapped
+from crab_jax.training import router
+from crab_jax.training import state as state_lib
+from crab_jax.training import step as step_lib
+
+_TASKS = len(tasks_lib.TASKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+  """What the cells of one method run.
+
+  Attributes:
+    model: the model, its adapter that of the method.
+    runner: runs the training step.
+    watch: sums the router's gates; None: the method has no router.
+    answerer: answers prompts.
+  """
+
+  model: configs.Model
+  runner: pmapped.Pmap | meshed.Meshed
+  watch: router.Watch | None
+  answerer: decode.Answerer
+
+  @functools.cached_property
+  def _fresh(self):
+    def make(key):
+      params = nn.meta.unbox(thinker.init(key, self.model))
+      return state_lib.split(params, "adapter")[0]
+
+    return jax.jit(make)
+
+  def adapter(self, seed: int) -> array_types.Tree:
+    """A fresh adapter."""
+    return self._fresh(jax.random.key(seed))
+
+  @functools.cached_property
+  def _sums(self):
+    network = thinker.Thinker(self.model)
+
+    def sums(params, batch):
+      nll = network.apply({"params": params}, batch, method="loss").nll
+      return step_lib.by_task(nll, batch, _TASKS)
+
+    return jax.jit(sums)
+
+  def loss_sums(
+    self, params: array_types.Tree, batch: array_types.Batch
+  ) -> step_lib.Metrics:
+    """`step.by_task` of one batch, without dropout."""
+    return self._sums(params, batch)
+
+
+def make(
+  experiment: configs.Experiment,
+  method: str,
+  tokenizer: tokenizers.Tokenizer,
+  longest: samples.Lengths,
+) -> Programs:
+  """The programs of a method; nothing is compiled yet.
+
+  Args:
+    experiment: its `transfer` is set.
+    method: of `grid.METHODS`.
+    tokenizer: of the backbone.
+    longest: the longest prompt of the study: all prompts share one shape.
+  """
+  study = experiment.transfer
+  model = grid.model(experiment.model, method)
+  # Nothing of the update depends on the number of steps: see `optim`.
+  optimizer = optim.optimizer(study.optimizer, 1)
+  runner = meshed.runner(
+    study.rows.rows,
+    1,
+    mesh=experiment.mesh,
+    model=model,
+    likelihood=losses.likelihood(model),
+    optimizer=optimizer,
+    tasks=_TASKS,
+  )
+  maker = samples.sample_maker(tokenizer, experiment.data, model)
+  answerer = decode.Answerer(
+    model, {}, maker, tokenizer, experiment.evaluation, longest
+  )
+  watch = router.Watch(model, _TASKS) if router.has_router(model) else None
+  return Programs(model, runner, watch, answerer)

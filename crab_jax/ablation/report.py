@@ -1,0 +1,313 @@
+"""The report of a study: report.json, report.md and its pictures."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import figure
+
+from crab_jax import configs
+from crab_jax.ablation import comparison
+from crab_jax.ablation import grid
+from crab_jax.ablation import plots
+from crab_jax.ablation import relation
+from crab_jax.ablation import statistics
+from crab_jax.data import tasks as tasks_lib
+from crab_jax.evaluation import plots as evaluation_plots
+
+_PLOTS = "plots"
+_UNITS = {
+  "score": "gain in the primary metric (joint − alone)",
+  "loss": "gain in nats a token (alone − joint)",
+}
+_READINGS = {
+  "samples": "same samples of the dataset",
+  "steps": "same total steps",
+}
+
+
+def write(
+  out: pathlib.Path,
+  study: configs.Transfer,
+  tasks: tuple[str, ...],
+  cells: Mapping[grid.Cell, dict],
+) -> pathlib.Path:
+  """Writes the report; returns the path of report.md.
+
+  Args:
+    out: the folder of the study.
+    study: the settings.
+    tasks: the datasets compared.
+    cells: the result of every cell.
+  """
+  results = comparison.Results(study, tasks, cells)
+  (out / _PLOTS).mkdir(exist_ok=True)
+  drawn = figures(results)
+  for name, picture in drawn.items():
+    data = evaluation_plots.png(picture)
+    (out / _PLOTS / f"{name}.png").write_bytes(data)
+  content = json.dumps(to_json(results), indent=1)
+  (out / "report.json").write_text(content + "\n")
+  path = out / "report.md"
+  path.write_text(to_markdown(results, list(drawn)), encoding="utf-8")
+  return path
+
+
+def figures(results: comparison.Results) -> dict[str, figure.Figure]:
+  """All pictures, by name."""
+  study = results.study
+  drawn = {"shares": _shares(results)}
+  for targets in study.targets:
+    for measure in comparison.MEASURES:
+      found = {
+        method: results.gains(method, targets, measure)
+        for method in study.methods
+      }
+      if np.isnan(list(found.values())).any():
+        continue
+      drawn[f"gains_{measure}_{targets}"] = plots.gains(
+        found, list(results.tasks), _families(results), _UNITS[measure]
+      )
+    drawn[f"scores_{targets}"] = _scores(results, targets)
+  for method in study.pairs:
+    for measure in comparison.MEASURES:
+      drawn[f"pairs_{measure}_{method}"] = _pairs(results, method, measure)
+    points = relation.points(results, method)
+    if points is not None:
+      drawn[f"distance_{method}"] = _distance(points)
+  if set(study.targets) == {"reasoning", "answer"}:
+    for method in study.methods:
+      drawn[f"reasoning_{method}"] = _reasoning(results, method)
+  return drawn
+
+
+def _families(results: comparison.Results) -> list[str]:
+  return [tasks_lib.BY_NAME[task].family for task in results.tasks]
+
+
+def _shares(results: comparison.Results) -> figure.Figure:
+  panels: dict[str, dict[str, list]] = {}
+  for row in comparison.headline(results):
+    title = f"{row.measure}: {_READINGS[row.reading]}"
+    kinds = panels.setdefault(title, {})
+    kinds.setdefault(row.targets, []).append(tuple(row.positive))
+  return plots.shares(panels, list(results.study.methods))
+
+
+def _means(results: comparison.Results, targets: str) -> np.ndarray:
+  """Mean scores [datasets, 1 + methods]; the first column is alone."""
+  columns = [results.alone(targets, "score")]
+  columns += [
+    results.joint(method, targets, "score") for method in results.study.methods
+  ]
+  return np.stack([column.mean(0) for column in columns], 1)
+
+
+def _scores(results: comparison.Results, targets: str) -> figure.Figure:
+  names = ["alone", *results.study.methods]
+  return plots.table(_means(results, targets), list(results.tasks), names, True)
+
+
+def _pairs(results, method: str, measure: str) -> figure.Figure:
+  names, gains = results.pairs(method, measure)
+  columns = [f"+ {name}" for name in names]
+  return plots.table(gains.mean(0), names, columns, False)
+
+
+def _distance(points: relation.Points) -> figure.Figure:
+  return plots.scatter(
+    points.distances,
+    points.gains,
+    points.names,
+    ("distance of the families' mean gates", "gain of the pair, nats a token"),
+    f"rank correlation {points.correlation:+.2f}",
+  )
+
+
+def _reasoning(results: comparison.Results, method: str) -> figure.Figure:
+  bare, full = (
+    results.joint(method, targets, "score").mean(0)
+    for targets in ("answer", "reasoning")
+  )
+  labels = ("bare answers", "explicit reasoning")
+  unit = f"primary metric, {method}"
+  return plots.dumbbells(bare, full, list(results.tasks), labels, unit)
+
+
+def to_json(results: comparison.Results) -> dict:
+  """The content of report.json: every number of the pictures."""
+  study = results.study
+  return {
+    "tasks": list(results.tasks),
+    "seeds": list(study.seeds),
+    "headline": [
+      {
+        **vars(row),
+        "positive": row.positive._asdict(),
+        "gain": row.gain._asdict(),
+      }
+      for row in comparison.headline(results)
+    ],
+    "gains": {
+      f"{targets}/{method}/{measure}/{reading}": _plain(
+        results.gains(method, targets, measure, reading)
+      )
+      for targets in study.targets
+      for reading in results.readings(targets)
+      for method in study.methods
+      for measure in comparison.MEASURES
+    },
+    "scores": {
+      targets: {
+        name: _plain(column)
+        for name, column in zip(
+          ["alone", *study.methods], _means(results, targets).T, strict=True
+        )
+      }
+      for targets in study.targets
+    },
+    "chance": _chance(results),
+    "pairs": {
+      f"{method}/{measure}": {
+        "families": results.pairs(method, measure)[0],
+        "gains": _plain(results.pairs(method, measure)[1]),
+      }
+      for method in study.pairs
+      for measure in comparison.MEASURES
+    },
+    "samples_alone_over_together": {
+      targets: results.samples_ratio(targets) for targets in study.targets
+    },
+    "parameters": _parameters(results),
+  }
+
+
+def _plain(values: np.ndarray) -> list:
+  """Nested lists, None for NaN: JSON knows no NaN."""
+  values = np.round(values, 6)
+  return np.where(np.isnan(values), None, values).tolist()
+
+
+def _chance(results: comparison.Results) -> dict[str, float]:
+  found = {}
+  for result in results.cells.values():
+    for task, score in result["scores"].items():
+      found[task] = score["chance"]
+  return {task: found[task] for task in results.tasks}
+
+
+def _parameters(results: comparison.Results) -> dict[str, int]:
+  """Method -> parameters of its adapter."""
+  return {
+    cell.method: result["parameters"] for cell, result in results.cells.items()
+  }
+
+
+def to_markdown(results: comparison.Results, drawn: list[str]) -> str:
+  """The content of report.md."""
+  lines = ["# Positive transfer", "", *_budgets(results), ""]
+  lines += ["## Share of datasets that joint training helps", ""]
+  lines += [*_headline(results), "", *_comparisons(results), ""]
+  for targets in results.study.targets:
+    lines += ["", f"## Scores, targets: {targets}", ""]
+    lines += _score_table(results, targets)
+  for name in drawn:
+    lines += ["", f"![{name}]({_PLOTS}/{name}.png)"]
+  return "\n".join(lines) + "\n"
+
+
+def _budgets(results: comparison.Results) -> list[str]:
+  study = results.study
+  ratios = [
+    ratio
+    for targets in study.targets
+    for ratio in results.samples_ratio(targets).values()
+  ]
+  steps = {
+    targets: results.cells[
+      grid.Cell(
+        grid.ALL, results.tasks, study.methods[0], targets, study.seeds[0]
+      )
+    ]["steps"]
+    for targets in study.targets
+  }
+  words = ", ".join(f"{number} ({name})" for name, number in steps.items())
+  return [
+    f"- {len(results.tasks)} datasets, seeds {list(study.seeds)}; alone:"
+    f" {study.baseline}; the same optimizer everywhere",
+    f"- joint training: {words} steps, the sum of what the datasets take alone"
+    f" at {study.samples} samples each",
+    "- samples of a dataset seen alone over those seen together, as counted:"
+    f" {min(ratios):.2f} to {max(ratios):.2f}",
+    "- second reading, same total steps: alone trains for as many steps as"
+    " joint training in all",
+    "- intervals: 95 % bootstrap over seeds; few seeds make it coarse",
+    "- score: primary metric on held-out clips; loss: nats a supervised token"
+    " on validation records",
+  ]
+
+
+def _headline(results: comparison.Results) -> list[str]:
+  parameters = _parameters(results)
+  lines = [
+    "| measure | reading | targets | method | parameters | gain | lose | mean"
+    " gain |",
+    "|---|---|---|---|---:|---:|---:|---:|",
+  ]
+  for row in comparison.headline(results):
+    share, gain = row.positive, row.gain
+    lines.append(
+      f"| {row.measure} | {_READINGS[row.reading]} | {row.targets}"
+      f" | {row.method} | {parameters[row.method]:,}"
+      f" | {share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+      f" | {row.negative:.0%}"
+      f" | {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] |"
+    )
+  return lines
+
+
+def _comparisons(results: comparison.Results) -> list[str]:
+  """Sentences: each I-LoRA against plain LoRA, whatever comes out."""
+  methods = results.study.methods
+  if "lora" not in methods:
+    return []
+  lines = []
+  for method in (name for name in methods if name.startswith("ilora")):
+    for targets in results.study.targets:
+      for measure in comparison.MEASURES:
+        found = comparison.difference(results, method, "lora", targets, measure)
+        lines.append(
+          f"- {method} against lora, {targets}, {measure}:"
+          f" {_verdict(found, len(results.study.seeds))}"
+        )
+  return lines
+
+
+def _verdict(found: statistics.Interval, seeds: int) -> str:
+  """What an interval over seeds says; one seed has none."""
+  if seeds < 2:
+    return f"no verdict from one seed, mean gain {found.value:+.3f}"
+  word = "no clear difference"
+  if found.low > 0:
+    word = "better"
+  elif found.high < 0:
+    word = "worse"
+  numbers = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+  return f"{word}, mean gain {numbers}"
+
+
+def _score_table(results: comparison.Results, targets: str) -> list[str]:
+  means, chance = _means(results, targets), _chance(results)
+  lines = [
+    "| family | dataset | chance | alone | "
+    + " | ".join(results.study.methods)
+    + " |",
+    "|---|---|" + "---:|" * (means.shape[1] + 1),
+  ]
+  for task, family, row in zip(
+    results.tasks, _families(results), means, strict=True
+  ):
+    numbers = " | ".join(f"{value:.3f}" for value in row)
+    lines.append(f"| {family} | {task} | {chance[task]:.3f} | {numbers} |")
+  return lines

@@ -1,0 +1,252 @@
+"""One cell: tune an adapter on its datasets, answer held-out clips, score.
+
+Nothing but the result is kept: cells are short, and one that was killed is
+begun again.
+"""
+
+import collections
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax import experiment as experiment_lib
+from crab_jax.ablation import budget
+from crab_jax.ablation import grid
+from crab_jax.ablation import programs as programs_lib
+from crab_jax.data import loader
+from crab_jax.data import pipeline
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import tasks as tasks_lib
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import scores as scores_lib
+from crab_jax.training import gates
+from crab_jax.training import optim
+from crab_jax.training import state as state_lib
+
+_NAMES = tuple(task.name for task in tasks_lib.TASKS)
+
+
+class Bench:
+  """Runs the cells of a study, one after the other, in this process.
+
+  Args:
+    experiment: the settings; its `transfer` is set.
+    place: records and tokenizer.
+    base: parameters of the frozen backbone.
+  """
+
+  def __init__(
+    self,
+    experiment: configs.Experiment,
+    place: experiment_lib.Place,
+    base: array_types.Tree,
+  ):
+    self.study = experiment.transfer
+    available = [
+      task
+      for task, splits in records.splits(place.records).items()
+      if splits.get("train")
+    ]
+    grid.check(self.study, dict.fromkeys(available))
+    chosen = self.study.tasks or available
+    self.tasks = tuple(name for name in _NAMES if name in chosen)
+    self._experiment, self._place, self._base = experiment, place, base
+    self._programs: dict[str, programs_lib.Programs] = {}
+    self._validation: dict[tuple[str, str], list[array_types.Batch]] = {}
+
+  @functools.cached_property
+  def alone(self) -> dict[tuple[str, str], int]:
+    """(targets, dataset) -> steps of the dataset alone."""
+    return budget.alone(
+      self._place.records, self._place.tokenizer, self._experiment, self.tasks
+    )
+
+  def steps(self, cell: grid.Cell) -> int:
+    """Updates of a cell."""
+    return grid.steps(cell, self.alone, self.tasks)
+
+  def run(self, cell: grid.Cell) -> dict:
+    """Trains and evaluates a cell; the result is plain JSON.
+
+    Returns:
+      "cell" and its "steps"; "seconds" of all and of the "training" alone;
+      "parameters" and "heads" of the adapter; "samples" seen (dataset -> number); "loss"
+      of the last steps in training; by dataset the held-out "losses" (nats a
+      supervised token) and "scores"; with a router and all datasets, "gates".
+
+    Raises:
+      UserError: the loss is not finite.
+    """
+    start = time.perf_counter()
+    programs = self._of(cell.method)
+    adapter, loss, seen = self._tune(cell, programs)
+    trained = time.perf_counter()
+    params = state_lib.merge(adapter, self._base)
+    result = {
+      "cell": dataclasses.asdict(cell),
+      "steps": self.steps(cell),
+      "parameters": grid.parameters(programs.model),
+      "heads": programs.model.adapter.heads,
+      "samples": seen,
+      "loss": loss,
+      "losses": self._losses(cell, programs, params),
+      "scores": self._scores(cell, programs, params),
+    }
+    if programs.watch is not None and cell.label == grid.ALL:
+      result["gates"] = self._gates(cell, programs, params)
+    return {
+      **result,
+      "training": round(trained - start, 2),
+      "seconds": round(time.perf_counter() - start, 2),
+    }
+
+  def _of(self, method: str) -> programs_lib.Programs:
+    if method not in self._programs:
+      self._programs[method] = programs_lib.make(
+        self._experiment, method, self._place.tokenizer, self._longest
+      )
+    return self._programs[method]
+
+  def _tune(self, cell: grid.Cell, programs: programs_lib.Programs):
+    """The adapter, the mean loss of its last steps, the samples it saw."""
+    steps, runner = self.steps(cell), programs.runner
+    optimizer = optim.optimizer(self.study.optimizer, steps)
+    state = state_lib.create(programs.adapter(cell.seed), optimizer)
+    state, frozen = runner.place(state), self._frozen(runner)
+    key = jax.random.key(cell.seed)
+    last = collections.deque(maxlen=max(steps // 10, 1))
+    batches = self._batches(cell)
+    try:
+      for _ in range(steps):
+        state, sums = runner.step(state, frozen, runner.put(next(batches)), key)
+        last.append(sums["loss"])
+      seen = batches.counters()["samples"]
+    finally:
+      batches.close()
+    loss = float(np.mean([np.ravel(value)[0] for value in last]))
+    if not math.isfinite(loss):
+      raise errors.UserError(
+        f"cell {cell.name}: the loss is {loss}; lower Transfer.optimizer's peak"
+      )
+    return runner.fetch(state).params, loss, seen
+
+  def _frozen(self, runner) -> array_types.Tree:
+    """The backbone on the devices; every method has it at the same place."""
+    if not hasattr(self, "_placed"):
+      self._placed = runner.place(self._base)
+    return self._placed
+
+  def _batches(self, cell: grid.Cell) -> loader.Loader:
+    """Training batches; a dataset comes in the same order in all cells."""
+    data = self._experiment.data
+    return pipeline.train_loader(
+      self._place.records,
+      self._place.tokenizer,
+      data,
+      self._experiment.model,
+      self.study.rows,
+      mixture=dict.fromkeys(cell.tasks, 1.0),
+      targets=cell.targets,
+      seed=data.seed + cell.seed,
+      max_bad_share=data.max_bad_share,
+      max_bad_task_share=data.max_bad_task_share,
+    )
+
+  def _held_out(self, targets: str, task: str) -> list[array_types.Batch]:
+    """Validation batches of a dataset, kept; [] if it has no such split."""
+    if (targets, task) not in self._validation:
+      found = list(self._read_validation(targets, task))
+      self._validation[targets, task] = found
+    return self._validation[targets, task]
+
+  def _read_validation(
+    self, targets: str, task: str
+  ) -> Iterator[array_types.Batch]:
+    if not records.splits(self._place.records)[task].get("val"):
+      return
+    seen = 0
+    for batch in pipeline.one_pass(
+      self._place.records,
+      self._place.tokenizer,
+      self._experiment.data,
+      self._experiment.model,
+      self.study.rows,
+      mixture={task: 1.0},
+      targets=targets,
+    ):
+      yield batch
+      seen += int((batch["sample_ids"][..., 0] >= 0).sum())
+      if seen >= self.study.loss_samples:
+        return
+
+  def _losses(self, cell, programs, params) -> dict[str, float]:
+    """Dataset -> nats a supervised token on validation records."""
+    found = {}
+    for task in cell.tasks:
+      number, total, count = tasks_lib.BY_NAME[task].number, 0.0, 0.0
+      for batch in self._held_out(cell.targets, task):
+        sums = programs.loss_sums(params, batch)
+        total += float(sums["task_nll"][number])
+        count += float(sums["task_tokens"][number])
+      if count:
+        found[task] = total / count
+    return found
+
+  @functools.cached_property
+  def _clips(self) -> list[records.Record]:
+    """The held-out clips of the whole study, still encoded."""
+    config = dataclasses.replace(self._experiment.evaluation, tasks=self.tasks)
+    return decode.read(self._place.records, config)
+
+  @functools.cached_property
+  def _longest(self) -> samples.Lengths:
+    """The largest of every size over all prompts."""
+    maker = samples.sample_maker(
+      self._place.tokenizer, self._experiment.data, self._experiment.model
+    )
+    found = [maker.prompt_lengths(record) for record in self._clips]
+    return samples.Lengths(
+      *(
+        max(getattr(lengths, field.name) for lengths in found)
+        for field in dataclasses.fields(samples.Lengths)
+      )
+    )
+
+  def _scores(self, cell, programs, params) -> dict[str, dict]:
+    """Dataset -> its primary metric on held-out clips, and chance."""
+    clips = [record for record in self._clips if record.task in cell.tasks]
+    by_id = {record.id: record for record in clips}
+    rows = collections.defaultdict(list)
+    for row in programs.answerer.answers(clips, params):
+      rows[row["task"]].append(row)
+    found = {}
+    for task in cell.tasks:
+      score = scores_lib.score_rows(task, rows[task], by_id.get)
+      names = ("metric", "value", "chance", "n", "parse_failures")
+      found[task] = {name: getattr(score, name) for name in names}
+    return found
+
+  def _gates(self, cell, programs, params) -> dict[str, list[float]]:
+    """Dataset -> its mean gates over validation records, all projections."""
+    total = None
+    for task in cell.tasks:
+      for batch in self._held_out(cell.targets, task):
+        found = programs.watch(params, batch)
+        total = found if total is None else total + found
+    if total is None:
+      return {}
+    heads = programs.model.adapter.heads
+    vectors = gates.vectors(total, heads, len(_NAMES))
+    return {
+      task: np.round(vectors[tasks_lib.BY_NAME[task].number], 6).tolist()
+      for task in cell.tasks
+    }

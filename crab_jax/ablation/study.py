@@ -1,0 +1,189 @@
+"""A whole study of transfer: backbone, every cell once, report.
+
+  {workdir}/backbone/          the run that made the backbone and the records
+  {workdir}/study.json         the settings; another study is refused
+  {workdir}/cells/, claims/    see `ledger`
+  {workdir}/report.json, report.md, plots/
+
+The same command goes on where a stopped one was; given on several machines
+that share the folder, they divide the cells among them.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+
+import jax
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.ablation import backbone
+from crab_jax.ablation import grid
+from crab_jax.ablation import ledger as ledger_lib
+from crab_jax.ablation import report
+from crab_jax.ablation import run as run_lib
+from crab_jax.training import preemption
+from crab_jax.weights import adapter
+
+_POLL = 5.0  # seconds
+_PLAN = "plan.json"  # name -> steps, for the table without a backbone
+
+
+def run(
+  experiment: configs.Experiment,
+  workdir: pathlib.Path,
+  config_text: str,
+  notice: preemption.Notice,
+) -> None:
+  """Does what is not done yet of a study; prints where the report is.
+
+  Args:
+    experiment: the settings, with `transfer`.
+    workdir: the folder of the study.
+    config_text: the configuration in force, kept beside the results.
+    notice: of a preemption; the cell at work is begun again.
+
+  Raises:
+    UserError: whatever a user can cause.
+  """
+  ledger = _ledger(experiment, workdir)
+  _keep_programs(workdir)
+  made = backbone.make(experiment, workdir, config_text, ledger, notice)
+  if made is None:
+    return
+  place, base = made
+  bench = run_lib.Bench(experiment, place, base)
+  cells = grid.cells(bench.study, bench.tasks)
+  _same_study(experiment, base, bench, workdir)
+  steps = {cell.name: bench.steps(cell) for cell in cells}
+  (workdir / _PLAN).write_text(json.dumps(steps, indent=1))
+  print(table(ledger, steps), flush=True)
+  while missing := [c for c in cells if ledger.result(c.name) is None]:
+    if not _work(bench, ledger, missing, steps):
+      time.sleep(_POLL)  # others are at work on all that is left
+  results = {cell: ledger.result(cell.name) for cell in cells}
+  print(f"report: {report.write(workdir, bench.study, bench.tasks, results)}")
+
+
+def show(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
+  """Prints what is done of a study and what is left; trains nothing.
+
+  Raises:
+    UserError: the study has not got as far as its plan.
+  """
+  path = workdir / _PLAN
+  if not path.is_file():
+    raise errors.UserError(
+      f"{workdir} has no plan yet: the backbone comes first"
+    )
+  ledger = _ledger(experiment, workdir)
+  print(table(ledger, json.loads(path.read_text())))
+
+
+def _ledger(experiment: configs.Experiment, workdir: pathlib.Path):
+  if experiment.transfer is None:
+    raise errors.UserError(
+      "Experiment.transfer is not set: give --gin_file=gin/ablation/transfer.gin"
+    )
+  return ledger_lib.Ledger(workdir, 60 * experiment.transfer.claim_minutes)
+
+
+def _keep_programs(workdir: pathlib.Path) -> None:
+  """Keeps compiled programs for the next start, if nobody said where.
+
+  Programs for CPUs fit the machine that made them alone; jax's key knows it.
+  """
+  if jax.config.jax_compilation_cache_dir is None:
+    folder = str((workdir / "programs").resolve())
+    jax.config.update("jax_compilation_cache_dir", folder)
+
+
+def _same_study(
+  experiment: configs.Experiment,
+  base: array_types.Tree,
+  bench: run_lib.Bench,
+  workdir: pathlib.Path,
+) -> None:
+  """Refuses a folder whose cells belong to other settings or weights.
+
+  A longer list of methods, targets, seeds or pairs is the same study.
+  """
+  study = dataclasses.asdict(experiment.transfer)
+  for name in ("methods", "targets", "seeds", "same_steps", "pairs"):
+    study.pop(name)
+  facts = {
+    "study": {**study, "tasks": bench.tasks, "claim_minutes": None},
+    "model": dataclasses.asdict(experiment.model),
+    "data": dataclasses.asdict(experiment.data),
+    "evaluation": dataclasses.asdict(experiment.evaluation),
+    "backbone": adapter.fingerprint(base),
+  }
+  facts = json.loads(json.dumps(facts))
+  path = workdir / "study.json"
+  if not path.exists():
+    path.write_text(json.dumps(facts, indent=1))
+  before = json.loads(path.read_text())
+  changed = [name for name in facts if before.get(name) != facts[name]]
+  if changed:
+    raise errors.UserError(
+      f"{workdir} holds cells of another study: its {', '.join(changed)}"
+      " differ; take another --workdir, or remove this one"
+    )
+
+
+def _work(bench, ledger, missing: list[grid.Cell], steps) -> bool:
+  """Runs the first cells that nobody else has; False: there were none."""
+  worked = False
+  for cell in missing:
+    if ledger.result(cell.name) is not None or not ledger.claim(cell.name):
+      continue
+    with ledger.holding(cell.name):
+      if ledger.result(cell.name) is not None:  # done just before our claim
+        continue
+      result = bench.run(cell)
+      ledger.keep(cell.name, result)
+    worked = True
+    left = ledger.progress(steps)
+    print(
+      f"{len(left.done)}/{len(steps)} {cell.name}: {result['steps']} steps,"
+      f" {result['seconds']:.1f} s; left {ledger_lib.in_words(left.seconds)}",
+      flush=True,
+    )
+  return worked
+
+
+def table(ledger: ledger_lib.Ledger, steps: dict[str, int]) -> str:
+  """What is done, what is left and how long it takes, a line a group."""
+  found = ledger.progress(steps)
+  states = {
+    name: state
+    for state in ("done", "running", "left")
+    for name in getattr(found, state)
+  }
+  counts: dict[str, dict[str, int]] = {}
+  for name, number in steps.items():
+    targets, label, method, seed = name.split(".")[:4]
+    kind = label if label == grid.ALL else "parts"
+    group = f"{seed} {targets} {method} {kind}"
+    row = counts.setdefault(
+      group, {"cells": 0, "steps": 0, "done": 0, "running": 0, "left": 0}
+    )
+    row["cells"] += 1
+    row["steps"] += number
+    row[states[name]] += 1
+  lines = [
+    f"{'cells':<36}{'number':>8}{'steps':>8}{'done':>6}{'now':>5}{'left':>6}"
+  ]
+  lines += [
+    f"{group:<36}{row['cells']:>8}{row['steps']:>8}{row['done']:>6}"
+    f"{row['running']:>5}{row['left']:>6}"
+    for group, row in counts.items()
+  ]
+  time_left = ledger_lib.in_words(found.seconds)
+  lines.append(
+    f"{len(found.done)} of {len(steps)} cells done, {sum(steps.values())} steps"
+    f" in all; left on one machine: {time_left}"
+  )
+  return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""How alike an adapter's heads have become, and which of them do nothing.
+
+Looks at the weights alone. Heads start equal (zero) and differ only through
+the router; a tower whose heads are all zero never trained.
+"""
+
+import flax.traverse_util
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax.array_types import Float
+from crab_jax.training import gates
+
+
+def up_projections(params: array_types.Tree) -> dict[str, np.ndarray]:
+  """Projection path -> its heads B, float32[L, E, R, F]."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  found = {}
+  for path, leaf in flat.items():
+    if path.endswith("/lora_B"):
+      b = np.asarray(leaf, np.float32)
+      found[path.removesuffix("/lora_B")] = b if b.ndim == 4 else b[None]
+  return found
+
+
+def cosines(
+  b: Float[np.ndarray, "L E R F"],
+) -> Float[np.ndarray, "L E E"]:
+  """Cosine between the heads of each layer, 0 with a head of zeros."""
+  flat = b.reshape(*b.shape[:2], -1)
+  norms = np.linalg.norm(flat, axis=-1, keepdims=True)
+  unit = flat / np.where(norms > 0, norms, 1)
+  return np.einsum("LEX,LGX->LEG", unit, unit)
+
+
+def mean_angle(
+  one: Float[np.ndarray, "R F"], two: Float[np.ndarray, "R F"]
+) -> float:
+  """Mean principal angle between the row spaces of two heads, degrees.
+
+  NaN if one of them is zero. Directions weaker than a thousandth of the
+  strongest are left out.
+
+  Reference: Bjorck and Golub, "Numerical methods for computing angles between
+  linear subspaces", 1973.
+  """
+  bases = []
+  for head in (one, two):
+    _, strength, rows = np.linalg.svd(head, full_matrices=False)
+    if not strength[0]:
+      return float("nan")
+    bases.append(rows[strength > 1e-3 * strength[0]])
+  cosine = np.linalg.svd(bases[0] @ bases[1].T, compute_uv=False)
+  return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))).mean())
+
+
+def summary(params: array_types.Tree) -> dict[str, dict[str, float]]:
+  """Tower -> numbers of its heads, means over projections, layers and pairs.
+
+  Returns:
+    cosine and angle (degrees) between two heads (NaN with one head), zero:
+    share of heads that are all zeros, norm: of a head's B.
+  """
+  parts: dict[str, dict[str, list]] = {}
+  for path, b in up_projections(params).items():
+    tower = parts.setdefault(
+      gates.TOWERS[path.split("/")[0]],
+      {"cosine": [], "angle": [], "zero": [], "norm": []},
+    )
+    upper = np.triu_indices(b.shape[1], 1)
+    tower["cosine"] += list(cosines(b)[:, upper[0], upper[1]].ravel())
+    tower["angle"] += [
+      mean_angle(layer[i], layer[j])
+      for layer in b
+      for i, j in zip(*upper, strict=True)
+    ]
+    norms = np.linalg.norm(b.reshape(*b.shape[:2], -1), axis=-1)
+    tower["zero"] += list((norms == 0).ravel())
+    tower["norm"] += list(norms.ravel())
+  return {
+    tower: {name: _mean(values) for name, values in numbers.items()}
+    for tower, numbers in parts.items()
+  }
+
+
+def _mean(values: list) -> float:
+  known = [float(v) for v in values if not np.isnan(v)]
+  return float(np.mean(known)) if known else float("nan")
+
+
+def dead_towers(params: array_types.Tree) -> list[str]:
+  """Towers whose heads are all zeros: the adapter does nothing there."""
+  return [t for t, numbers in summary(params).items() if numbers["zero"] == 1]

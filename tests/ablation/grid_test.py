@@ -1,0 +1,102 @@
+"""The cells of a study, the methods, their budgets."""
+
+import dataclasses
+
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.ablation import grid
+
+_TASKS = ("ks", "ave", "avvp")
+_STUDY = configs.Transfer(
+  methods=("lora", "ilora_e3"),
+  seeds=(0, 1),
+  same_steps=("reasoning",),
+  pairs=("ilora_e3",),
+)
+_MODEL = configs.tiny(adapter=configs.ILora(rank=8, heads=3, alpha=16.0))
+
+
+def _names(**wanted):
+  return [
+    cell.label
+    for cell in grid.cells(_STUDY, _TASKS)
+    if all(getattr(cell, name) == value for name, value in wanted.items())
+  ]
+
+
+def test_every_cell_has_a_name_of_its_own():
+  cells = grid.cells(_STUDY, _TASKS)
+  assert len({cell.name for cell in cells}) == len(cells)
+
+
+def test_the_cells_of_a_seed():
+  """2 targets x (2 joint + 3 alone), 2 families + 1 pair, 3 alone for long."""
+  assert len(grid.cells(_STUDY, _TASKS)) == 2 * (2 * 5 + 3 + 3)
+  assert _names(seed=0, targets="answer", method="lora") == ["all", *_TASKS]
+  assert _names(seed=1, budget="steps") == list(_TASKS)
+
+
+def test_pairs_of_families_have_the_datasets_of_both():
+  cells = {cell.label: cell for cell in grid.cells(_STUDY, _TASKS)}
+  assert cells["localization"].tasks == ("ave", "avvp")
+  assert cells["action+localization"].tasks == _TASKS
+
+
+def test_a_study_that_stops_early_has_whole_seeds():
+  seeds = [cell.seed for cell in grid.cells(_STUDY, _TASKS)]
+  assert seeds == sorted(seeds)
+
+
+def test_budgets():
+  alone = {("reasoning", "ks"): 3, ("reasoning", "ave"): 5}
+  alone["reasoning", "avvp"] = 7
+  own = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
+  joint = grid.Cell("all", _TASKS, "lora", "reasoning", 0)
+  long = dataclasses.replace(own, budget="steps")
+  assert [grid.steps(c, alone, _TASKS) for c in (own, joint, long)] == [
+    3,
+    15,
+    15,
+  ]
+
+
+def test_methods_are_the_baselines_of_the_adapter():
+  adapters = {name: grid.METHODS[name](_MODEL) for name in grid.METHODS}
+  assert adapters["lora"].heads == 1
+  assert adapters["lora"].rank == adapters["ilora_e3"].rank == 8
+  assert adapters["uniform"].router == "uniform"
+  assert not adapters["separate_a"].shared_a
+  assert [adapters[f"ilora_e{e}"].heads for e in (2, 3, 4)] == [2, 3, 4]
+
+
+def test_the_wide_adapter_has_the_parameters_of_ilora():
+  wide = grid.model(_MODEL, "lora_wide")
+  assert wide.adapter.scale == _MODEL.adapter.scale
+  assert wide.adapter.heads == 1
+  ratio = grid.parameters(wide) / grid.parameters(_MODEL)
+  assert ratio == pytest.approx(1, abs=0.5 / wide.adapter.rank)
+
+
+def test_plain_lora_has_no_router():
+  """Rank 8: r (d + k) of each adapted projection, counted by the rank."""
+  thin = dataclasses.replace(_MODEL, adapter=configs.ILora(rank=1, heads=1))
+  assert grid.parameters(grid.model(_MODEL, "lora")) == 8 * grid.parameters(
+    thin
+  )
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [
+    ("methods", ("nosuch",)),
+    ("pairs", ("nosuch",)),
+    ("baseline", "nosuch"),
+    ("tasks", ("nosuch",)),
+  ],
+)
+def test_a_wrong_name_is_named(field, value):
+  study = dataclasses.replace(_STUDY, **{field: value})
+  with pytest.raises(errors.UserError, match=rf"Transfer\.{field}.*nosuch"):
+    grid.check(study, dict.fromkeys(_TASKS))
