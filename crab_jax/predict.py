@@ -5,7 +5,8 @@ r"""Answers the questions of AV-UIE v2 about one clip of your own.
 
 An mp4 with a sound track needs no --audio. --task=all asks whatever fits the
 media. Prints the answers; writes {out}/answers.json and, where an answer has
-a place or times, {out}/{task}.jpg.
+a place or times, {out}/{task}.jpg. --gates draws {out}/{task}_gates.png: which
+head of the adapter served which token.
 """
 
 import json
@@ -24,6 +25,9 @@ from crab_jax.evaluation import answers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
 from crab_jax.evaluation import pictures
+from crab_jax.evaluation import plots
+from crab_jax.evaluation import sequence_gates
+from crab_jax.training import router
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
 _ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")
@@ -42,6 +46,9 @@ _OPTIONS = flags.DEFINE_list("options", [], "For avqa_thu, by commas.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _LONGEST = flags.DEFINE_integer(
   "max_new_tokens", 160, "Tokens of an answer at most.", 1
+)
+_GATES = flags.DEFINE_bool(
+  "gates", False, "Draws the router's gates along each answer."
 )
 
 _FILE = "answers.json"
@@ -84,7 +91,7 @@ def _chosen(clip: clip_lib.Clip) -> list[tasks.Task]:
   return [task]
 
 
-def _answerer(model: folder.Model) -> decode.Answerer:
+def _maker(model: folder.Model) -> samples.SampleMaker:
   template = model.chat_template
   data = configs.Data(
     chat_template=str(template) if template else None,
@@ -92,10 +99,30 @@ def _answerer(model: folder.Model) -> decode.Answerer:
     positions_per_second=configs.MEL_FRAME_RATE
     // (2 * model.config.audio.pool),
   )
+  return samples.sample_maker(model.tokenizer, data, model.config)
+
+
+def _records(
+  clip: clip_lib.Clip, chosen: list[tasks.Task], maker: samples.SampleMaker
+) -> dict[str, records.Record]:
+  """The clip as a record of each task; every one can be asked."""
+  config = configs.Preparation(frame_size=maker.model.vision.frame_size)
+  asked = {task.name: clip_lib.record(clip, task, config) for task in chosen}
+  for name, record in asked.items():
+    try:
+      maker.prompt_lengths(record)
+    except samples.SampleError as error:
+      raise errors.UserError(f"--task={name}: {error}") from error
+  return asked
+
+
+def _answerer(
+  model: folder.Model, maker: samples.SampleMaker
+) -> decode.Answerer:
   return decode.Answerer(
     model.config,
     model.params,
-    samples.sample_maker(model.tokenizer, data, model.config),
+    maker,
     model.tokenizer,
     configs.Evaluation(batch=1, max_new_tokens=_LONGEST.value),
   )
@@ -113,6 +140,23 @@ def _picture(record: records.Record, answer: answers.Answer):
   return None
 
 
+def _draw_gates(
+  model: folder.Model,
+  maker: samples.SampleMaker,
+  record: records.Record,
+  text: str,
+  out: pathlib.Path,
+) -> dict:
+  """Draws the gates along an answer; what answers.json says of them."""
+  if not text.strip():  # no tokens of an answer: the prompt's are no news
+    return {"gates": None}
+  along = sequence_gates.along(model.config, model.params, maker, record, text)
+  name = f"{record.task}_gates.png"
+  drawn = plots.gates_along(along.gates, along.kinds, record.task)
+  (out / name).write_bytes(plots.png(drawn))
+  return {"gates": along.by_kind(), "gates_picture": name}
+
+
 def _write(out: pathlib.Path, found: list[dict]) -> None:
   new = out / f"{_FILE}.incomplete"
   new.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
@@ -126,12 +170,17 @@ def main() -> None:
   clip = _clip()
   chosen = _chosen(clip)
   model = folder.load(pathlib.Path(_CHECKPOINT.value), _path(_ADAPTER))
-  config = configs.Preparation(frame_size=model.config.vision.frame_size)
-  asked = {task.name: clip_lib.record(clip, task, config) for task in chosen}
+  if _GATES.value and not router.has_router(model.config):
+    raise errors.UserError(
+      "--gates: there is no router to look at; give --adapter with one of"
+      " several heads"
+    )
+  maker = _maker(model)
+  asked = _records(clip, chosen, maker)
   out = pathlib.Path(_OUT.value)
   out.mkdir(parents=True, exist_ok=True)
   found = []
-  for row in _answerer(model).answers(asked.values()):
+  for row in _answerer(model, maker).answers(asked.values()):
     name = row["task"]
     if row["error"]:
       raise errors.UserError(f"{name}: {row['error']}")
@@ -141,6 +190,8 @@ def main() -> None:
     if (picture := _picture(asked[name], answer)) is not None:
       line["picture"] = f"{name}.jpg"
       (out / line["picture"]).write_bytes(pictures.jpeg(picture, 90))
+    if _GATES.value:
+      line |= _draw_gates(model, maker, asked[name], row["text"], out)
     found.append(line)
   _write(out, found)
   print(f"written: {out / _FILE}")

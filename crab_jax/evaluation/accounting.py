@@ -37,7 +37,8 @@ def samples(task: str, rows) -> tuple[list[Sample], int]:
   """The samples of a task's rows, and how many duplicates were removed.
 
   The text is read anew: the "parsed" of a row is for people. The first row
-  of an id stays.
+  of an id stays. They are put in the order of the annotation, so that nothing
+  (ties of a blind guess, say) depends on the order of the rows.
 
   Raises:
     UserError: a row has no id or no reference.
@@ -58,7 +59,13 @@ def samples(task: str, rows) -> tuple[list[Sample], int]:
       reference=references.read(task, row["reference"]),
       row=row,
     )
-  return list(kept.values()), duplicates
+  return sorted(kept.values(), key=lambda s: place_of(str(s.id))), duplicates
+
+
+def place_of(name: str) -> tuple[int, str]:
+  """What an id is sorted by: its row in the annotation, then itself."""
+  number = name.rpartition("/")[2]
+  return (int(number[:18]) if number.isdecimal() else 0), name
 
 
 def _answer(task: str, row: dict) -> answers.Answer:

@@ -11,15 +11,24 @@ import numpy as np
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
+from crab_jax.evaluation import held_out
+from crab_jax.evaluation import placement
+from crab_jax.evaluation import prediction_files
 from crab_jax.evaluation import report
 from crab_jax.evaluation import scores
+from crab_jax.training import hosts
 from crab_jax.training import router
+from crab_jax.weights import adapter as adapters
+
+REPORT = "report.html"
+_TITLE = "crab_jax: held-out clips"
 
 # Top of the parameter tree -> what a reader calls it.
 _TOWERS = {
@@ -27,6 +36,14 @@ _TOWERS = {
   "visual": "vision tower",
   "audio_tower": "audio tower",
 }
+# What of `configs.Data` changes a prompt, and so an answer.
+_OF_PROMPTS = (
+  "prompts",
+  "chat_template",
+  "seconds_per_pair",
+  "true_seconds",
+  "positions_per_second",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +54,7 @@ class Subject:
   params: array_types.Tree
   tokenizer: tokenizers.Tokenizer
   records: pathlib.Path
+  mesh: configs.Mesh = configs.Mesh()  # how a process spreads the model
 
 
 def assess(
@@ -50,6 +68,9 @@ def assess(
 ) -> pathlib.Path:
   """Writes predictions and report into `out`; goes on where it was stopped.
 
+  Of several processes each decodes a share, in a folder that all see; the
+  first one joins the files, scores and reports.
+
   Args:
     subject: the model and the records.
     data: how prompts are made.
@@ -61,25 +82,72 @@ def assess(
 
   Returns:
     The path of the report.
+
+  Raises:
+    UserError: no records, or `out` holds the answers of another model.
   """
+  folder, first = out / decode.FOLDER, jax.process_index() == 0
+  clips = held_out.clips(subject.records, config)
+  place = placement.local(subject.mesh, subject.model)
+  params = place.place(subject.params)
+  prediction_files.claim(folder, _run(params, data, config), first)
   maker = samples.sample_maker(subject.tokenizer, data, subject.model)
-  chosen = decode.read(subject.records, config)
   answerer = decode.Answerer(
-    subject.model, subject.params, maker, subject.tokenizer, config
+    subject.model, params, maker, subject.tokenizer, config, place
   )
-  decode.decode(answerer, chosen, out / decode.FOLDER)
-  by_id = {record.id: record for record in chosen}
-  found = scores.score_folder(out / decode.FOLDER, lookup=by_id.get)
-  artefacts = report.Artefacts(
-    title="crab_jax: held-out clips",
-    about={**about, **_facts(subject)},
-    lookup=by_id.get,
-    metrics=metrics,
-    gates=_gates(subject, data, rows),
-  )
-  path = report.write(out, found, artefacts)
-  print("\n".join(report.table(found)))
-  return path
+  decode.decode(answerer, clips, folder)
+  hosts.barrier("decoded")
+  if first:
+    prediction_files.join(folder)
+    found = _score(folder, clips)
+    with place.scope():
+      gates = _gates(subject, params, data, rows)
+    artefacts = report.Artefacts(
+      title=_TITLE,
+      about={**about, **_facts(subject)},
+      lookup=clips.find,
+      metrics=metrics,
+      gates=gates,
+    )
+    report.write(out, found, artefacts)
+    print("\n".join(report.table(found)))
+  hosts.barrier("reported")
+  return out / REPORT
+
+
+def _run(
+  params: array_types.Tree, data: configs.Data, config: configs.Evaluation
+) -> dict:
+  """What decides an answer; see `prediction_files.claim`."""
+  return {
+    "model": adapters.fingerprint(params, adapters=True),
+    "max_new_tokens": config.max_new_tokens,
+    **{name: getattr(data, name) for name in _OF_PROMPTS},
+  }
+
+
+def _score(
+  folder: pathlib.Path, clips: held_out.Clips
+) -> dict[str, scores.TaskScore]:
+  """The scores of a folder; its rows get their parsed answers and scores.
+
+  Raises:
+    UserError: a clip has no row, so a process did not do its share.
+  """
+  found = scores.score_folder(folder, lookup=clips.find)
+  for task in clips.sources:
+    wanted = clips.count(task)
+    there = found[task].n if task in found else 0
+    if there < wanted:
+      raise errors.UserError(
+        f"{folder}: {there} of {wanted} clips of {task} are answered: start"
+        " again to answer the rest"
+      )
+  for task, score in found.items():
+    prediction_files.write_rows(
+      prediction_files.path_of(folder, task), score.rows
+    )
+  return found
 
 
 def _facts(subject: Subject) -> dict[str, str]:
@@ -93,7 +161,10 @@ def _facts(subject: Subject) -> dict[str, str]:
 
 
 def _gates(
-  subject: Subject, data: configs.Data, rows: configs.Rows
+  subject: Subject,
+  params: array_types.Tree,
+  data: configs.Data,
+  rows: configs.Rows,
 ) -> dict[str, np.ndarray]:
   """Mean router gates over validation clips: tower -> float[tasks, heads].
 
@@ -110,7 +181,7 @@ def _gates(
   for batch in pipeline.one_pass(
     subject.records, subject.tokenizer, data, subject.model, rows
   ):
-    found = watch(subject.params, batch)
+    found = watch(params, batch)
     total = found if total is None else total + found
   by_tower: dict[str, list[np.ndarray]] = {}
   for name, gates in total.gates(adapter.heads).items():

@@ -4,6 +4,8 @@ Boxes are (x1, y1, x2, y2) in pixels of the 224 x 224 frame, both corners
 inside the box, as the annotations have them (the extent of a mask).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crab_jax import configs
@@ -53,7 +55,9 @@ def auc(ious: np.ndarray) -> float:
   return float(np.trapezoid(rates, THRESHOLDS))
 
 
-def candidates(boxes: list, limit: int = 256) -> list[tuple[int, ...]]:
+def candidates(
+  boxes: Sequence | np.ndarray, limit: int = 256
+) -> list[tuple[int, ...]]:
   """The boxes that a blind guess may choose from.
 
   The mean box, the median box, the whole frame and the boxes themselves
@@ -71,7 +75,7 @@ def candidates(boxes: list, limit: int = 256) -> list[tuple[int, ...]]:
   return sorted({tuple(int(value) for value in box) for box in chosen})
 
 
-def ious_of_constant(box, boxes: list) -> np.ndarray:
+def ious_of_constant(box, boxes: Sequence | np.ndarray) -> np.ndarray:
   """float64[n]: the IoU of one box with each of n boxes."""
   table = np.asarray(boxes, np.float64)
   low = np.maximum(table[:, :2], box[:2])

@@ -23,12 +23,13 @@ def score(samples: list[accounting.Sample]) -> results.Result:
       for truth, sample in zip(truths, samples, strict=True)
     ]
   )
+  table = np.array(truths)
   rates = {
-    box: boxes.success(boxes.ious_of_constant(box, truths))
-    for box in boxes.candidates(truths)
+    box: boxes.success(boxes.ious_of_constant(box, table))
+    for box in boxes.candidates(table)
   }
   guess = max(rates, key=rates.get)
-  blind = boxes.ious_of_constant(guess, truths)
+  blind = boxes.ious_of_constant(guess, table)
   kept = np.array([not sample.failed for sample in samples])
   readable = ious[kept] if kept.any() else np.zeros(1)
   return results.Result(

@@ -65,6 +65,7 @@ def means(rows: list[dict[str, float] | None]) -> dict[str, float]:
     return float(np.mean(values)) if values else 0.0
 
   numbers = {
+    "metric": "J",
     "value": mean("J"),
     "J": mean("J"),
     "F": mean("F"),

@@ -11,8 +11,10 @@ from crab_jax.data import tasks
 from crab_jax.evaluation import anchors
 from crab_jax.evaluation import plots
 from crab_jax.evaluation import scores as scores_lib
+from crab_jax.training import validation
 
 Scores = dict[str, scores_lib.TaskScore]
+_HELD_OUT = f"{validation.PREFIX}loss"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,8 @@ def figures(scores: Scores, artefacts: Artefacts) -> dict[str, figure.Figure]:
   drawn = {"score_against_chance": _scores(scores)}
   curves = loss_curves(artefacts.metrics)
   if curves:
-    drawn["loss_by_stage"] = plots.loss_by_stage(curves)
+    held_out = loss_curves(artefacts.metrics, _HELD_OUT)
+    drawn["loss_by_stage"] = plots.loss_by_stage(curves, held_out)
   names = [task.name for task in tasks.TASKS]
   for name, gates in artefacts.gates.items():
     drawn[f"router_gates_{name}"] = plots.router_gates(gates, names, name)
@@ -92,12 +95,14 @@ def _scores(scores: Scores) -> figure.Figure:
   )
 
 
-def loss_curves(lines: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def loss_curves(
+  lines: list[dict], name: str = "loss"
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """Stage -> (steps, losses) of the lines of metrics.jsonl that have both."""
   points = collections.defaultdict(list)
   for line in lines:
-    if line.get("loss") is not None and line.get("step") is not None:
-      points[str(line.get("stage", ""))].append((line["step"], line["loss"]))
+    if line.get(name) is not None and line.get("step") is not None:
+      points[str(line.get("stage", ""))].append((line["step"], line[name]))
   return {
     stage: tuple(np.array(column, float) for column in zip(*own, strict=True))
     for stage, own in points.items()

@@ -120,9 +120,11 @@ def _table(scores: overview.Scores) -> str:
 
 def _row(score) -> str:
   official = score.official_compatible
+  small = [official.get("metric", "")]
+  small += [f"n={official['n']}"] if official["n"] != score.n else []
+  small = " · ".join(word for word in small if word)
   numbers = [
-    f"{official['value']:.3f}"
-    + (f"<br><small>n={official['n']}</small>" if official["dropped"] else ""),
+    f"{official['value']:.3f}" + (f"<br><small>{small}</small>" * bool(small)),
     score.n,
     score.parse_failures,
     score.failed,
@@ -213,17 +215,32 @@ def _facts(score) -> str:
   facts = {
     score.metric: f"{score.value:.3f}",
     "chance": f"{score.chance:.3f} ({score.guess})",
-    "official-compatible": f"{official['value']:.3f} (n = {official['n']},"
-    f" {official['dropped']} dropped)",
+    "official-compatible": _official(official),
     "n": score.n,
     "not read": score.parse_failures,
     "failed": score.failed,
+    "duplicates": score.duplicates,
+    "lenient": score.lenient,
     "split": score.split,
   }
   words = [
     f"<span>{_text(k)} <b>{_text(v)}</b></span>" for k, v in facts.items()
   ]
   return f'<div class="facts">{"".join(words)}</div>'
+
+
+def _official(official: dict) -> str:
+  """The numbers under the official conventions, in words."""
+  others = [
+    f"{name} {value:.3f}"
+    for name, value in official.items()
+    if isinstance(value, float)
+    and name not in ("value", official.get("metric"))
+  ]
+  name = f"{official['metric']} " if "metric" in official else ""
+  counts = f"n = {official['n']}, {official['dropped']} dropped"
+  words = "; ".join([counts, ", ".join(others)] if others else [counts])
+  return f"{name}{official['value']:.3f} ({words})"
 
 
 def _details(details: dict) -> str:

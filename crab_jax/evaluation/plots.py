@@ -9,6 +9,8 @@ import io
 import numpy as np
 from matplotlib import figure
 
+from crab_jax import array_types
+
 # One colour a family, in the order of `tasks.FAMILIES`.
 COLOURS = (
   "#4269d0",
@@ -19,6 +21,12 @@ COLOURS = (
   "#a463f2",
   "#9c6b4e",
 )
+_KIND_COLOURS = {
+  array_types.TokenKind.TEXT: "#c3c9d3",
+  array_types.TokenKind.VISION: "#3a7d44",
+  array_types.TokenKind.AUDIO: "#8f2d56",
+  array_types.TokenKind.ANSWER: "#1f2430",
+}
 DPI = 144  # of `png`, unless told otherwise
 _GREY = "#8b93a1"
 _INK = "#1f2430"
@@ -66,9 +74,15 @@ def score_against_chance(
     axes.plot(
       [place - 0.44, place + 0.44], [chance] * 2, color=_INK, lw=2.2, zorder=3
     )
-  for place, value in zip(places, values, strict=True):
+  for place, value, chance in zip(places, values, chances, strict=True):
+    near = value < chance < value + 0.06  # the mark would strike it through
     axes.text(
-      place, value + 0.012, f"{value:.2f}", ha="center", fontsize=8, color=_INK
+      place,
+      (chance if near else value) + 0.012,
+      f"{value:.2f}",
+      ha="center",
+      fontsize=8,
+      color=_INK,
     )
   _anchor_dots(axes, places, anchors or {})
   axes.plot([], [], color=_INK, lw=2.2, label="chance (best blind guess)")
@@ -123,11 +137,13 @@ def _family_names(axes, places, families) -> None:
 
 def loss_by_stage(
   curves: dict[str, tuple[np.ndarray, np.ndarray]],
+  held_out: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> figure.Figure:
   """The training loss, one panel a stage, raw and smoothed.
 
   Args:
     curves: stage -> (steps int[n], losses float[n]).
+    held_out: the same of the loss on the validation split, drawn as dots.
   """
   drawn = figure.Figure(figsize=(4.2 * len(curves), 3), layout="constrained")
   panels = drawn.subplots(1, len(curves), squeeze=False, sharey=True)[0]
@@ -138,6 +154,10 @@ def loss_by_stage(
     colour = COLOURS[i % len(COLOURS)]
     panel.plot(steps, losses, color=colour, lw=0.8, alpha=0.35)
     panel.plot(steps, _smooth(np.asarray(losses, float)), color=colour, lw=2)
+    if held_out and stage in held_out:
+      line = {"color": _INK, "lw": 1, "marker": "o", "ms": 4}
+      panel.plot(*held_out[stage], **line, label="held out")
+      panel.legend(frameon=False, fontsize=9)
     panel.set_title(f"{stage}: {losses[0]:.2f} → {losses[-1]:.2f}", fontsize=10)
     panel.set_xlabel("step")
     panel.set_ylim(bottom=0)
@@ -274,4 +294,48 @@ def timeline(
   axes.set_xlabel("seconds: true (filled), answered (hatched)", fontsize=9)
   axes.grid(axis="x", color="#e4e7ec")
   axes.set_axisbelow(True)
+  return drawn
+
+
+def gates_along(
+  gates: np.ndarray, kinds: np.ndarray, title: str = ""
+) -> figure.Figure:
+  """The share of each head at every token of one sequence.
+
+  Args:
+    gates: float[T, E]; rows sum to 1.
+    kinds: uint8[T], `array_types.TokenKind`; a strip under the shares.
+    title: of the plot.
+  """
+  tokens, heads = gates.shape
+  drawn, axes = _axes(8.4, 2.8)
+  edges = np.arange(tokens + 1)
+  shares = np.concatenate([gates, gates[-1:]]).T  # the last token has a width
+  axes.stackplot(
+    edges,
+    shares,
+    step="post",
+    colors=[COLOURS[head % len(COLOURS)] for head in range(heads)],
+    labels=[f"head {head + 1}" for head in range(heads)],
+  )
+  for head in range(1, heads):
+    axes.axhline(head / heads, color="white", lw=0.8, ls=":")
+  for kind in array_types.TokenKind:
+    if np.any(kinds == kind):
+      axes.broken_barh(
+        [(token, 1) for token in np.flatnonzero(kinds == kind)],
+        (-0.09, 0.06),
+        color=_KIND_COLOURS[kind],
+        label=kind.name.lower(),
+        lw=0,
+      )
+  axes.set_xlim(0, tokens)
+  axes.set_ylim(-0.1, 1)
+  axes.set_yticks([0, 0.5, 1])
+  axes.set_xlabel("token")
+  axes.set_ylabel("mean gate")
+  axes.set_title(title, fontsize=10)
+  axes.legend(
+    loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8
+  )
   return drawn

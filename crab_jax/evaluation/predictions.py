@@ -1,4 +1,4 @@
-"""Prediction files that others wrote, as rows that the scorers take.
+"""Prediction files that are already there, as rows that the scorers take.
 
 The official implementation writes one jsonl a task, an object a line: the
 metadata of its test loader, "output" (the reference) and "predict". Its
@@ -8,10 +8,13 @@ and, line by line, the references have been compared.
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from crab_jax import errors
 from crab_jax.data import tasks
+from crab_jax.evaluation import accounting
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import held_out
 from crab_jax.evaluation import labels
 from crab_jax.evaluation import scores
 
@@ -20,10 +23,17 @@ _PREFIX = "inference_"  # of the official file names
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-  """Rows of one task, and in words how they came to their ids."""
+  """Rows of one task, in words how they came to their ids, and whose.
+
+  Attributes:
+    rows: as `scores` wants them.
+    note: a sentence for the report.
+    ours: False: lines of the official implementation.
+  """
 
   rows: list[dict]
   note: str
+  ours: bool = True
 
 
 def is_official(rows: list[dict]) -> bool:
@@ -32,7 +42,7 @@ def is_official(rows: list[dict]) -> bool:
 
 
 def from_official(
-  task: str, lines: list[dict], records: Iterable | None = None
+  task: str, lines: list[dict], records: Sequence | None = None
 ) -> Imported:
   """Gives the lines of an official file ids and references.
 
@@ -52,26 +62,26 @@ def from_official(
   """
   own = [line for line in lines if line.get("task_name", task) == task]
   others = len(lines) - len(own)
-  note = f"{len(own)} lines, joined by order"
+  note = f"{len(own)} lines without ids, joined by order"
   if others:
     note += f"; {others} lines of other tasks left out"
   if records is None:
     rows = [_row(f"{task}/test/{i}", task, line) for i, line in enumerate(own)]
-    return Imported(rows, note + "; no records to compare with")
-  wanted = list(records)
-  if len(own) != len(wanted):
+    note += "; no records to compare counts and references with"
+    return Imported(rows, note, ours=False)
+  if len(own) != len(records):
     raise errors.UserError(
-      f"{task}: {len(own)} lines but {len(wanted)} records: lines have no id,"
+      f"{task}: {len(own)} lines but {len(records)} records: lines have no id,"
       " so they cannot be joined (was the file appended to by a second run?)"
     )
   rows = []
-  for number, (line, record) in enumerate(zip(own, wanted, strict=True), 1):
+  for number, (line, record) in enumerate(zip(own, records, strict=True), 1):
     _compare(task, number, line, record)
     row = _row(record.id, task, line)
-    rows.append(
-      {**row, "reference": record.reference, "question": record.question}
-    )
-  return Imported(rows, note + "; references equal those of the records")
+    reference = decode.reference_of(record)
+    rows.append({**row, "reference": reference, "question": record.question})
+  note += f"; count and references equal those of the {len(own)} records"
+  return Imported(rows, note, ours=False)
 
 
 def _row(name: str, task: str, line: dict) -> dict:
@@ -98,32 +108,75 @@ def _compare(task: str, number: int, line: dict, record) -> None:
     )
 
 
-def read_folder(folder: pathlib.Path, records_of=None) -> dict[str, Imported]:
+def from_ours(
+  task: str, rows: list[dict], records: Sequence | None = None
+) -> Imported:
+  """Our own rows; with records, those that are missing are added as wrong.
+
+  Rows of clips that are not among the records are left out and counted.
+  """
+  note = f"{len(rows)} rows with ids"
+  if records is None:
+    return Imported(rows, note)
+  expected = {record.id: decode.reference_of(record) for record in records}
+  known = [row for row in rows if row.get("id") in expected]
+  whole = accounting.with_missing(known, expected)
+  if len(known) < len(rows):
+    note += f"; {len(rows) - len(known)} of no record left out"
+  if len(whole) > len(known):
+    note += f"; {len(whole) - len(known)} records without a row count as wrong"
+  return Imported(whole, note)
+
+
+def read_folder(
+  folder: pathlib.Path,
+  chosen: Sequence[str] | None = None,
+  clips: held_out.Clips | None = None,
+) -> dict[str, Imported]:
   """The rows of every prediction file of a folder, ours or official.
 
   Args:
     folder: holds {task}.jsonl or inference_{task}.jsonl.
-    records_of: task -> the records of its test split in order; None: official
-      files are joined with nothing.
+    chosen: tasks; None: all that have a file.
+    clips: the records to join and to compare with; None: there are none.
 
   Raises:
-    UserError: no file, a broken file, or a join that fails.
+    UserError: no file, two of one task, a broken one, or a join that fails.
   """
   found = {}
-  for task in tasks.BY_NAME:
-    for name in (f"{task}.jsonl", f"{_PREFIX}{task}.jsonl"):
-      path = pathlib.Path(folder) / name
-      if path.is_file():
-        found[task] = _read(task, path, records_of)
-        break
+  for task in chosen or tasks.BY_NAME:
+    paths = [
+      path
+      for prefix in ("", _PREFIX)
+      if (path := pathlib.Path(folder) / f"{prefix}{task}.jsonl").is_file()
+    ]
+    if len(paths) > 1:
+      raise errors.UserError(
+        f"{folder} holds both {paths[0].name} and {paths[1].name}: which one"
+        " is to be scored? Keep one"
+      )
+    if paths:
+      found[task] = _read(task, paths[0], clips)
+    elif chosen:
+      raise errors.UserError(f"{folder} holds no {task}.jsonl")
   if not found:
     raise errors.UserError(f"{folder} holds no predictions ({{task}}.jsonl)")
   return found
 
 
-def _read(task: str, path: pathlib.Path, records_of) -> Imported:
+def _read(
+  task: str, path: pathlib.Path, clips: held_out.Clips | None
+) -> Imported:
   rows = scores.read_rows(path)
-  if not is_official(rows):
-    return Imported(rows, f"{len(rows)} rows with ids")
-  records = records_of(task) if records_of else None
-  return from_official(task, rows, records)
+  records = clips.of(task) if clips else None
+  if clips is not None and not records:
+    raise errors.UserError(f"the records hold no clips of {task}, {path} does")
+  if is_official(rows):
+    return from_official(task, rows, records)
+  if any("predict" in row and "id" not in row for row in rows):
+    count = sum("id" not in row for row in rows)
+    raise errors.UserError(
+      f"{path}: {count} of {len(rows)} lines have no id: neither our file nor"
+      " an official one"
+    )
+  return from_ours(task, rows, records)

@@ -121,7 +121,8 @@ def table(scores: Scores) -> list[str]:
     lines.append(
       f"| {score.family} | {score.task} | {score.metric}"
       f" | **{score.value:.3f}** | {score.chance:.3f}"
-      f" | {official['value']:.3f} (n={official['n']})"
+      f" | {official.get('metric', '')} {official['value']:.3f}"
+      f" (n={official['n']})"
       f" | {score.n} | {score.parse_failures} | {score.failed}"
       f" | {score.duplicates} | {score.lenient} | {score.split} |"
     )

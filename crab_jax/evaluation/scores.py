@@ -155,7 +155,7 @@ def read_rows(path: pathlib.Path) -> list[dict]:
     UserError: a line before the last is no JSON object.
   """
   rows = []
-  lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
+  lines = pathlib.Path(path).read_bytes().split(b"\n")
   for number, line in enumerate(lines, 1):
     if not line.strip():
       continue

@@ -69,7 +69,8 @@ def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
   nulls = [f for f in frames if f.sample.reference.exists is False]
   if not objects and not nulls:
     raise errors.UserError(
-      "no row has a true mask: neither reference['mask'] nor its record"
+      f"{samples[0].row.get('task', 'segmentation')}: no row has a true mask:"
+      " give --data, the prepared records"
     )
   drawn = any(sample.row.get("mask") for sample in samples)
   key = "j" if drawn else "box_iou"
@@ -97,10 +98,10 @@ def _chances(objects: list[_Frame]) -> dict[str, float]:
   if not objects:
     return {"j": 0.0, "box_iou": 0.0}
   packed = np.array([frame.truth for frame in objects])
-  extents = [frame.extent for frame in objects if frame.extent]
+  extents = np.array([frame.extent for frame in objects if frame.extent])
   rates = [
     boxes.ious_of_constant(box, extents).sum()
-    for box in (boxes.candidates(extents) if extents else [])
+    for box in (boxes.candidates(extents) if len(extents) else [])
   ]
   return {
     "j": blind_masks.best_jaccard(packed),

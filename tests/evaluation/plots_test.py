@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crab_jax.array_types import TokenKind
 from crab_jax.evaluation import plots
 
 SCORES = (["a2v", "ks"], np.array([0.7, 0.4]), np.array([0.5, 0.1]))
@@ -73,3 +74,18 @@ def test_timeline():
   bars = [(p.get_x(), p.get_width()) for p in drawn.axes[0].patches]
   assert bars == [(0, 4), (1, 4), (8, 1)]
   assert min(_size(plots.timeline([], []))) > 20
+
+
+def test_gates_along_fill_the_height_over_a_strip_of_kinds():
+  gates = np.array([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
+  kinds = np.array([TokenKind.TEXT, TokenKind.AUDIO, TokenKind.ANSWER], "u1")
+  drawn = plots.gates_along(gates, kinds, "ave")
+  axes = drawn.axes[0]
+  first, second, *strips = axes.collections
+  assert first.get_paths()[0].contains_point((0.5, 0.19))
+  assert second.get_paths()[0].contains_point((0.5, 0.21))
+  assert second.get_paths()[0].contains_point((2.5, 0.95))
+  assert [s.get_label() for s in strips] == ["text", "audio", "answer"]
+  assert strips[1].get_paths()[0].contains_point((1.5, -0.05))
+  assert not strips[1].get_paths()[0].contains_point((0.5, -0.05))
+  assert min(_size(drawn)) > 100

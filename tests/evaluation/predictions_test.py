@@ -22,6 +22,7 @@ def _records(*texts, **fields):
       id=f"ks/test/{7 + i}",
       reference={"text": text, "raw": i, **fields},
       question={"question": "?"},
+      mask=b"",
     )
     for i, text in enumerate(texts)
   ]
@@ -37,8 +38,8 @@ def test_joined_by_order():
   assert rows[0]["reference"] == records[0].reference
   assert rows[1]["error"] == "missing"
   assert note == (
-    "2 lines, joined by order; 1 lines of other tasks left out;"
-    " references equal those of the records"
+    "2 lines without ids, joined by order; 1 lines of other tasks left out;"
+    " count and references equal those of the 2 records"
   )
   assert scores.score_rows("ks", rows).value == 0.5
 
@@ -46,7 +47,9 @@ def test_joined_by_order():
 def test_without_records():
   imported = predictions.from_official("ks", LINES)
   assert [row["id"] for row in imported.rows] == ["ks/test/0", "ks/test/1"]
-  assert imported.note.endswith("no records to compare with")
+  assert imported.note.endswith(
+    "no records to compare counts and references with"
+  )
   assert scores.score_rows("ks", imported.rows).n == 2
 
 
@@ -66,18 +69,57 @@ def test_masks_are_compared_by_their_object():
     predictions.from_official("s4", [{**line, "a_obj": "cat"}], record)
 
 
+class _Clips:
+  """Records of ks, as `held_out.Clips` gives them."""
+
+  def of(self, task):
+    found = _records("<answer>a</answer>", "<answer>b</answer>")
+    return found if task == "ks" else []
+
+
+def _write(path, *lines):
+  path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def test_a_folder_of_both_kinds(tmp_path):
   own = {"id": "a2v/test/0", "text": "1", "reference": {"text": "1"}}
-  (tmp_path / "a2v.jsonl").write_text(json.dumps(own))
-  text = "\n".join(json.dumps(line) for line in LINES)
-  (tmp_path / "inference_ks.jsonl").write_text(text + "\n")
-  asked = []
-  records = _records("<answer>a</answer>", "<answer>b</answer>")
-  found = predictions.read_folder(
-    tmp_path, lambda task: asked.append(task) or records
-  )
+  _write(tmp_path / "a2v.jsonl", own)
+  _write(tmp_path / "inference_ks.jsonl", *LINES)
+  found = predictions.read_folder(tmp_path)
   assert list(found) == ["a2v", "ks"]
   assert found["a2v"] == predictions.Imported([own], "1 rows with ids")
-  assert asked == ["ks"]
+  assert not found["ks"].ours
+  (only,) = predictions.read_folder(tmp_path, ["ks"], _Clips()).values()
+  assert [row["id"] for row in only.rows] == ["ks/test/7", "ks/test/8"]
+
+
+def test_our_rows_are_compared_with_the_records(tmp_path):
+  rows = [
+    {"id": f"ks/test/{i}", "text": "a", "reference": {"text": "a"}}
+    for i in (8, 99)
+  ]
+  _write(tmp_path / "ks.jsonl", *rows)
+  imported = predictions.read_folder(tmp_path, clips=_Clips())["ks"]
+  assert [row["id"] for row in imported.rows] == ["ks/test/8", "ks/test/7"]
+  assert imported.rows[1]["error"] == "missing"
+  assert imported.note == (
+    "2 rows with ids; 1 of no record left out;"
+    " 1 records without a row count as wrong"
+  )
+
+
+def test_mistakes_name_the_folder(tmp_path):
   with pytest.raises(errors.UserError, match="holds no predictions"):
     predictions.read_folder(tmp_path / "none")
+  with pytest.raises(errors.UserError, match="holds no ave.jsonl"):
+    predictions.read_folder(tmp_path, ["ave"])
+  _write(tmp_path / "inference_ks.jsonl", *LINES)
+  _write(tmp_path / "ks.jsonl", {"id": "ks/test/0"}, LINES[0])
+  with pytest.raises(errors.UserError, match="both ks.jsonl and inference_ks"):
+    predictions.read_folder(tmp_path)
+  (tmp_path / "inference_ks.jsonl").unlink()
+  with pytest.raises(errors.UserError, match="1 of 2 lines have no id"):
+    predictions.read_folder(tmp_path)
+  (tmp_path / "ks.jsonl").rename(tmp_path / "s4.jsonl")
+  with pytest.raises(errors.UserError, match="no clips of s4"):
+    predictions.read_folder(tmp_path, clips=_Clips())

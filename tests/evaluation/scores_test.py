@@ -1,9 +1,10 @@
 """Every task: a prediction file made and scored by hand, and properties."""
 
 import json
-import random
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from crab_jax import errors
 from crab_jax.data import tasks
@@ -194,61 +195,88 @@ def test_golden(tmp_path, task, rows, value, chance):
   assert score.family == tasks.BY_NAME[task].family
 
 
-@pytest.fixture(params=list(tasks.BY_NAME))
-def task(request):
-  return request.param
+def _each_task(test):
+  """Hypothesis examples of every task; the fixture makes the rows."""
+  test = hypothesis.settings(deadline=None, max_examples=12)(test)
+  return pytest.mark.parametrize("task", list(tasks.BY_NAME))(test)
 
 
-def test_perfect_is_one_and_chance_is_below(task, fabricate):
-  score = scores.score_rows(task, fabricate(task, [True] * 12))
+_SEEDS = st.integers(0, 10_000)
+_RIGHTS = st.lists(st.booleans(), min_size=2, max_size=12)
+
+
+@_each_task
+@hypothesis.given(count=st.integers(2, 12), seed=_SEEDS)
+def test_perfect_is_one(task, fabricate, count, seed):
+  score = scores.score_rows(task, fabricate(task, [True] * count, seed))
   assert score.value == pytest.approx(1, abs=1e-9)
-  assert 0 <= score.chance < 1
+  assert 0 <= score.chance <= 1 + 1e-9
   assert score.lenient == score.parse_failures == 0
   assert score.official_compatible["value"] == pytest.approx(1, abs=1e-9)
   assert all(row["score"]["score"] == pytest.approx(1) for row in score.rows)
 
 
-def test_nothing_read_is_zero(task, fabricate):
-  rows = fabricate(task, [True] * 6)
-  for row in rows:
-    row["text"] = None
+@pytest.mark.parametrize("task", list(tasks.BY_NAME))
+def test_chance_is_below_perfect(task, fabricate):
+  assert scores.score_rows(task, fabricate(task, [True] * 12)).chance < 1
+
+
+@_each_task
+@hypothesis.given(rights=_RIGHTS, seed=_SEEDS, text=st.sampled_from((None, "")))
+def test_nothing_read_is_zero(task, fabricate, rights, seed, text):
+  rows = [{**row, "text": text} for row in fabricate(task, rights, seed)]
   score = scores.score_rows(task, rows)
   assert score.value == 0
-  assert score.failed == 6
+  assert score.failed + score.parse_failures == len(rights)
+  assert score.official_compatible["n"] == 0 or task == "ave"
 
 
-def test_order_does_not_matter(task, fabricate):
-  rows = fabricate(task, [i % 3 > 0 for i in range(15)])
-  shuffled = random.Random(3).sample(rows, len(rows))
+@_each_task
+@hypothesis.given(rights=_RIGHTS, seed=_SEEDS, data=st.data())
+def test_order_does_not_matter(task, fabricate, rights, seed, data):
+  rows = fabricate(task, rights, seed)
+  shuffled = data.draw(st.permutations(rows))
   first, second = (scores.score_rows(task, r) for r in (rows, shuffled))
   assert first.value == pytest.approx(second.value, abs=1e-12)
   assert first.chance == pytest.approx(second.chance, abs=1e-12)
 
 
-def test_duplicates_change_nothing_but_their_count(task, fabricate):
-  rows = fabricate(task, [True, False] * 5)
-  wrong = [{**row, "text": "a second run"} for row in rows[:4]]
-  first = scores.score_rows(task, rows)
-  second = scores.score_rows(task, [*rows, *wrong])
-  assert second.value == first.value
-  assert (first.duplicates, second.duplicates) == (0, 4)
+@_each_task
+@hypothesis.given(rights=_RIGHTS, seed=_SEEDS, data=st.data())
+def test_a_share_between_0_and_1_that_a_right_row_never_lowers(
+  task, fabricate, rights, seed, data
+):
+  right = fabricate(task, [True] * len(rights), seed)
+  wrong = fabricate(task, [False] * len(rights), seed + 1)
+  more = data.draw(st.sampled_from(range(len(rights))))
 
-
-def test_a_row_put_right_never_lowers_the_score(task, fabricate):
-  right = fabricate(task, [True] * 6)
-  texts = [row["text"] for row in fabricate(task, [False] * 6, seed=1)]
-  last = 0.0
-  for count in range(7):
+  def value(chosen):
     rows = [
-      row if i < count else {**row, "text": text}
-      for i, (row, text) in enumerate(zip(right, texts, strict=True))
+      row if good else {**row, "text": other["text"]}
+      for row, other, good in zip(right, wrong, chosen, strict=True)
     ]
-    value = scores.score_rows(task, rows).value
-    assert value >= last - 1e-9
-    last = value
-  assert last == pytest.approx(1)
+    return scores.score_rows(task, rows).value
+
+  before = value(rights)
+  after = value([good or i == more for i, good in enumerate(rights)])
+  assert 0 <= before <= after + 1e-9
+  assert after <= 1 + 1e-9
 
 
+@_each_task
+@hypothesis.given(rights=_RIGHTS, seed=_SEEDS)
+def test_duplicates_change_nothing_but_their_count(
+  task, fabricate, rights, seed
+):
+  rows = fabricate(task, rights, seed)
+  again = [{**row, "text": "a second run"} for row in rows[:4]]
+  first = scores.score_rows(task, rows)
+  second = scores.score_rows(task, [*rows, *again])
+  assert second.value == first.value
+  assert (first.duplicates, second.duplicates) == (0, len(again))
+
+
+@pytest.mark.parametrize("task", list(tasks.BY_NAME))
 def test_the_scored_rows_and_the_report_line_are_json(task, fabricate):
   score = scores.score_rows(task, fabricate(task, [True, False, True]))
   line = json.loads(json.dumps(score.to_json()))

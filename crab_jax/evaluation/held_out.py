@@ -1,0 +1,126 @@
+"""The held-out clips: which records are decoded, read when they are needed.
+
+A test set of AV-UIE v2 does not fit into memory with its media, so a clip is a
+place on disk here, and becomes a record when it is asked for.
+"""
+
+import bisect
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import sources
+
+
+def splits(root: pathlib.Path, config: configs.Evaluation) -> dict[str, str]:
+  """Task -> the split to decode: test, or val where there is no test."""
+  found = {}
+  for task, sizes in records.splits(root).items():
+    if config.tasks is not None and task not in config.tasks:
+      continue
+    held = [name for name in ("test", "val") if sizes.get(name)]
+    if held:
+      found[task] = held[0]
+  return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips(Sequence):
+  """Records by index, read from disk at every access.
+
+  Attributes:
+    sources: task -> its records, in the order of the annotation.
+    places: (task, index) of each clip.
+  """
+
+  sources: dict[str, sources.RecordSource]
+  places: tuple[tuple[str, int], ...]
+
+  def __len__(self) -> int:
+    return len(self.places)
+
+  def __getitem__(self, number: int) -> records.Record:
+    """The record of a clip. Raises UserError if its bytes are damaged."""
+    return self._read(*self.places[number])
+
+  def _read(self, task: str, index: int) -> records.Record:
+    try:
+      return self.sources[task][index]
+    except samples.SampleError as error:
+      raise errors.UserError(f"{error}; prepare {task} again") from error
+
+  def share(self, index: int, count: int) -> "Clips":
+    """Every `count`-th clip from `index` on: what one process decodes."""
+    return dataclasses.replace(self, places=self.places[index::count])
+
+  def of(self, task: str) -> "Clips":
+    """The clips of one task."""
+    own = tuple(place for place in self.places if place[0] == task)
+    return dataclasses.replace(self, places=own)
+
+  def without(self, done: set[str]) -> "Clips":
+    """The clips whose id is not among `done`; reads all if there is any."""
+    if not done:
+      return self
+    left = [place for place in self.places if self._read(*place).id not in done]
+    return dataclasses.replace(self, places=tuple(left))
+
+  def count(self, task: str) -> int:
+    """How many clips of a task there are."""
+    return sum(place[0] == task for place in self.places)
+
+  def find(self, name: str) -> records.Record | None:
+    """The record of an id, "{task}/{split}/{row}"; None if there is none.
+
+    A few reads: the rows of a source ascend.
+    """
+    task, _, row = name.partition("/")
+    row = row.rpartition("/")[2]
+    if task not in self.sources or not row.isdecimal():
+      return None
+    source = self.sources[task]
+    index = bisect.bisect_left(
+      range(len(source)), int(row), key=lambda i: self._read(task, i).row
+    )
+    record = self._read(task, index) if index < len(source) else None
+    return record if record is not None and record.id == name else None
+
+
+def clips(root: pathlib.Path, config: configs.Evaluation) -> Clips:
+  """The clips to decode, at most `config.limit` of each dataset.
+
+  Raises:
+    UserError: no prepared records, or none of the chosen datasets.
+  """
+  found = splits(root, config)
+  if not found:
+    wanted = ", ".join(config.tasks or ()) or "any dataset"
+    raise errors.UserError(f"{root} has no test or val records of {wanted}")
+  return of_splits(root, found, config.limit)
+
+
+def of_splits(
+  root: pathlib.Path, chosen: Mapping[str, str], limit: int | None = None
+) -> Clips:
+  """The clips of given splits.
+
+  Args:
+    root: prepared records.
+    chosen: task -> split.
+    limit: clips a task at most; None: all.
+  """
+  found = {
+    task: sources.RecordSource(root, task, split)
+    for task, split in chosen.items()
+  }
+  places = tuple(
+    (task, index)
+    for task, source in found.items()
+    for index in range(min(len(source), limit or len(source)))
+  )
+  return Clips(found, places)

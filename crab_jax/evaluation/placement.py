@@ -1,0 +1,107 @@
+"""A model on the devices of one process, for generation.
+
+Prompts are split over the devices by rows. With the strategy "pmap" every
+device holds the whole model, with "mesh" each holds a part of every large
+weight, by the same rules as in training. Processes share nothing: each
+answers other clips, so no device waits for another host.
+"""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import jax
+from flax import linen as nn
+from jax.experimental import multihost_utils
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.training import sharding
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+  """Where parameters and prompts lie.
+
+  Attributes:
+    mesh: of the devices; None: the default device, nothing is placed.
+    rules: logical axis -> mesh axes, inside the program.
+    specs: parameter path -> layout; {}: every device has all.
+  """
+
+  mesh: jax.sharding.Mesh | None
+  rules: tuple
+  specs: dict
+
+  def place(self, params: array_types.Tree) -> array_types.Tree:
+    """The parameters on the devices.
+
+    Args:
+      params: arrays; one that is split over several hosts is gathered, one
+        after the other, so every process has to call this.
+    """
+    if self.mesh is None:
+      where = jax.tree.map(lambda _: jax.local_devices()[0], params)
+    elif self.specs:
+      where = sharding.tree_shardings(params, self.specs, self.mesh)
+    else:
+      whole = jax.sharding.NamedSharding(
+        self.mesh, jax.sharding.PartitionSpec()
+      )
+      where = jax.tree.map(lambda _: whole, params)
+    return jax.tree.map(
+      lambda leaf, there: jax.device_put(_whole(leaf), there), params, where
+    )
+
+  def whole_rows(self, rows: int) -> int:
+    """`rows`, rounded up so that every device has as many."""
+    ways = self.mesh.size // self.mesh.shape["tensor"] if self.mesh else 1
+    return math.ceil(rows / ways) * ways
+
+  @contextlib.contextmanager
+  def scope(self) -> Iterator[None]:
+    """Inside it a program runs on all the devices."""
+    if self.mesh is None:
+      yield
+      return
+    with jax.set_mesh(self.mesh), nn.logical_axis_rules(self.rules):
+      yield
+
+
+def _whole(leaf: array_types.Array) -> array_types.Array:
+  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    return multihost_utils.process_allgather(leaf, tiled=True)
+  return leaf
+
+
+def one_device() -> Placement:
+  """The default device alone."""
+  return Placement(None, (), {})
+
+
+def local(config: configs.Mesh, model: configs.Model) -> Placement:
+  """All devices of this process.
+
+  Args:
+    config: its strategy says whether weights are split; of its shape only
+      `tensor` counts, as a process has devices of its own alone.
+    model: whose parameters are to be placed.
+
+  Raises:
+    UserError: the model does not fit the devices.
+  """
+  devices = jax.local_devices()
+  if len(devices) == 1:
+    return one_device()
+  split = config.strategy == "mesh"
+  shape = dataclasses.replace(
+    config,
+    data=1 if split else -1,
+    fsdp=-1 if split else 1,
+    tensor=math.gcd(max(config.tensor, 1), len(devices)) if split else 1,
+  )
+  mesh = sharding.make_mesh(shape, devices)
+  rules = sharding.rules_of(config)
+  specs = sharding.parameter_specs(model, mesh.shape, rules) if split else {}
+  return Placement(mesh, sharding.rules_in_use(rules, model, mesh.shape), specs)

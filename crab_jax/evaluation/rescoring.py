@@ -1,0 +1,59 @@
+"""Scores prediction files without a model: ours, or the official ones."""
+
+import pathlib
+
+from crab_jax import configs
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import held_out
+from crab_jax.evaluation import prediction_files
+from crab_jax.evaluation import predictions
+from crab_jax.evaluation import report
+from crab_jax.evaluation import scores
+
+REPORT = "report.html"
+
+
+def rescore(
+  source: pathlib.Path,
+  out: pathlib.Path,
+  config: configs.Evaluation,
+  root: pathlib.Path | None = None,
+) -> pathlib.Path:
+  """Writes the report of prediction files, and their rows with scores.
+
+  Args:
+    source: holds {task}.jsonl or inference_{task}.jsonl.
+    out: the folder to write.
+    config: which datasets, and how many clips of each the records give.
+    root: prepared records: they give references and media, and tell which
+      rows are missing. None: the files have to say it all.
+
+  Returns:
+    The path of the report.
+
+  Raises:
+    UserError: no file, a broken one, or rows that do not fit the records.
+  """
+  clips = held_out.clips(root, config) if root else None
+  imported = predictions.read_folder(source, config.tasks, clips)
+  lookup = clips.find if clips else None
+  found, joined = {}, {}
+  for task, own in imported.items():
+    found[task] = scores.score_rows(task, own.rows, lookup)
+    joined.setdefault(own.note, []).append(task)
+  notes = [f"{', '.join(names)}: {note}" for note, names in joined.items()]
+  folder = out / decode.FOLDER
+  folder.mkdir(parents=True, exist_ok=True)
+  for task, score in found.items():
+    if imported[task].ours or not folder.samefile(source):
+      path = prediction_files.path_of(folder, task)
+      prediction_files.write_rows(path, score.rows)
+  artefacts = report.Artefacts(
+    title="crab_jax: predictions scored",
+    about={"predictions": str(source), "records": str(root or "none")},
+    lookup=lookup,
+    notes=notes,
+  )
+  path = report.write(out, found, artefacts)
+  print("\n".join([*report.table(found), "", *notes]))
+  return path

@@ -1,0 +1,93 @@
+"""A few held-out clips, decoded and scored while a model trains.
+
+Small samples tell little of a score; they tell whether answers have the form
+that they should have, and the rows can be read.
+"""
+
+import pathlib
+
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.data import samples
+from crab_jax.data import tokenizer as tokenizers
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import held_out
+from crab_jax.evaluation import placement
+from crab_jax.evaluation import prediction_files
+from crab_jax.evaluation import scores
+
+
+class SpotCheck:
+  """Answers the same clips at every call."""
+
+  def __init__(
+    self,
+    answerer: decode.Answerer,
+    place: placement.Placement,
+    clips: held_out.Clips,
+    folder: pathlib.Path | None,
+  ):
+    """Reads nothing yet.
+
+    Args:
+      answerer: its parameters are replaced at every call.
+      place: where they go.
+      clips: the clips.
+      folder: {step}.jsonl, the rows with their scores, is written here; None:
+        this process writes none.
+    """
+    self._answerer, self._place = answerer, place
+    self._clips, self._folder = clips, folder
+
+  def __call__(self, step: int, params: array_types.Tree) -> dict[str, float]:
+    """Decodes the clips; "score/{task}", and "score", the mean of them.
+
+    Args:
+      step: the step after which this is.
+      params: all the parameters.
+    """
+    self._answerer.params = self._place.place(params)
+    rows: dict[str, list[dict]] = {}
+    for row in self._answerer.answers(self._clips):
+      rows.setdefault(row["task"], []).append(row)
+    self._answerer.params = {}  # a copy, and training needs the memory
+    found = {
+      task: scores.score_rows(task, own, self._clips.find)
+      for task, own in rows.items()
+    }
+    if self._folder is not None:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      every = [row for score in found.values() for row in score.rows]
+      prediction_files.write_rows(self._folder / f"{step}.jsonl", every)
+    numbers = {f"score/{task}": score.value for task, score in found.items()}
+    return {"score": float(np.mean(list(numbers.values()))), **numbers}
+
+
+def make(
+  root: pathlib.Path,
+  tokenizer: tokenizers.Tokenizer,
+  experiment: configs.Experiment,
+  model: configs.Model,
+  chosen: tuple[str, ...],
+  folder: pathlib.Path | None,
+) -> SpotCheck:
+  """The check of the first `Validation.clips` clips of some datasets.
+
+  Args:
+    root: prepared records.
+    tokenizer: of the model.
+    experiment: its data, mesh, evaluation and validation settings are read.
+    model: of the stage.
+    chosen: datasets with a val split.
+    folder: see `SpotCheck`.
+  """
+  place = placement.local(experiment.mesh, model)
+  maker = samples.sample_maker(tokenizer, experiment.data, model)
+  splits = dict.fromkeys(chosen, "val")
+  clips = held_out.of_splits(root, splits, experiment.validation.clips)
+  answerer = decode.Answerer(
+    model, {}, maker, tokenizer, experiment.evaluation, place
+  )
+  return SpotCheck(answerer, place, clips, folder)

@@ -1,0 +1,243 @@
+"""The door `evaluate`: one process, several, a stop, files without a model."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+from flax import linen as nn
+
+from crab_jax.models import thinker
+from crab_jax.training import checkpoint
+from crab_jax.weights import base
+from tests.data import small_records
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_TASKS = ("ks", "meld")
+_CLIPS = 12  # a task
+
+# A host of two: finds the other at a port, as on a pod the other is found.
+_HOST = """
+import functools, runpy, sys
+import jax
+host, port = int(sys.argv.pop(1)), sys.argv.pop(1)
+jax.distributed.initialize = functools.partial(
+  jax.distributed.initialize, f"localhost:{port}", 2, host
+)
+runpy.run_module("crab_jax.evaluate", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+  """A folder with a random model and the records of two test sets."""
+  root = tmp_path_factory.mktemp("evaluate")
+  found = [
+    small_records.record(task, i, "test")
+    for task in _TASKS
+    for i in range(_CLIPS)
+  ]
+  small_records.write(root / "records", found)
+  small_records.small_tokenizer(found).save(root / base.TOKENIZER)
+  model = small_records.MODEL
+  params = nn.meta.unbox(thinker.init(jax.random.key(0), model))
+  files = {base.TOKENIZER: root / base.TOKENIZER}
+  checkpoint.save_model(root / "model", params, model, files)
+  return root
+
+
+def _arguments(place, out, *more):
+  return [
+    "--gin_file=gin/base.gin",
+    "--gin_param=Evaluation.batch=2",
+    "--gin_param=Evaluation.max_new_tokens=4",
+    f"--checkpoint={place / 'model'}",
+    f"--data={place / 'records'}",
+    f"--out={out}",
+    *more,
+  ]
+
+
+def _environment(devices=1):
+  flag = f"--xla_force_host_platform_device_count={devices}"
+  return {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+    "XLA_FLAGS": flag if devices > 1 else "",
+    "PYTHONPATH": str(_ROOT),
+  }
+
+
+def _door(*arguments, devices=1):
+  return subprocess.run(
+    [sys.executable, "-m", "crab_jax.evaluate", *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    cwd=_ROOT,
+    env=_environment(devices),
+  )
+
+
+def _hosts(port, arguments):
+  return [
+    subprocess.Popen(
+      [sys.executable, "-c", _HOST, str(host), str(port), *arguments],
+      cwd=_ROOT,
+      env=_environment(devices=2),
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for host in range(2)
+  ]
+
+
+def _rows(folder):
+  """(id, text) of all rows, file by file, line by line."""
+  return [
+    (row["id"], row["text"])
+    for task in _TASKS
+    for row in map(
+      json.loads, (folder / f"{task}.jsonl").read_text().splitlines()
+    )
+  ]
+
+
+@pytest.fixture(scope="module")
+def alone(place):
+  """What one process on one device answers."""
+  out = place / "alone"
+  done = _door(*_arguments(place, out))
+  assert done.returncode == 0, done.stderr[-2000:]
+  return out
+
+
+@pytest.mark.slow
+def test_rows_stand_in_order_with_their_scores(alone):
+  names = [name for name, _ in _rows(alone / "predictions")]
+  assert names == [f"{t}/test/{i}" for t in _TASKS for i in range(_CLIPS)]
+  line = (alone / "predictions" / "ks.jsonl").read_text().splitlines()[0]
+  row = json.loads(line)
+  assert {"prompt", "text", "reference", "error"} <= row.keys()
+  assert row["parsed"]["kind"] == "label"
+  assert "score" in row["score"]
+
+
+@pytest.mark.slow
+def test_nothing_is_decoded_twice(place, alone):
+  done = _door(*_arguments(place, alone))
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert f"{2 * _CLIPS}/{2 * _CLIPS}" in done.stderr
+
+
+@pytest.mark.slow
+def test_another_model_s_answers_are_not_taken(place, alone):
+  again = _arguments(place, alone, "--gin_param=Evaluation.max_new_tokens=5")
+  done = _door(*again)
+  assert done.returncode == 2
+  assert "answers of another run (max_new_tokens differ)" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_killed_and_started_again_equal_one(place, alone):
+  out = place / "both"
+  arguments = _arguments(place, out, "--distributed")
+  port = 20000 + os.getpid() % 20000
+  hosts = _hosts(port, arguments)
+  folder = out / "predictions"
+  end = time.monotonic() + 300
+  while not any(p.stat().st_size for p in folder.glob("*.process-*.jsonl")):
+    assert all(host.poll() is None for host in hosts), [
+      host.communicate()[1][-1500:] for host in hosts
+    ]
+    assert time.monotonic() < end, "no row came"
+    time.sleep(0.01)
+  for host in hosts:
+    host.send_signal(signal.SIGKILL)
+    host.wait()
+  left = [p for p in folder.glob("*.jsonl") if p.stat().st_size]
+  assert left and not list(folder.glob("ks.jsonl"))
+  with left[0].open("a") as file:
+    file.write('{"id": "cut o')  # as a kill in the middle of a write leaves it
+  said = [host.communicate(timeout=600) for host in _hosts(port + 1, arguments)]
+  assert f"report: {out}" in said[0][0], said[0][1][-2000:]
+  assert "report:" not in said[1][0]
+  assert _rows(folder) == _rows(alone / "predictions")
+  assert not list(folder.glob("*.process-*"))
+  one, two = (
+    json.loads((o / "report.json").read_text())["tasks"] for o in (alone, out)
+  )
+  assert one == two
+
+
+@pytest.mark.slow
+def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
+  """From the rows of a decoding, and from the official form of them."""
+  before = json.loads((alone / "report.json").read_text())["tasks"]
+  arguments = ("--rescore", f"--out={tmp_path / 'ours'}")
+  done = _door(*arguments, f"--predictions={alone / 'predictions'}")
+  assert done.returncode == 0, done.stderr[-2000:]
+  ours = json.loads((tmp_path / "ours" / "report.json").read_text())
+  assert ours["tasks"] == before
+  official = tmp_path / "official"
+  official.mkdir()
+  for task in _TASKS:
+    rows = (alone / "predictions" / f"{task}.jsonl").read_text().splitlines()
+    lines = [
+      {
+        "task_name": row["task"],
+        "output": row["reference"]["text"],
+        "predict": row["text"],
+      }
+      for row in map(json.loads, rows)
+    ]
+    (official / f"inference_{task}.jsonl").write_text(
+      "".join(json.dumps(line) + "\n" for line in lines)
+    )
+  done = _door(
+    "--rescore",
+    f"--predictions={official}",
+    f"--data={place / 'records'}",
+    f"--out={tmp_path / 'joined'}",
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert "ks: 12 lines without ids, joined by order; count and" in done.stdout
+  joined = json.loads((tmp_path / "joined" / "report.json").read_text())
+  assert joined["tasks"] == before
+  assert "joined by order" in joined["notes"][0]
+
+
+@pytest.mark.parametrize(
+  ("arguments", "culprit"),
+  [
+    ((), "--checkpoint is needed"),
+    (("--rescore",), "--out is needed"),
+    (("--rescore", "--out=o", "--checkpoint=x"), "--checkpoint has no place"),
+    (("--rescore", "--out=o", "--limit=3"), "--limit needs --data"),
+    (("--rescore", "--out=o"), "o/predictions is no folder"),
+    (("--rescore", "--out=o", "--predictions=."), "holds no predictions"),
+    (
+      ("--tasks=ks,nosuch", "--rescore", "--out=o", "--predictions=."),
+      "nosuch",
+    ),
+    (("--checkpoint=a", "--data=b", "--out=c", "--predictions=d"), "--rescore"),
+  ],
+)
+def test_a_mistake_is_one_line(arguments, culprit, tmp_path):
+  done = subprocess.run(
+    [sys.executable, "-m", "crab_jax.evaluate", *arguments],
+    capture_output=True,
+    text=True,
+    cwd=tmp_path,
+    env=_environment(),
+  )
+  assert done.returncode == 2, done.stderr
+  assert culprit in done.stderr
+  assert done.stderr.count("\n") == 1
+  assert not list(tmp_path.iterdir())

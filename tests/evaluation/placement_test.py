@@ -1,0 +1,65 @@
+"""A model over several devices answers as on one."""
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from crab_jax import configs
+from crab_jax.data import samples
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import placement
+from crab_jax.models import thinker
+from crab_jax.training import sharding
+from tests.data import small_records
+
+_MODEL = small_records.MODEL
+
+
+@pytest.fixture(scope="module")
+def subject():
+  records = [small_records.record("meld", i, "test") for i in range(5)]
+  tokenizer = small_records.small_tokenizer(records)
+  params = nn.meta.unbox(thinker.init(jax.random.key(0), _MODEL))
+  return records, tokenizer, jax.tree.map(np.asarray, params)
+
+
+def _texts(subject, place):
+  records, tokenizer, params = subject
+  answerer = decode.Answerer(
+    _MODEL,
+    place.place(params),
+    samples.sample_maker(tokenizer, small_records.DATA, _MODEL),
+    tokenizer,
+    configs.Evaluation(batch=3, max_new_tokens=4),
+    place,
+  )
+  return {row["id"]: row["text"] for row in answerer.answers(records)}
+
+
+@pytest.mark.slow
+def test_all_devices_answer_as_one(subject):
+  alone = _texts(subject, placement.one_device())
+  assert len(alone) == 5
+  for mesh in (configs.Mesh(), configs.Mesh(strategy="mesh", tensor=2)):
+    place = placement.local(mesh, _MODEL)
+    assert place.mesh.size == 8
+    assert _texts(subject, place) == alone
+
+
+def test_parts_and_rows():
+  whole = placement.local(configs.Mesh(), _MODEL)
+  assert dict(whole.mesh.shape) == {"data": 8, "fsdp": 1, "tensor": 1}
+  assert whole.whole_rows(9) == 16
+  split = placement.local(configs.Mesh(strategy="mesh", tensor=2), _MODEL)
+  assert dict(split.mesh.shape) == {"data": 1, "fsdp": 4, "tensor": 2}
+  assert split.whole_rows(9) == 12
+  assert placement.one_device().whole_rows(9) == 9
+  specs = sharding.parameter_specs(
+    _MODEL, split.mesh.shape, sharding.rules_of(configs.Mesh())
+  )
+  table = np.zeros((_MODEL.decoder.vocabulary, _MODEL.decoder.width))
+  tree = {"model": {"embed_tokens": {"weight": table}}}
+  placed = split.place(tree)["model"]["embed_tokens"]["weight"]
+  assert placed.sharding.spec == specs["model/embed_tokens/weight"]
+  assert placed.addressable_shards[0].data.size * 8 == table.size

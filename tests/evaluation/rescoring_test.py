@@ -1,0 +1,69 @@
+"""Rescoring: files in, report and scored rows out, no model."""
+
+import json
+
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.evaluation import rescoring
+from crab_jax.evaluation import scores
+from tests.data import small_records
+
+_ALL = configs.Evaluation()
+
+
+def _write(path, rows):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _report(out):
+  return json.loads((out / "report.json").read_text())
+
+
+def test_our_rows(tmp_path, fabricate):
+  rows = fabricate("ave", [True, False, True])
+  _write(tmp_path / "in" / "ave.jsonl", rows)
+  path = rescoring.rescore(tmp_path / "in", tmp_path / "out", _ALL)
+  assert path == tmp_path / "out" / "report.html"
+  score = scores.score_rows("ave", rows)
+  assert _report(tmp_path / "out")["tasks"]["ave"]["value"] == score.value
+  written = scores.read_rows(tmp_path / "out" / "predictions" / "ave.jsonl")
+  assert written == score.rows
+  assert all(row["parsed"] and row["score"] for row in written)
+  again = tmp_path / "out" / "predictions"
+  rescoring.rescore(again, tmp_path / "out", _ALL)
+  assert scores.read_rows(again / "ave.jsonl") == written
+
+
+def test_official_lines_in_place_stay_as_they_are(tmp_path):
+  line = {"task_name": "ks", "output": "<answer>a</answer>", "predict": "a"}
+  folder = tmp_path / "predictions"
+  _write(folder / "inference_ks.jsonl", [line])
+  rescoring.rescore(folder, tmp_path, _ALL)
+  assert [path.name for path in folder.iterdir()] == ["inference_ks.jsonl"]
+  assert _report(tmp_path)["notes"] == [
+    "ks: 1 lines without ids, joined by order;"
+    " no records to compare counts and references with"
+  ]
+
+
+def test_records_tell_what_is_missing(tmp_path, capsys):
+  found = [small_records.record("ks", i, "test") for i in range(4)]
+  small_records.write(tmp_path / "records", found)
+  row = {"id": found[2].id, "text": found[2].target, "error": None}
+  row["reference"] = found[2].reference
+  _write(tmp_path / "in" / "ks.jsonl", [row])
+  out = tmp_path / "out"
+  rescoring.rescore(tmp_path / "in", out, _ALL, tmp_path / "records")
+  score = _report(out)["tasks"]["ks"]
+  assert (score["value"], score["n"], score["failed"]) == (0.25, 4, 3)
+  assert "3 records without a row count as wrong" in capsys.readouterr().out
+
+
+def test_masks_are_missed(tmp_path):
+  line = {"task_name": "s4", "output": "x", "predict": "[1,2,3,4]"}
+  _write(tmp_path / "inference_s4.jsonl", [line])
+  with pytest.raises(errors.UserError, match="s4: no row has a true mask"):
+    rescoring.rescore(tmp_path, tmp_path / "out", _ALL)
