@@ -1,17 +1,22 @@
-"""Times the train step on the devices at hand: random weights, random rows.
+r"""Times the train step on the devices at hand: random weights, random rows.
 
   python -m crab_jax.bench --gin_file=gin/base.gin --steps=5
+  python -m crab_jax.bench --gin_file=gin/base.gin --data \
+    --records=runs/base/records
 
 Prints the time of a step, tokens/s, the share of the devices' peak, the time to
 compile and the peak memory. Nothing is read from disk, and the input pipeline
-is not even imported.
+is not even imported. With --data it is the input pipeline that is timed, stage
+by stage, on prepared records: samples a second of one core.
 """
 
+import dataclasses
 import json
 import pathlib
 
 from absl import flags
 
+from crab_jax import configs
 from crab_jax import doors
 from crab_jax import errors
 from crab_jax import gin_utils
@@ -27,6 +32,37 @@ _STEPS = flags.DEFINE_integer(
 _OUT = flags.DEFINE_string(
   "out", None, "Also write the result to this JSON file."
 )
+_DATA = flags.DEFINE_bool(
+  "data", False, "Time the input pipeline instead of the step."
+)
+_RECORDS = flags.DEFINE_string(
+  "records", None, "Prepared records for --data; default: Experiment.records."
+)
+_SAMPLES = flags.DEFINE_integer(
+  "samples", 256, "Samples to time with --data.", lower_bound=1
+)
+
+
+def _data(experiment: configs.Experiment, stage: configs.Stage):
+  """The input pipeline's measurement, and its lines."""
+  from crab_jax.data import throughput  # the step alone needs no pipeline
+
+  root = _RECORDS.value or experiment.records
+  if root is None:
+    raise errors.UserError(
+      "--records is needed: a folder that crab_jax.prepare wrote, or the"
+      " records/ of a run of crab_jax.train"
+    )
+  found = throughput.measure(
+    root, experiment.data, experiment.model, stage, _SAMPLES.value
+  )
+  return dataclasses.asdict(found), throughput.lines(found)
+
+
+def _step(experiment: configs.Experiment, stage: configs.Stage):
+  """The step's measurement, and its lines."""
+  found = timing.measure(experiment.model, stage, experiment.mesh, _STEPS.value)
+  return timing.as_json(found), timing.lines(found)
 
 
 def main() -> None:
@@ -35,12 +71,11 @@ def main() -> None:
   name = _STAGE.value or experiment.stages[-1].name
   if name not in stages:
     raise errors.UserError(f"--stage={name}: there are {', '.join(stages)}")
-  found = timing.measure(
-    experiment.model, stages[name], experiment.mesh, _STEPS.value
-  )
-  print("\n".join(timing.lines(found)))
+  measure = _data if _DATA.value else _step
+  values, lines = measure(experiment, stages[name])
+  print("\n".join(lines))
   if _OUT.value:
-    text = json.dumps(timing.as_json(found), indent=2)
+    text = json.dumps(values, indent=2)
     pathlib.Path(_OUT.value).write_text(text + "\n")
 
 

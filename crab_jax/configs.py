@@ -147,8 +147,12 @@ class Decoder(Checked):
   vocabulary: int = 152064  # rows of the embedding table
   rope_theta: float = 1e6
   rope_sections: tuple[int, int, int] = (16, 24, 24)  # t, h, w; sum head/2
+  context: int = 32768  # tokens that a sequence can have, > 0
 
   def check(self):
+    _require(
+      self.context > 0, f"Decoder.context={self.context} must be positive"
+    )
     _require(
       self.heads % self.kv_heads == 0,
       f"Decoder.heads={self.heads} must be a multiple of"
@@ -457,9 +461,43 @@ class Logging(Checked):
   """What a run writes while it trains."""
 
   every: int = 10  # steps between two lines of metrics.jsonl
-  router_every: int = 50  # steps between two router statistics
+  router_every: int = 50  # steps between two router statistics; 0: never
   tensorboard: bool = True
   wandb: bool = False  # needs the extra "wandb"
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation(Checked):
+  """What a stage is judged by while it trains, on the records of "val"."""
+
+  every: int = 0  # steps between two validations; 0: none
+  batches: int = 16  # of Rows.rows rows, at most, for the loss by dataset
+  clips: int = 0  # of each dataset, decoded and scored; 0: none
+  # "loss" or "score", of all or of one dataset ("loss/ave"): the checkpoint
+  # that is best by it is kept, and the stage hands it on. None: the last one.
+  best: str | None = None
+
+  def check(self):
+    for name, least in (("every", 0), ("batches", 1), ("clips", 0)):
+      value = getattr(self, name)
+      _require(
+        value >= least, f"Validation.{name}={value} must be at least {least}"
+      )
+    if self.best is None:
+      return
+    kind = self.best.split("/")[0]
+    _require(
+      kind in ("loss", "score"),
+      f'Validation.best={self.best!r} must be "loss", "score", or one of them'
+      ' of a dataset, as "loss/ave"',
+    )
+    _require(
+      self.every > 0, f"Validation.best={self.best!r} needs Validation.every"
+    )
+    _require(
+      kind == "loss" or self.clips > 0,
+      f"Validation.best={self.best!r} needs Validation.clips",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -473,6 +511,65 @@ class Evaluation(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
+class Transfer(Checked):
+  """A study of positive transfer: what is trained and compared.
+
+  Every cell tunes one adapter on the same frozen backbone; see
+  `ablation.grid`. The adapters are changes of `Model.adapter`.
+  """
+
+  tasks: tuple[str, ...] | None = None  # datasets compared; None: all there are
+  methods: tuple[str, ...] = (  # rows of ablation.grid.METHODS
+    "lora",
+    "lora_wide",
+    "uniform",
+    "separate_a",
+    "ilora_e2",
+    "ilora_e3",
+    "ilora_e4",
+  )
+  baseline: str = "lora"  # the method of the cells with one dataset
+  targets: tuple[str, ...] = ("reasoning", "answer")  # as Stage.targets
+  seeds: tuple[int, ...] = (0, 1, 2)  # of adapter, dropout and data order
+  samples: int = 240  # of each dataset that a cell sees, >= 1
+  same_steps: tuple[str, ...] = ("reasoning",)  # targets of the second reading
+  pairs: tuple[str, ...] = ("ilora_e3",)  # methods of the family matrix
+  pair_targets: str = "reasoning"
+  optimizer: Optimizer = Optimizer()
+  rows: Rows = Rows()
+  loss_samples: int = 32  # validation records a dataset for the loss
+  claim_minutes: float = 10.0  # a machine silent for so long has lost its cell
+
+  def check(self):
+    for name in ("methods", "targets", "seeds"):
+      values = getattr(self, name)
+      _require(
+        len(set(values)) == len(values) > 0,
+        f"Transfer.{name}={values} must have one or more, each once",
+      )
+    for name in ("targets", "same_steps"):
+      _require(
+        set(getattr(self, name)) <= {"reasoning", "answer"},
+        f'Transfer.{name}={getattr(self, name)} may have "reasoning", "answer"',
+      )
+    _require(
+      self.pair_targets in self.targets
+      and set(self.same_steps) <= set(self.targets),
+      f"Transfer.pair_targets={self.pair_targets!r} and Transfer.same_steps="
+      f"{self.same_steps} must be among Transfer.targets={self.targets}",
+    )
+    for name in ("samples", "loss_samples"):
+      _require(
+        getattr(self, name) >= 1,
+        f"Transfer.{name}={getattr(self, name)} must be at least 1",
+      )
+    _require(
+      self.claim_minutes > 0,
+      f"Transfer.claim_minutes={self.claim_minutes} must be above 0",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment(Checked):
   """Everything that one run of `crab_jax.train` needs to know."""
 
@@ -482,12 +579,17 @@ class Experiment(Checked):
   mesh: Mesh = Mesh()
   saving: Saving = Saving()
   logging: Logging = Logging()
+  validation: Validation = Validation()
   evaluation: Evaluation = Evaluation()
   preparation: Preparation = Preparation()
   world: World | None = None  # make the embedded dataset and use it
   records: str | None = None  # prepared records; None: those of `world`
   base: str | None = None  # a converted checkpoint; None: random weights
   seed: int = 0  # of parameters and dropout
+  # Folder of compiled programs. None: in the work directory, which outlives a
+  # machine that is taken away; "off": none.
+  compiled: str | None = None
+  transfer: Transfer | None = None  # for `crab_jax.transfer` only
 
   def check(self):
     _require(

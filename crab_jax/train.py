@@ -3,18 +3,21 @@
   python -m crab_jax.train --gin_file=gin/base.gin
 
 A run that was stopped goes on from its newest checkpoint when the same command
-is given again. Everything it writes lies in --workdir.
+is given again. On SIGTERM it saves and exits with 0 within 30 seconds.
+Everything it writes lies in --workdir.
 """
 
 import pathlib
 
-import jax
 from absl import flags
 
 from crab_jax import doors
 from crab_jax import errors
 from crab_jax import experiment
 from crab_jax import gin_utils
+from crab_jax.training import hosts
+from crab_jax.training import preemption
+from crab_jax.training import profiling
 
 doors.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
@@ -22,6 +25,12 @@ _WORKDIR = flags.DEFINE_string(
 )
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Several hosts: find each other before anything else."
+)
+
+_PROFILE = flags.DEFINE_string(
+  "profile_steps",
+  None,
+  "Steps of each stage to trace for xprof, FIRST:LAST, e.g. 10:15.",
 )
 
 
@@ -32,11 +41,17 @@ def main() -> None:
       " the bucket (gcsfuse) and give the path where it is mounted"
     )
   settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
+  profile = _PROFILE.value and profiling.parse(_PROFILE.value)
   if _DISTRIBUTED.value:
-    jax.distributed.initialize()
-  experiment.run(
-    settings, pathlib.Path(_WORKDIR.value), gin_utils.operative_config()
-  )
+    hosts.join()
+  with preemption.Notice() as notice:
+    experiment.run(
+      settings,
+      pathlib.Path(_WORKDIR.value),
+      gin_utils.operative_config(),
+      notice=notice,
+      profile=profile,
+    )
 
 
 if __name__ == "__main__":

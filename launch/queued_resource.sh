@@ -33,13 +33,14 @@ flag_setup='' flag_poll=60 flag_max_failures=5 flag_spot=false flag_keep=false
 
 readonly training_mistake='failed 2' # the door's exit code for a user's mistake
 
-readonly patience=10 # looks at a slice that is there and does not answer
+readonly patience=10 # looks at a slice that does not answer, or half stopped
 
 answered=false  # has gcloud told us a state yet?
 requested=false # did we, or an earlier loop, have a slice?
 started=false   # has this loop started the training on the slice that is there?
 failures=0
 silent=0
+stopping=0
 
 # gcloud_tpus GROUP VERB FLAGS...: on our name, zone and project.
 gcloud_tpus() {
@@ -110,13 +111,15 @@ launch_training() {
     vm run -- "${rest[@]}"
 }
 
-# What the hosts say, in a word: running, finished, mistake, stopped or broken.
-# SIGTERM comes to all hosts of a slice, so one that was stopped says it all.
+# What the hosts say, in a word: running, finished, mistake, stopping, stopped or
+# broken. A stop comes to all hosts of a slice, not to all at the same moment.
 verdict() {
   local words
   words=$(sed -n 's/^crab_jax@[^ ]* //p' <<<"$1")
   if grep -qx "$training_mistake" <<<"$words"; then
     echo mistake
+  elif grep -qx stopped <<<"$words" && grep -qx running <<<"$words"; then
+    echo stopping
   elif grep -qx stopped <<<"$words"; then
     echo stopped
   elif [[ -z $words ]] || grep -qvEx 'running|finished' <<<"$words"; then
@@ -178,6 +181,16 @@ look_at_silence() {
   fi
 }
 
+# Begun again now, the hosts that still run would be started twice.
+look_at_the_rest() {
+  stopping=$((stopping + 1))
+  if ((stopping >= patience)); then
+    stopping=0
+    say "some hosts were stopped and some were not: stopping these too"
+    vm stop >&2 || true
+  fi
+}
+
 look_at_training() {
   local answer
   if [[ $started == false ]]; then
@@ -201,7 +214,9 @@ look_at_training() {
     mistake)
       finish 2 "the training refuses its arguments or its data"
       ;;
+    stopping) look_at_the_rest ;;
     stopped)
+      stopping=0
       say "the training was stopped, it goes on from its checkpoint"
       started=false
       ;;

@@ -23,6 +23,8 @@ _BELOW = {
   "training": _GROUND | {"models", "data"},
   "planning": _GROUND | {"models", "data", "training"},
   "evaluation": _GROUND | {"models", "data", "training", "weights"},
+  "ablation": _GROUND
+  | {"models", "data", "training", "weights", "evaluation", "experiment"},
 }
 # library -> the only places that may import it
 _LIBRARIES = {

@@ -57,7 +57,7 @@ def test_the_loss_falls(run):
   backbone = [
     line["loss"]
     for line in map(json.loads, lines)
-    if line["stage"] == "backbone"
+    if line["stage"] == "backbone" and "loss" in line
   ]
   assert backbone[-1] < backbone[0]
 
@@ -91,9 +91,14 @@ def test_a_clip_is_asked_what_fits_it(run):
     f"--video={video}",
     "--task=all",
     "--max_new_tokens=8",
+    "--gates",
     f"--out={out}",
   )
   found = json.loads((out / "answers.json").read_text())
   assert len(found) == 14
+  for line in found:
+    assert (line["gates"] is None) == (not line["text"].strip())
+    assert line["gates"] is None or (out / line["gates_picture"]).is_file()
+  assert any(line["gates"] for line in found)
   assert "a2v: left out, it compares two candidates" in said
   assert "avqa: left out, it needs --question" in said

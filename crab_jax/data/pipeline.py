@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import grain
 import numpy as np
@@ -42,6 +43,7 @@ MAX_BAD_TASK_SHARE = 0.01
 # Tokens of a prompt are rounded up to one of these, to bound the number of
 # shapes; longer ones to a multiple of the last.
 PROMPT_TOKENS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+NO_LEAST = samples.Lengths(0, 0, 0)
 
 
 def train_loader(
@@ -154,11 +156,14 @@ def one_pass(
   split: str = "val",
   mixture: Mapping[str, float] | None = None,
   targets: str = "reasoning",
+  process_index: int = 0,
+  process_count: int = 1,
 ) -> Iterator[Batch]:
   """Every record of a split once, packed: for a validation loss.
 
-  One host reads all; the last rows of the last batch may be empty. For the
-  arguments and errors see `train_loader`; a mixture's weights only choose.
+  Hosts read different records, and may have different numbers of batches; the
+  last rows of the last batch may be empty. For the arguments and errors see
+  `train_loader`; a mixture's weights only choose.
   """
   maker = samples.sample_maker(tokenizer, data, model, targets)
   found = sources.open_mixture(root, split, mixture)
@@ -171,8 +176,10 @@ def one_pass(
   # Shuffled: rows of many lengths pack better than one dataset by another.
   reads = grain.MapDataset.concatenate(
     [grain.MapDataset.source(part) for part in parts]
-  ).shuffle(seed=data.seed)
-  layout = packing.Layout(rows.rows, rows, model, tokenizer.pad)
+  ).shuffle(seed=data.seed)[process_index::process_count]
+  layout = packing.Layout(
+    rows.rows // process_count, rows, model, tokenizer.pad
+  )
   packer = packing.Packer(rows)
   waiting, seen = [], []
   for read in reads.to_iter_dataset(
@@ -209,6 +216,7 @@ def prompt_batches(
   batch: int,
   buckets: tuple[int, ...] = PROMPT_TOKENS,
   threads: int = 2,
+  least: samples.Lengths = NO_LEAST,
 ) -> Iterator[tuple[list[records.Record], Batch | None, Failed]]:
   """Batches for generation: one prompt a row, the shortest first.
 
@@ -217,26 +225,31 @@ def prompt_batches(
   buckets: give all the prompts at once.
 
   Args:
-    chosen: records, of any datasets.
+    chosen: records, of any datasets; of a sequence only those of the next
+      batches are held, and each is asked for twice.
     maker: makes the prompts.
     batch: rows of a batch; the last one is filled up with empty rows.
     buckets: numbers of tokens.
     threads: that decode media, one batch ahead.
+    least: what every batch has room for; with that of a larger choice of
+      records, a smaller choice takes its shapes.
 
   Yields:
     The records of the rows, in order; the batch, None if all of them failed;
     the records that failed, each with its reason (see `samples.SampleError`).
   """
-  chosen = list(chosen)
+  if not isinstance(chosen, Sequence):
+    chosen = list(chosen)
   lengths, failed = _prompt_lengths(chosen, maker)
   if failed:
     yield [], None, failed
-  layouts = _prompt_layouts(lengths, maker, batch, buckets)
+  layouts = _prompt_layouts(lengths, maker, batch, buckets, least)
   with concurrent.futures.ThreadPoolExecutor(threads) as pool:
     pending = collections.deque()
     for group, layout in layouts:
-      made = [pool.submit(maker.prompt, chosen[index]) for index in group]
-      pending.append(([chosen[index] for index in group], made, layout))
+      read = [chosen[index] for index in group]
+      made = [pool.submit(maker.prompt, record) for record in read]
+      pending.append((read, made, layout))
       if len(pending) > 1:
         yield _prompt_batch(*pending.popleft())
     while pending:
@@ -244,7 +257,7 @@ def prompt_batches(
 
 
 def _prompt_lengths(
-  chosen: list[records.Record], maker: samples.SampleMaker
+  chosen: Sequence[records.Record], maker: samples.SampleMaker
 ) -> tuple[dict[int, samples.Lengths], Failed]:
   """Index -> lengths of the prompt, and the records that have none."""
   lengths, failed = {}, []
@@ -261,6 +274,7 @@ def _prompt_layouts(
   maker: samples.SampleMaker,
   batch: int,
   buckets: tuple[int, ...],
+  least: samples.Lengths,
 ) -> list[tuple[list[int], packing.Layout]]:
   """The indices and the layout of each batch."""
   order = sorted(lengths, key=lambda index: lengths[index].tokens)
@@ -268,13 +282,13 @@ def _prompt_layouts(
   pairs, chunks = collections.Counter(), collections.Counter()
   sizes = []
   for group in groups:
-    longest = max(lengths[index].tokens for index in group)
+    longest = max(least.tokens, *(lengths[index].tokens for index in group))
     size = min((b for b in buckets if b >= longest), default=0)
     size = size or -(-longest // buckets[-1]) * buckets[-1]
     sizes.append(size)
     for index in group:
-      pairs[size] = max(pairs[size], lengths[index].pairs)
-      chunks[size] = max(chunks[size], lengths[index].chunks)
+      pairs[size] = max(pairs[size], lengths[index].pairs, least.pairs)
+      chunks[size] = max(chunks[size], lengths[index].chunks, least.chunks)
   layouts = []
   for group, size in zip(groups, sizes, strict=True):
     rows = configs.Rows(

@@ -202,6 +202,15 @@ def splits(root: str | os.PathLike) -> dict[str, dict[str, int]]:
   return found
 
 
+def manifest(root: str | os.PathLike) -> str:
+  """What tells two preparations apart: lines `path = bytes` of all shards."""
+  root = pathlib.Path(root)
+  return "\n".join(
+    f"{path.relative_to(root)} = {path.stat().st_size} bytes"
+    for path in sorted((root / NAME).rglob("*.tfrecord-*"))
+  )
+
+
 def _split_sizes(info: pathlib.Path) -> dict[str, int]:
   """Split -> number of records, from a dataset_info.json."""
   rows = json.loads(info.read_text())["splits"]

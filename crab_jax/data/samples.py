@@ -80,7 +80,8 @@ class SampleMaker:
     """A sample with the record's target as answer.
 
     Raises:
-      SampleError: media do not decode, or the target is empty.
+      SampleError: media do not decode, the target is empty, or all of it is
+        longer than the model's context.
     """
     task = tasks.BY_NAME[record.task]
     answer = record.target
@@ -94,7 +95,8 @@ class SampleMaker:
     """A sample that ends where the model's answer begins.
 
     Raises:
-      SampleError: media do not decode.
+      SampleError: media do not decode, or the prompt is longer than the
+        model's context.
     """
     return self._make(record, None)
 
@@ -102,7 +104,8 @@ class SampleMaker:
     """The lengths of `prompt(record)`, without decoding media.
 
     Raises:
-      SampleError: the audio has no readable header.
+      SampleError: the audio has no readable header, or the prompt is longer
+        than the model's context.
     """
     samples = _try("bad_audio", record, features.audio_samples, record.audio)
     frames = features.mel_frames(samples)
@@ -157,7 +160,14 @@ class SampleMaker:
     prompt = self.prompts.tasks[record.task]
     question = _try("bad_question", record, prompt.ask, record.question)
     items = [prompt.lead_in, *(clips[k] for k in media_order(task)), question]
-    return self.chat.encode(self.prompts.system, items, answer)
+    encoded = self.chat.encode(self.prompts.system, items, answer)
+    length, context = len(encoded.tokens), self.model.decoder.context
+    if length > context:
+      raise SampleError(
+        "too_long",
+        f"{record.id} has {length} tokens, the context of the model {context}",
+      )
+    return encoded
 
   def _seconds_per_pair(self, record: records.Record) -> float:
     if self.data.true_seconds:

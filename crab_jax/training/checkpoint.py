@@ -5,8 +5,11 @@ position of the data iterator, so that a stopped run goes on bit for bit. A
 *model folder* holds parameters for good: `params/`, `model.json` and what else
 its writer lays beside them; `convert` writes the same.
 
-Both are written under another name and renamed when complete, so a write that
-breaks off never looks like a checkpoint.
+Neither is ever found half written. A stage checkpoint is complete when its
+`commit_success.txt` is there, which is written last: a folder cannot be renamed
+in one go on a mounted bucket. A model folder is written under another name and
+renamed. Arrays that lie on several hosts are written and read by all of them,
+each its own parts; the hosts must see the same folder.
 """
 
 import base64
@@ -14,6 +17,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 from typing import Protocol
@@ -29,6 +33,7 @@ from absl import logging
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.training import hosts
 from crab_jax.training import state as state_lib
 
 _MODEL_FILE = "model.json"
@@ -39,8 +44,14 @@ class StageCheckpoints:
 
   def __init__(self, folder: pathlib.Path, keep: int):
     folder.mkdir(parents=True, exist_ok=True)
+    if hosts.is_first():
+      _drop_unfinished(folder)
+    hosts.barrier(f"checkpoints in {folder.name} are read")
+    atomicity = ocp.path.atomicity
     options = ocp.CheckpointManagerOptions(
-      max_to_keep=keep, enable_async_checkpointing=True
+      max_to_keep=keep,
+      enable_async_checkpointing=True,
+      temporary_path_class=atomicity.CommitFileTemporaryPath,
     )
     self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
     self._folder = folder
@@ -54,14 +65,16 @@ class StageCheckpoints:
 
     Args:
       state: on one device or sharded; saved under its step.
-      data: position of the data iterator.
+      data: position of this host's data iterator.
       note: JSON values to keep beside it.
 
     Raises:
       UserError: the disk is full or the folder cannot be written.
     """
-    note = {**note, "data": base64.b64encode(data).decode()}
     step = int(jax.device_get(state.step))
+    name = f"data position of {self._folder.name}, step {step}"
+    everyones = hosts.exchange(name, base64.b64encode(data).decode())
+    note = {**note, "data": everyones}
     try:
       self._manager.save(
         step,
@@ -98,7 +111,22 @@ class StageCheckpoints:
       ),
     )
     note = dict(found["note"])
-    return found["state"], base64.b64decode(note.pop("data")), note
+    everyones = note.pop("data")
+    if len(everyones) != hosts.count():
+      raise errors.UserError(
+        f"{self._folder}/{step} was written by {len(everyones)} hosts and"
+        f" cannot be continued by {hosts.count()}: each has its own place in"
+        " the data"
+      )
+    return found["state"], base64.b64decode(everyones[hosts.index()]), note
+
+  def note(self) -> dict | None:
+    """The JSON values beside the newest checkpoint; None if there is none."""
+    step = self.latest()
+    if step is None:
+      return None
+    only = ocp.args.Composite(note=ocp.args.JsonRestore())
+    return dict(self._manager.restore(step, args=only)["note"])
 
   def close(self) -> None:
     self.wait()
@@ -111,18 +139,37 @@ class StageCheckpoints:
     ) from error
 
 
+def _drop_unfinished(folder: pathlib.Path) -> None:
+  """Removes checkpoints that a kill cut off."""
+  for path in folder.iterdir():
+    marker = path / ocp.path.atomicity_types.COMMIT_SUCCESS_FILE
+    if path.is_dir() and not marker.exists():
+      shutil.rmtree(path)
+
+
 def save_model(
   folder: pathlib.Path,
   params: array_types.Tree,
   model: configs.Model,
   files: dict[str, pathlib.Path],
 ) -> None:
-  """Writes a model folder, `files` copied into it; replaces one there."""
+  """Writes a model folder, `files` copied into it; replaces one there.
+
+  Parameters that lie on several hosts are written by all of them together.
+  """
   new = folder.with_name(folder.name + ".incomplete")
-  shutil.rmtree(new, ignore_errors=True)
-  new.mkdir(parents=True)
+  if hosts.is_first():
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+  hosts.barrier(f"{folder.name} is to be written")
   with ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(new.resolve() / "params", params)
+  if hosts.is_first():
+    _finish_model(new, folder, model, files)
+  hosts.barrier(f"{folder.name} is written")
+
+
+def _finish_model(new, folder, model, files) -> None:
   text = json.dumps(dataclasses.asdict(model), indent=2)
   (new / _MODEL_FILE).write_text(text)
   for name, path in files.items():
@@ -164,8 +211,16 @@ def _model(fields: dict[str, Any]) -> configs.Model:
   return configs.Model(**fields)
 
 
-def load_params(folder: pathlib.Path) -> array_types.Tree:
-  """The parameters of a model folder, as numpy arrays.
+def load_params(
+  folder: pathlib.Path,
+  place: Callable[[array_types.Tree], array_types.Tree] | None = None,
+) -> array_types.Tree:
+  """The parameters of a model folder.
+
+  Args:
+    folder: a model folder.
+    place: shapes -> shapes with shardings (`Meshed.placed_shapes`): every host
+      reads the parts of its devices. None: all, as numpy arrays.
 
   Raises:
     UserError: the folder holds no complete parameters.
@@ -173,8 +228,27 @@ def load_params(folder: pathlib.Path) -> array_types.Tree:
   path = folder / "params"
   if not path.is_dir():
     raise errors.UserError(f"{folder} is no model folder: {path} is missing")
+  if place is None:
+    return _as_numpy(path.resolve())
   with ocp.StandardCheckpointer() as checkpointer:
-    return jax.tree.map(np.asarray, checkpointer.restore(path.resolve()))
+    found = checkpointer.metadata(path.resolve()).item_metadata.tree
+    shapes = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(found)
+    )
+    return checkpointer.restore(path.resolve(), place(shapes))
+
+
+def _as_numpy(path: pathlib.Path) -> array_types.Tree:
+  """A tree of parameters, straight into the memory of this host.
+
+  Not by way of the devices that it was saved from: they may be others.
+  """
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    saved = checkpointer.metadata(path).item_metadata.tree
+    arguments = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
+    )
+    return checkpointer.restore(path, restore_args=arguments)
 
 
 # ---- writing a model larger than memory, for `convert` ----

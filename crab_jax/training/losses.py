@@ -5,13 +5,15 @@ from crab_jax.models import thinker
 from crab_jax.training import step
 
 
-def likelihood(model: configs.Model) -> step.Likelihood:
+def likelihood(model: configs.Model, dropout: bool = True) -> step.Likelihood:
   """Negative log-likelihoods float32[B, K] of the supervised positions.
 
-  Dropout draws when the adapter has some; the key is unused otherwise.
+  Dropout draws when the adapter has some, unless it is not wanted; the key is
+  unused otherwise.
   """
   network = thinker.Thinker(model)
-  drops = model.adapter is not None and model.adapter.dropout > 0
+  adapter = model.adapter
+  drops = dropout and adapter is not None and adapter.dropout > 0
 
   def nll(params, batch, key):
     return network.apply(

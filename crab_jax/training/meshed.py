@@ -8,6 +8,7 @@ reads from every array only the parts that belong to this host's devices.
 """
 
 import functools
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,13 +112,7 @@ class Meshed:
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     shapes = jax.eval_shape(functools.partial(self._make, trains=trains), key)
-    return jax.tree.map(
-      lambda leaf, where: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype, sharding=where
-      ),
-      shapes,
-      self.shardings(shapes),
-    )
+    return self.placed_shapes(shapes)
 
   def create(self, key: jax.Array, trains: str):
     """State and frozen leaves with random weights, born on their devices.
@@ -126,9 +121,7 @@ class Meshed:
       key: of the parameters.
       trains: "all" or "adapter", as `Stage.trains`.
     """
-    where = jax.tree.map(lambda leaf: leaf.sharding, self.abstract(trains))
-    make = functools.partial(self._make, trains=trains)
-    return jax.jit(make, out_shardings=where)(key)
+    return self.born(functools.partial(self._make, trains=trains), key)
 
   def place(self, tree):
     """Puts arrays on the devices, each device its part.
@@ -160,6 +153,38 @@ class Meshed:
 
     return jax.tree.map(whole, tree)
 
+  def to_save(self, state: state_lib.State) -> state_lib.State:
+    """The state as it is: every host writes its own parts."""
+    return state
+
+  def to_restore(self, state: state_lib.State) -> state_lib.State:
+    """Shapes and places to read a checkpoint into: each host its parts.
+
+    Args:
+      state: the state before the first step, or its shapes.
+    """
+    return self.placed_shapes(state)
+
+  def placed_shapes(self, tree):
+    """The shape, dtype and sharding of every leaf."""
+    return jax.tree.map(
+      lambda leaf, where: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=where
+      ),
+      tree,
+      self.shardings(tree),
+    )
+
+  def born(self, make: Callable[[Any], Any], argument: Any):
+    """What `make` gives for its argument, every part on its own device.
+
+    Args:
+      make: gives parameters, or a state.
+      argument: a key, or parameters.
+    """
+    where = self.shardings(jax.eval_shape(make, argument))
+    return jax.jit(make, out_shardings=where)(argument)
+
   def put(self, batch: array_types.Batch) -> array_types.Batch:
     """This host's rows, as their part of the global batch."""
     return {
@@ -171,6 +196,25 @@ class Meshed:
     """`train_step`; its metrics are those of the global batch."""
     with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
       return self._step(state, frozen, batch, key)
+
+  def measurer(self, likelihood: step_lib.Likelihood, tasks: int):
+    """(params, frozen, batch) -> the sums of `step.measure`, on this host."""
+    run = jax.jit(
+      functools.partial(step_lib.measure, likelihood=likelihood, tasks=tasks),
+      out_shardings=self._whole,
+    )
+
+    def sums(params, frozen, batch):
+      with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
+        return jax.tree.map(np.asarray, run(params, frozen, self.put(batch)))
+
+    return sums
+
+  def look(self, function, state: state_lib.State, frozen, batch):
+    """`function(params, batch)`, on all devices and the global batch."""
+    params = state_lib.merge(state.params, frozen)
+    with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
+      return function(params, self.put(batch))
 
   def lower(self, trains: str, batch):
     """The step lowered for shapes alone, ready to be compiled.

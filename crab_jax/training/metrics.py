@@ -18,19 +18,29 @@ FILE = "metrics.jsonl"
 class Writer:
   """Writes scalars of one run; lines after a resumed step are dropped."""
 
-  def __init__(self, folder: pathlib.Path, config: configs.Logging):
+  def __init__(
+    self, folder: pathlib.Path, config: configs.Logging, silent: bool = False
+  ):
+    """Opens what the configuration asks for.
+
+    Args:
+      folder: of the run.
+      config: what to write beside metrics.jsonl.
+      silent: write nothing: another host does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     self._path = folder / FILE
+    self._silent = silent
     self._board = (
       tensorboardX.SummaryWriter(str(folder / "tensorboard"))
-      if config.tensorboard
+      if config.tensorboard and not silent
       else None
     )
-    self._wandb = _wandb_run(folder) if config.wandb else None
+    self._wandb = _wandb_run(folder) if config.wandb and not silent else None
 
   def rewind(self, stage: str, step: int) -> None:
     """Forgets lines of `stage` after `step`: they will be written again."""
-    if not self._path.exists():
+    if self._silent or not self._path.exists():
       return
     kept = [
       line
@@ -43,6 +53,8 @@ class Writer:
 
   def write(self, stage: str, step: int, scalars: Mapping[str, float]) -> None:
     """Appends one line {"stage", "step", **scalars}."""
+    if self._silent:
+      return
     with self._path.open("a") as file:
       file.write(json.dumps({"stage": stage, "step": step, **scalars}) + "\n")
     if self._board is not None:
@@ -100,6 +112,10 @@ class Meter:
   def waited(self, seconds: float) -> None:
     """Time that the loop stood still for want of data."""
     self._wait += seconds
+
+  def paused(self, seconds: float) -> None:
+    """Time that was spent on something else: it counts in no rate."""
+    self._start += seconds
 
   def count(self, batch: Mapping[str, np.ndarray], hosts: int) -> None:
     """Counts a host's batch; all hosts have alike ones."""

@@ -1,6 +1,9 @@
 """The optimizer: AdamW, clipped, with linear warm-up and a cosine."""
 
+import functools
 import math
+from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,18 +26,55 @@ def schedule(config: configs.Optimizer, steps: int) -> optax.Schedule:
     config: peak, final and warmup.
     steps: updates of the whole stage.
   """
-  warmup = warmup_steps(config, steps)
+  return functools.partial(
+    _rate, config=config, steps=steps, warmup=warmup_steps(config, steps)
+  )
 
-  def rate(count):
-    t = jnp.asarray(count, jnp.float32) + 1
-    rising = t / max(warmup, 1)
-    progress = jnp.clip((t - warmup) / max(steps - warmup, 1), 0, 1)
-    falling = config.final + (1 - config.final) * 0.5 * (
-      1 + jnp.cos(jnp.pi * progress)
+
+def _rate(count, *, config: configs.Optimizer, steps, warmup):
+  """The learning rate after `count` updates; every number may be traced."""
+  t = jnp.asarray(count, jnp.float32) + 1
+  rising = t / jnp.maximum(warmup, 1)
+  progress = jnp.clip((t - warmup) / jnp.maximum(steps - warmup, 1), 0, 1)
+  falling = config.final + (1 - config.final) * 0.5 * (
+    1 + jnp.cos(jnp.pi * progress)
+  )
+  return config.peak * jnp.where(t < warmup, rising, falling)
+
+
+class Schedule(NamedTuple):
+  """Where an optimizer is in its schedule, and how long that is."""
+
+  count: Any  # int32[], updates done
+  steps: Any  # int32[], updates of the whole stage
+  warmup: Any  # int32[], of them warm-up
+
+
+def _by_schedule(
+  config: configs.Optimizer, steps: int
+) -> optax.GradientTransformation:
+  """Multiplies by minus the learning rate.
+
+  The length of the schedule lies in the state: one compiled step then serves
+  stages of any length.
+  """
+
+  def init(params):
+    del params
+    numbers = (0, steps, warmup_steps(config, steps))
+    return Schedule(*(jnp.asarray(n, jnp.int32) for n in numbers))
+
+  def update(updates, state, params=None):
+    del params
+    rate = _rate(
+      state.count, config=config, steps=state.steps, warmup=state.warmup
     )
-    return config.peak * jnp.where(t < warmup, rising, falling)
+    updates = jax.tree.map(
+      lambda leaf: -rate.astype(leaf.dtype) * leaf, updates
+    )
+    return updates, state._replace(count=state.count + 1)
 
-  return rate
+  return optax.GradientTransformation(init, update)
 
 
 def _decays(params):
@@ -52,14 +92,10 @@ def optimizer(
   config: configs.Optimizer, steps: int
 ) -> optax.GradientTransformation:
   """AdamW with global-norm clipping; moments take the dtype of the master."""
-  return optax.chain(
+  parts = [
     optax.clip_by_global_norm(config.clip),
-    optax.adamw(
-      schedule(config, steps),
-      b1=config.b1,
-      b2=config.b2,
-      eps=config.eps,
-      weight_decay=config.weight_decay,
-      mask=_decays if config.weight_decay else None,
-    ),
-  )
+    optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
+  ]
+  if config.weight_decay:
+    parts.append(optax.add_decayed_weights(config.weight_decay, _decays))
+  return optax.chain(*parts, _by_schedule(config, steps))

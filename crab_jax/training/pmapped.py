@@ -4,6 +4,8 @@ The default on a laptop, a Colab or one TPU host with a model that fits a chip.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -64,6 +66,26 @@ class Pmap:
     """One copy of the arrays, as numpy arrays on this host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf[0]), tree)
 
+  def to_save(self, state: state_lib.State) -> state_lib.State:
+    """The state as a checkpoint holds it: one copy."""
+    return self.fetch(state)
+
+  def to_restore(self, state: state_lib.State) -> state_lib.State:
+    """Shapes and places to read a checkpoint into, before `place`.
+
+    Args:
+      state: the state before the first step, one copy.
+    """
+    where = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+      state,
+    )
+
+  def born(self, make: Callable[[Any], Any], argument: Any):
+    """What `make` gives for its argument, a key or parameters: one copy."""
+    return jax.jit(make)(argument)
+
   def put(self, batch: array_types.Batch) -> array_types.Batch:
     """This host's rows, [B, ...] -> [devices, B / devices, ...]."""
     count = jax.local_device_count()
@@ -75,3 +97,22 @@ class Pmap:
   def step(self, state: state_lib.State, frozen: array_types.Tree, batch, key):
     """`train_step`; its metrics are those of the global batch."""
     return self._step(state, frozen, batch, key)
+
+  def measurer(self, likelihood: step_lib.Likelihood, tasks: int):
+    """(params, frozen, batch) -> the sums of `step.measure`, on this host."""
+    measure = functools.partial(
+      step_lib.measure, likelihood=likelihood, tasks=tasks, axis=AXIS
+    )
+    run = jax.pmap(measure, axis_name=AXIS)
+
+    def sums(params, frozen, batch):
+      return self.fetch(run(params, frozen, self.put(batch)))
+
+    return sums
+
+  def look(self, function, state: state_lib.State, frozen, batch):
+    """`function(params, batch)`, on one device and this host's rows."""
+    params, frozen = jax.tree.map(
+      lambda leaf: leaf.addressable_data(0)[0], (state.params, frozen)
+    )
+    return function(state_lib.merge(params, frozen), batch)

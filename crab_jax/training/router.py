@@ -12,6 +12,7 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from crab_jax import array_types
 from crab_jax import configs
@@ -58,6 +59,12 @@ def _count(gates: np.ndarray) -> np.ndarray:
   return np.where(total > 0, total, np.nan)
 
 
+def has_router(model: configs.Model) -> bool:
+  """Whether a model's adapter routes tokens."""
+  adapter = model.adapter
+  return adapter is not None and adapter.heads > 1 and adapter.router == "token"
+
+
 def groups(batch: array_types.Batch, tasks: int) -> jax.Array:
   """Membership of every token, float32[B, T, tasks + kinds]."""
   kinds = len(array_types.TokenKind)
@@ -68,6 +75,17 @@ def groups(batch: array_types.Batch, tasks: int) -> jax.Array:
   )
 
 
+def sample_groups(batch: array_types.Batch) -> jax.Array:
+  """Membership of every token in the samples: float32[B, T, B * Q].
+
+  Sample q of row b is group b * Q + q, as in `batch["sample_ids"]`.
+  """
+  rows, each = batch["sample_ids"].shape[:2]
+  number = jnp.arange(rows)[:, None] * each + batch["segments"] - 1
+  used = batch["segments"] > 0
+  return jax.nn.one_hot(jnp.where(used, number, -1), rows * each)
+
+
 class Watch:
   """Computes `Statistics` of a batch; compiles once for a shape."""
 
@@ -75,9 +93,9 @@ class Watch:
     self._network = thinker.Thinker(model)
     self._tasks = tasks
 
-  @functools.partial(jax.jit, static_argnums=0)
-  def _sums(self, params, batch):
-    member = groups(batch, self._tasks)
+  @functools.partial(jax.jit, static_argnums=(0, 3))
+  def _sums(self, params, batch, by_sample):
+    member = sample_groups(batch) if by_sample else groups(batch, self._tasks)
     _, variables = self._network.apply(
       {"params": params}, batch, groups=member, mutable=["router"]
     )
@@ -87,12 +105,25 @@ class Watch:
     self, params: array_types.Tree, batch: array_types.Batch
   ) -> Statistics:
     """Statistics of one batch, with all parameters of the model."""
-    sums, tokens = self._sums(params, batch)
+    return self._statistics(params, batch, by_sample=False)
+
+  def by_sample(
+    self, params: array_types.Tree, batch: array_types.Batch
+  ) -> Statistics:
+    """Statistics whose groups are the batch's samples, `sample_groups`."""
+    return self._statistics(params, batch, by_sample=True)
+
+  def _statistics(self, params, batch, by_sample: bool) -> Statistics:
+    sums, tokens = self._sums(params, batch, by_sample)
     flat = flax.traverse_util.flatten_dict(sums, sep="/")
     return Statistics(
-      {
-        name.removesuffix("/sums"): np.asarray(leaf, np.float64)
-        for name, leaf in flat.items()
-      },
-      np.asarray(tokens, np.float64),
+      {name.removesuffix("/sums"): _whole(leaf) for name, leaf in flat.items()},
+      _whole(tokens),
     )
+
+
+def _whole(leaf: jax.Array) -> np.ndarray:
+  """An array on this host, float64, wherever its parts lie."""
+  if not leaf.is_fully_addressable:
+    leaf = multihost_utils.process_allgather(leaf, tiled=True)
+  return np.asarray(leaf, np.float64)

@@ -89,6 +89,30 @@ def _accumulated(params, frozen, batch, key, likelihood, tasks, parts: int):
   return jax.lax.scan(body, zeros, micro_batches)[0]
 
 
+def measure(
+  params: array_types.Tree,
+  frozen: array_types.Tree,
+  batch: array_types.Batch,
+  *,
+  likelihood: Likelihood,
+  tasks: int,
+  axis: str | None = None,
+) -> Metrics:
+  """The sums of `by_task` without an update, over the global batch.
+
+  Args:
+    params: the trainable leaves.
+    frozen: the others.
+    batch: rows of this device (under pmap) or of all (under a mesh).
+    likelihood: without dropout.
+    tasks: number of datasets.
+    axis: the pmapped axis to sum over, if there is one.
+  """
+  nll = likelihood(state_lib.merge(params, frozen), batch, jax.random.key(0))
+  sums = by_task(nll, batch, tasks)
+  return sums if axis is None else jax.lax.psum(sums, axis)
+
+
 def train_step(
   state: state_lib.State,
   frozen: array_types.Tree,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-import signal
+import pathlib
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -16,8 +16,13 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.training import checkpoint
+from crab_jax.training import compilation
+from crab_jax.training import hosts
 from crab_jax.training import metrics as metrics_lib
+from crab_jax.training import preemption
+from crab_jax.training import profiling
 from crab_jax.training import state as state_lib
+from crab_jax.training import validation as validation_lib
 
 
 @runtime_checkable
@@ -33,10 +38,14 @@ class Loader(Protocol):
 class Runner(Protocol):
   """A way to run the step: `pmapped.Pmap` or `meshed.Mesh`."""
 
+  def born(self, make, argument): ...
   def place(self, tree): ...
   def fetch(self, tree): ...
+  def to_save(self, state): ...
+  def to_restore(self, state): ...
   def put(self, batch): ...
   def step(self, state, frozen, batch, key): ...
+  def look(self, function, state, frozen, batch): ...
 
 
 class Stopped(Exception):
@@ -56,6 +65,13 @@ class Loop:
   writer: metrics_lib.Writer
   learning_rate: Callable[[int], float]
   task_names: tuple[str, ...]
+  notice: preemption.Notice
+  profiler: profiling.Profiler = dataclasses.field(
+    default_factory=lambda: profiling.Profiler(None, pathlib.Path())
+  )
+  validator: validation_lib.Validator | None = None  # None: no validation
+  # (params, batch) -> numbers of the routers; None: there is no router
+  monitor: Callable[..., dict[str, float]] | None = None
 
   def run(
     self, state: state_lib.State, frozen: array_types.Tree, key: jax.Array
@@ -63,12 +79,12 @@ class Loop:
     """Trains to the last step; goes on from the newest checkpoint.
 
     Args:
-      state: the state before the first step, on this host.
+      state: the state before the first step.
       frozen: leaves that do not train.
       key: dropout key.
 
     Returns:
-      The state after the last step, on this host.
+      The state after the last step, as `Runner.to_save` gives it.
 
     Raises:
       UserError: the loss is not finite, or a checkpoint cannot be written.
@@ -79,33 +95,52 @@ class Loop:
     self.writer.rewind(self.stage.name, first)
     state, frozen = self.runner.place(state), self.runner.place(frozen)
     meter = metrics_lib.Meter(self.stage.name, first, self.stage.steps)
-    pending = None  # the step whose sums are not looked at yet
-    with _Notice() as notice:
-      for step, batch in self._batches(first, meter):
-        state, sums = self.runner.step(
-          state, frozen, self.runner.put(batch), key
-        )
-        # Looking at the step before leaves the device one step to work on.
-        self._check(pending)
-        pending = (step, sums, batch)
-        last = step == self.stage.steps
-        if last or step % self.logging.every == 0:
-          self._log(step, sums, meter)
-        if last or step % self.saving.every == 0 or notice.given:
-          self._check(pending)
-          self._save(state)
-        meter.tick()
-        if notice.given and not last:
-          self.checkpoints.wait()
-          raise Stopped(f"stopped after step {step} of {self.stage.name}")
-    meter.close()
+    watch = compilation.Watch(self.stage.name)
+    try:
+      state = self._steps(first, state, frozen, key, meter, watch)
+    finally:
+      watch.close()
+      self.profiler.close()
+      meter.close()
     self.checkpoints.wait()
-    return self.runner.fetch(state)
+    self.notice.release()
+    return self.runner.to_save(state)
+
+  def _steps(self, first: int, state, frozen, key, meter, watch):
+    agreement = hosts.Agreement()
+    pending = None  # the step whose sums are not looked at yet
+    for step, batch in self._batches(first, meter):
+      arguments = (state, frozen, self.runner.put(batch), key)
+      self.profiler.before(step)
+      watch.begin()
+      state, sums = self.runner.step(*arguments)
+      watch.end(step, arguments)
+      self.profiler.after(step, sums)
+      self.notice.hold()
+      # Looking at the step before leaves the device one step to work on.
+      self._check(pending)
+      pending = (step, sums, batch)
+      stop = agreement.ask(self.notice.given)
+      last = step == self.stage.steps
+      routers = self._routers(step, state, frozen, batch)
+      if last or routers or step % self.logging.every == 0:
+        self._log(step, sums, meter, routers)
+      if self.validator is not None and self.validator.due(step):
+        self._check(pending)
+        self._validate(step, state, frozen, meter)
+      if last or step % self.saving.every == 0 or stop:
+        self._check(pending)
+        self._save(state)
+      meter.tick()
+      if stop and not last:
+        self.checkpoints.wait()
+        raise Stopped(f"stopped after step {step} of {self.stage.name}")
+    return state
 
   def _resume(self, state: state_lib.State) -> state_lib.State:
     if self.checkpoints.latest() is None:
       return state
-    state, data, _ = self.checkpoints.restore(state)
+    state, data, _ = self.checkpoints.restore(self.runner.to_restore(state))
     self.loader.set_state(data)
     return state
 
@@ -140,13 +175,27 @@ class Loop:
       f" batch: {' '.join(ids)}"
     )
 
-  def _log(self, step: int, sums, meter: metrics_lib.Meter) -> None:
+  def _routers(self, step: int, state, frozen, batch) -> dict[str, float]:
+    """What the routers do, when it is time to look at them."""
+    every = self.logging.router_every
+    if self.monitor is None or not every or step % every:
+      return {}
+    return self.runner.look(self.monitor, state, frozen, batch)
+
+  def _log(
+    self,
+    step: int,
+    sums,
+    meter: metrics_lib.Meter,
+    routers: dict[str, float],
+  ) -> None:
     sums = {name: np.asarray(leaf) for name, leaf in sums.items()}
     scalars = {
       "loss": float(np.ravel(sums["loss"])[0]),
       "gradient_norm": float(np.ravel(sums["gradient_norm"])[0]),
       "learning_rate": float(self.learning_rate(step - 1)),
       **meter.rates(),
+      **routers,
     }
     nll, tokens = (
       sums[name].reshape(-1, len(self.task_names))[0]
@@ -158,20 +207,22 @@ class Loop:
     self.writer.write(self.stage.name, step, scalars)
     meter.show(scalars)
 
+  def _validate(self, step: int, state, frozen, meter) -> None:
+    """Before the checkpoint: a run that resumes has validated what it holds."""
+    start = time.perf_counter()
+    scalars = self.validator.losses(state.params, frozen)
+    if self.validator.decodes:
+      whole = state_lib.merge(
+        self.runner.fetch(state.params), self.runner.fetch(frozen)
+      )
+      scalars |= self.validator.checked(step, whole)
+    self.writer.write(self.stage.name, step, scalars)
+    self.validator.keep(scalars, lambda: self.runner.to_save(state))
+    meter.paused(time.perf_counter() - start)
+
   def _save(self, state: state_lib.State) -> None:
-    self.checkpoints.save(self.runner.fetch(state), self.loader.get_state(), {})
-
-
-class _Notice:
-  """Notes SIGTERM, the notice of a preemption, instead of dying of it."""
-
-  def __enter__(self):
-    self.given = False
-    self._before = signal.signal(signal.SIGTERM, self._note)
-    return self
-
-  def _note(self, *_):
-    self.given = True
-
-  def __exit__(self, *_):
-    signal.signal(signal.SIGTERM, self._before)
+    if self.notice.given:
+      self.notice.obey()
+    self.checkpoints.save(
+      self.runner.to_save(state), self.loader.get_state(), {}
+    )

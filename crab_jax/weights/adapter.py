@@ -41,15 +41,16 @@ def _is_ours(path: str) -> bool:
   return path.rpartition("/")[2].startswith(_PREFIX)
 
 
-def fingerprint(params: array_types.Tree) -> str:
+def fingerprint(params: array_types.Tree, adapters: bool = False) -> str:
   """Tells one base from another: a hash of a few values of each parameter.
 
   Args:
-    params: base parameters as numpy arrays; an adapter's are left out.
+    params: parameters as numpy arrays.
+    adapters: whether an adapter's count too; else they are left out.
   """
   flat = flax.traverse_util.flatten_dict(params, sep="/")
   digest = hashlib.sha256()
-  for path in sorted(path for path in flat if not _is_ours(path)):
+  for path in sorted(path for path in flat if adapters or not _is_ours(path)):
     values = np.asarray(flat[path]).reshape(-1)
     values = values[:: max(values.size // _SAMPLED, 1)].astype(np.float32)
     digest.update(path.encode() + values.tobytes())

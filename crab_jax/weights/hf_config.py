@@ -54,6 +54,7 @@ _SIZES = {
     "kv_heads": ("num_key_value_heads", 4),
     "mlp": ("intermediate_size", 18944),
     "vocabulary": ("vocab_size", 152064),
+    "context": ("max_position_embeddings", 32768),
   },
 }
 

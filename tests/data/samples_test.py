@@ -165,3 +165,18 @@ def test_the_vocabulary_must_hold_the_tokenizer(maker):
   model = dataclasses.replace(small_records.MODEL, decoder=decoder)
   with pytest.raises(errors.UserError, match=r"Decoder.vocabulary=300"):
     samples.sample_maker(maker.chat.tokenizer, small_records.DATA, model)
+
+
+def test_a_prompt_longer_than_the_context(maker):
+  decoder = dataclasses.replace(maker.model.decoder, context=120)
+  model = dataclasses.replace(maker.model, decoder=decoder)
+  short = dataclasses.replace(maker, model=model)
+  record = small_records.record("avqa", 5)
+  asked = {"question": "How many? " * 40}
+  long = dataclasses.replace(record, question=asked)
+  length = len(maker.prompt(long)["tokens"])
+  for make in (short.prompt, short.prompt_lengths):
+    assert make(record)
+    with pytest.raises(samples.SampleError, match=f"{length}.*120") as caught:
+      make(long)
+    assert caught.value.reason == "too_long"

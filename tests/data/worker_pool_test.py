@@ -69,7 +69,9 @@ def _wait_for(condition):
 def test_workers_end_with_their_parent(tmp_path, sent):
   paths = [tmp_path / "0", tmp_path / "1"]
   code = (
-    "import pathlib, worker_pool_test as t\n"
+    "import pathlib, signal, worker_pool_test as t\n"
+    # A shell's background job, as a test run may be, ignores SIGINT.
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from crab_jax.data import worker_pool\n"
     "if __name__ == '__main__':\n"
     f"  paths = [pathlib.Path(p) for p in {[str(p) for p in paths]}]\n"

@@ -1,5 +1,6 @@
 """launch/queued_resource.sh: training goes on whatever happens to the slice."""
 
+import os
 import signal
 import subprocess
 
@@ -87,8 +88,27 @@ def test_a_stopped_training_goes_on(cloud, wait_until):
   wait_until(lambda: cloud.starts(1) == 1)
   cloud.run("tpu_vm.sh", "stop", *_WHERE)
   assert loop.wait(300) == 0
-  # Three, where it starts the first host again before the last one stopped.
-  assert cloud.starts() in (2, 3)
+  assert cloud.starts() == cloud.starts(1) == 2
+
+
+def test_a_stop_of_one_host_stops_the_others(cloud, wait_until):
+  cloud.scenario(trainings=["hang", "finish"])
+  loop = subprocess.Popen(
+    [
+      cloud.checkout / "launch/queued_resource.sh",
+      *("train", *_FLAGS, "--max_failures=1", "--", *_TRAIN),
+    ],
+    env=cloud.environment,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  wait_until(lambda: cloud.starts(1) == 1)
+  (pid,) = cloud.root.glob("hosts/0/.crab_jax/pid")
+  os.kill(int(pid.read_text()), signal.SIGTERM)
+  said = loop.communicate(timeout=300)[1]
+  assert loop.returncode == 0, said
+  assert "stopping these too" in said
+  assert cloud.starts() == cloud.starts(1) == 2
 
 
 def test_it_gives_up_after_too_many_crashes(cloud):

@@ -105,3 +105,70 @@ def test_a_damaged_model_file_is_named(tmp_path):
   (tmp_path / "model.json").write_text('{"no": 1}')
   with pytest.raises(errors.UserError, match="model.json"):
     checkpoint.load_model_config(tmp_path)
+
+
+def _split(tree, devices, names):
+  """The arrays over `devices` in a mesh a x b, or their shapes so placed."""
+  mesh = jax.make_mesh(devices, ("a", "b"), (jax.sharding.AxisType.Auto,) * 2)
+
+  def put(leaf):
+    spec = jax.sharding.PartitionSpec(*names[: leaf.ndim])
+    where = jax.sharding.NamedSharding(mesh, spec)
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+      return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+    return jax.device_put(leaf, where)
+
+  return jax.tree.map(put, tree)
+
+
+def test_parts_on_one_mesh_come_back_on_another(tmp_path):
+  state = _state(3, (16, 8))
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  checkpoints.save(_split(state, (4, 2), ("a", "b")), b"", {})
+  checkpoints.wait()
+  like = _split(jax.eval_shape(lambda: _state(0, (16, 8))), (2, 2), ("b",))
+  found, _, _ = checkpoints.restore(like)
+  checkpoints.close()
+  jax.tree.map(np.testing.assert_array_equal, found, state)
+  for made, wanted in zip(
+    jax.tree.leaves(found), jax.tree.leaves(like), strict=True
+  ):
+    assert made.sharding == wanted.sharding
+
+
+def test_a_save_that_was_cut_off_is_no_checkpoint(tmp_path):
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=3)
+  for step in (1, 2):
+    checkpoints.save(_state(step), b"", {})
+  checkpoints.close()
+  (tmp_path / "2" / "commit_success.txt").unlink()
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=3)
+  assert checkpoints.latest() == 1
+  checkpoints.save(_state(2), b"again", {})  # it is in nobody's way
+  checkpoints.wait()
+  assert checkpoints.restore(_state(0))[1] == b"again"
+  checkpoints.close()
+
+
+def test_a_model_is_read_straight_into_its_places(tmp_path):
+  model = configs.tiny()
+  params = {"a": {"kernel": np.arange(32.0, dtype=np.float32).reshape(8, 4)}}
+  checkpoint.save_model(tmp_path / "model", params, model, {})
+  found = checkpoint.load_params(
+    tmp_path / "model", lambda shapes: _split(shapes, (4, 2), ("a", "b"))
+  )
+  kernel = found["a"]["kernel"]
+  np.testing.assert_array_equal(kernel, params["a"]["kernel"])
+  assert kernel.addressable_shards[0].data.shape == (2, 2)
+
+
+def test_the_places_of_other_hosts_cannot_be_taken(tmp_path, monkeypatch):
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  monkeypatch.setattr(
+    checkpoint.hosts, "exchange", lambda name, value: [value, value]
+  )
+  checkpoints.save(_state(1), b"", {})
+  checkpoints.wait()
+  with pytest.raises(errors.UserError, match="written by 2 hosts"):
+    checkpoints.restore(_state(0))
+  checkpoints.close()

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from crab_jax import configs
@@ -25,6 +26,41 @@ def test_final_rate_is_a_share_of_the_peak():
 
 def test_no_step_is_lost_to_a_rate_of_zero():
   assert optim.schedule(configs.Optimizer(), steps=1000)(0) > 0
+
+
+def test_it_is_adamw_of_optax():
+  config = configs.Optimizer(peak=0.1, warmup=0.4, weight_decay=0.1, clip=1e9)
+  ours = optim.optimizer(config, 5)
+  theirs = optax.adamw(
+    optim.schedule(config, 5), eps=1e-8, weight_decay=0.1, mask=optim._decays
+  )
+  params = {"q_proj": {"kernel": jnp.array([[1.0, -2.0]])}}
+  left, right = params, params
+  states = [ours.init(params), theirs.init(params)]
+  for step in range(5):
+    gradients = jax.tree.map(lambda leaf, step=step: leaf * (step - 1), params)
+    updates, states[0] = ours.update(gradients, states[0], left)
+    left = optax.apply_updates(left, updates)
+    updates, states[1] = theirs.update(gradients, states[1], right)
+    right = optax.apply_updates(right, updates)
+  np.testing.assert_allclose(
+    left["q_proj"]["kernel"], right["q_proj"]["kernel"], rtol=1e-6
+  )
+
+
+def test_one_compiled_update_serves_schedules_of_any_length():
+  config = configs.Optimizer(peak=1.0, warmup=0.2)
+  params = {"kernel": jnp.ones(2)}
+  update = jax.jit(optim.optimizer(config, 1).update)
+  for steps in (7, 30):
+    optimizer = optim.optimizer(config, steps)
+    state, rates = optimizer.init(params), []
+    for _ in range(steps):
+      step, state = update(params, state, params)
+      rates.append(-float(step["kernel"][0]))
+    wanted = [float(optim.schedule(config, steps)(i)) for i in range(steps)]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-4, atol=1e-5)
+  assert update._cache_size() == 1
 
 
 def test_weight_decay_touches_matrices_only():

@@ -16,6 +16,8 @@ from crab_jax.training import checkpoint
 from crab_jax.training import metrics
 from crab_jax.training import optim
 from crab_jax.training import pmapped
+from crab_jax.training import preemption
+from crab_jax.training import profiling
 from crab_jax.training import state as state_lib
 from crab_jax.training import trainer
 
@@ -62,13 +64,30 @@ def _likelihood(params, batch, key):
   return (batch["labels"] - guess) ** 2
 
 
-def _loop(folder, steps, loader, every=2):
+def _left(text):
+  raise AssertionError(text)
+
+
+def _loop(
+  folder,
+  steps,
+  loader,
+  every=2,
+  profile=None,
+  validator=None,
+  monitor=None,
+  router_every=50,
+):
   stage = configs.Stage(name="toy", steps=steps, trains="all")
   optimizer = optim.optimizer(configs.Optimizer(peak=0.1, warmup=0.5), 10)
   runner = pmapped.Pmap(
     8, 1, likelihood=_likelihood, optimizer=optimizer, tasks=len(_TASKS)
   )
-  logging = configs.Logging(every=1, tensorboard=False)
+  logging = configs.Logging(
+    every=1 if monitor is None else 100,
+    router_every=router_every,
+    tensorboard=False,
+  )
   loop = trainer.Loop(
     stage=stage,
     saving=configs.Saving(every=every, keep=2),
@@ -79,10 +98,15 @@ def _loop(folder, steps, loader, every=2):
     writer=metrics.Writer(folder, logging),
     learning_rate=optim.schedule(configs.Optimizer(), 10),
     task_names=_TASKS,
+    notice=preemption.Notice(leave=_left),
+    profiler=profiling.Profiler(profile, folder / "profile"),
+    validator=validator,
+    monitor=monitor,
   )
   state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
   try:
-    return loop.run(state, {}, jax.random.key(0))
+    with loop.notice:
+      return loop.run(state, {}, jax.random.key(0))
   finally:
     loop.checkpoints.close()
 
@@ -132,3 +156,18 @@ def test_the_log_holds_losses_by_dataset(tmp_path):
   line = json.loads((tmp_path / metrics.FILE).read_text().splitlines()[0])
   assert {"loss/first", "loss/second", "padding_share"} <= set(line)
   assert line["padding_share"] == 0
+
+
+@pytest.mark.parametrize(("every", "steps"), [(2, [2, 4, 5]), (0, [5])])
+def test_the_routers_are_looked_at_in_a_while(tmp_path, every, steps):
+  def monitor(params, batch):
+    assert params["a"]["kernel"].shape == (3,)  # one copy, not one a device
+    return {"router/x": float(batch["segments"].sum())}
+
+  _loop(tmp_path, 5, _Loader(), monitor=monitor, router_every=every)
+  lines = metrics.read(tmp_path)
+  assert [line["step"] for line in lines] == steps
+  assert [line.get("router/x") for line in lines[:-1]] == [32.0] * (
+    len(steps) - 1
+  )
+  assert "router/x" not in lines[-1]

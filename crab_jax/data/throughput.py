@@ -1,0 +1,204 @@
+"""How many samples a second one core prepares, stage by stage.
+
+Each stage is the function of the pipeline itself, on real records, timed in
+processor seconds of one thread: so the figures hold also on a busy machine. The
+whole pipeline is timed beside, with its threads, its mixture and its packing.
+"""
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import features
+from crab_jax.data import packing
+from crab_jax.data import pipeline
+from crab_jax.data import prompts
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import sources
+from crab_jax.data import tokenizer as tokenizers
+
+
+@dataclasses.dataclass(frozen=True)
+class Throughput:
+  """What was measured.
+
+  Attributes:
+    samples: that went through every stage.
+    stages: stage -> processor milliseconds a sample.
+    stage_rate: samples a second of one core, all stages one after the other.
+    pipeline_rate: samples a second of one core, of the whole pipeline.
+    pipeline_wall_rate: samples a second of the clock, with its threads.
+    useful: share of the rows' tokens that are no padding.
+  """
+
+  samples: int
+  stages: dict[str, float]
+  stage_rate: float
+  pipeline_rate: float
+  pipeline_wall_rate: float
+  useful: float
+
+
+def tokenizer_of(
+  root: os.PathLike | str, data: configs.Data, model: configs.Model
+) -> tokenizers.Tokenizer:
+  """The configured tokenizer, or one trained on the records as `train` does."""
+  if data.tokenizer is not None:
+    return tokenizers.load(data.tokenizer)
+  wording = prompts.load(data.prompts)
+  found = (
+    record
+    for task in records.splits(root)
+    for record in records.read_split(root, task, "train")
+  )
+  texts = samples.training_texts(found, wording)
+  return tokenizers.train(texts, model.decoder.vocabulary)
+
+
+def _chosen(
+  root: os.PathLike | str, stage: configs.Stage, count: int
+) -> list[tuple[sources.RecordSource, int]]:
+  """Places of `count` records, evenly over the datasets of the mixture."""
+  parts = list(sources.open_mixture(root, "train", stage.mixture).values())
+  turns = (
+    (part, index % len(part)) for index in itertools.count() for part in parts
+  )
+  return list(itertools.islice(turns, count))
+
+
+def _timed(work: Callable[[Any], Any], items: Iterable) -> tuple[float, list]:
+  """Processor seconds of this thread, and the results."""
+  start = time.thread_time()
+  done = [work(item) for item in items]
+  return time.thread_time() - start, done
+
+
+def _stages(
+  chosen: list, maker: samples.SampleMaker, rows: configs.Rows
+) -> dict[str, float]:
+  """Stage -> processor seconds of all records."""
+  size, tower = maker.model.vision.frame_size, maker.model.audio
+  seconds = {}
+  seconds["read"], found = _timed(lambda place: place[0][place[1]], chosen)
+  seconds["images"], _ = _timed(
+    lambda record: features.decode_pairs(record.frames, size), found
+  )
+  seconds["audio"], waves = _timed(
+    lambda record: features.decode_audio(record.audio), found
+  )
+  seconds["mel"], _ = _timed(
+    lambda wave: features.mel_chunks(wave, tower), waves
+  )
+  whole, made = _timed(maker.train, found)
+  # The rest of making a sample: chat template, tokens, labels, positions.
+  media = seconds["images"] + seconds["audio"] + seconds["mel"]
+  seconds["text"] = max(whole - media, 0.0)
+  seconds["packing"], _ = _timed(lambda part: _pack(part, maker, rows), [made])
+  return seconds
+
+
+def _pack(
+  made: list[samples.Sample], maker: samples.SampleMaker, rows: configs.Rows
+) -> None:
+  packer = packing.Packer(rows)
+  full = [packer.add(sample, packing.sizes(sample)) for sample in made]
+  while (row := packer.pop()) is not None:
+    full.append(row)
+  layout = packing.Layout(1, rows, maker.model, maker.chat.tokenizer.pad)
+  for row in full:
+    if row is not None:
+      layout.stack([row])
+
+
+def _pipeline(
+  root: os.PathLike | str,
+  tokenizer: tokenizers.Tokenizer,
+  data: configs.Data,
+  model: configs.Model,
+  stage: configs.Stage,
+  count: int,
+) -> dict[str, float]:
+  """Rates of the loader of training, in this process."""
+  data = dataclasses.replace(data, workers=0)
+  loader = pipeline.train_loader(
+    root, tokenizer, data, model, stage.rows, mixture=stage.mixture,
+    targets=stage.targets,
+  )  # fmt: skip
+  try:
+    next(loader)  # fills the samples that wait
+    clock, work = time.perf_counter(), time.process_time()
+    found, useful, tokens = 0, 0, 0
+    while found < count:
+      batch = next(loader)
+      found += int((batch["sample_ids"][..., 0] >= 0).sum())
+      used = batch["segments"] > 0
+      useful, tokens = useful + int(used.sum()), tokens + used.size
+    clock, work = time.perf_counter() - clock, time.process_time() - work
+  finally:
+    loader.close()
+  return {
+    "pipeline_rate": found / work,
+    "pipeline_wall_rate": found / clock,
+    "useful": useful / tokens,
+  }
+
+
+def measure(
+  root: os.PathLike | str,
+  data: configs.Data,
+  model: configs.Model,
+  stage: configs.Stage,
+  count: int,
+) -> Throughput:
+  """Times the input pipeline of a stage on prepared records.
+
+  Args:
+    root: the prepared records.
+    data: how they are read.
+    model: sizes of frames, chunks and vocabulary.
+    stage: mixture, targets and rows.
+    count: samples to time.
+
+  Raises:
+    UserError: no records, or one of them does not decode or does not fit.
+  """
+  tokenizer = tokenizer_of(root, data, model)
+  maker = samples.sample_maker(tokenizer, data, model, stage.targets)
+  chosen = _chosen(root, stage, count)
+  try:
+    maker.train(chosen[0][0][chosen[0][1]])  # builds filters and templates
+    seconds = _stages(chosen, maker, stage.rows)
+  except samples.SampleError as error:
+    raise errors.UserError(f"{root}: {error}") from error
+  return Throughput(
+    samples=count,
+    stages={name: 1000 * value / count for name, value in seconds.items()},
+    stage_rate=count / float(np.sum(list(seconds.values()))),
+    **_pipeline(root, tokenizer, data, model, stage, count),
+  )
+
+
+def lines(found: Throughput) -> list[str]:
+  """The measurement, for people."""
+  total = sum(found.stages.values())
+  rows = [
+    f"  {name:<10} {value:8.3f} ms a sample  {value / total:6.1%}"
+    for name, value in found.stages.items()
+  ]
+  return [
+    f"input pipeline, {found.samples} samples, processor time of one core",
+    *rows,
+    f"  stages one after the other {found.stage_rate:8.1f} samples/s a core",
+    f"  the whole pipeline         {found.pipeline_rate:8.1f} samples/s a core,"
+    f" {found.pipeline_wall_rate:.1f} by the clock",
+    f"  useful tokens              {found.useful:8.1%} of the rows",
+  ]

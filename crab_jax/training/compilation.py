@@ -1,0 +1,91 @@
+"""Compiled programs: kept on disk, and reported when one comes late."""
+
+import pathlib
+from typing import Any
+
+import jax
+from absl import logging
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_SHOWN = 5  # differences in a warning
+
+
+def keep_in(folder: pathlib.Path) -> None:
+  """Looks for compiled programs in a folder, and puts new ones there.
+
+  A start after a preemption then compiles nothing that took over a second
+  before. Several processes may share the folder. An entry that a kill cut off
+  is compiled anew, with a warning of jax.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  jax.config.update("jax_compilation_cache_dir", str(folder.resolve()))
+
+
+def _shapes(tree) -> dict[str, str]:
+  """Path of a leaf -> its dtype, shape and place."""
+
+  def describe(leaf):
+    where = getattr(leaf, "sharding", None)
+    spec = "" if where is None else f" {getattr(where, 'spec', where)}"
+    weak = " weak" if getattr(leaf, "weak_type", False) else ""
+    return f"{leaf.dtype}{list(leaf.shape)}{weak}{spec}"
+
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {jax.tree_util.keystr(path): describe(leaf) for path, leaf in leaves}
+
+
+def difference(before: dict[str, str], now: dict[str, str]) -> str:
+  """What changed between the arguments of two calls, a few leaves."""
+  changed = [
+    f"{path}: {before.get(path, 'absent')} -> {now.get(path, 'absent')}"
+    for path in sorted(before.keys() | now.keys())
+    if before.get(path) != now.get(path)
+  ]
+  if not changed:
+    return "its arguments are those of the first step"
+  more = len(changed) - _SHOWN
+  tail = f"; and {more} more" if more > 0 else ""
+  return "; ".join(changed[:_SHOWN]) + tail
+
+
+class Watch:
+  """Warns when the step compiles although it has run before.
+
+  Such a compilation stops all devices for minutes; it means that the shape or
+  the place of an argument changed.
+  """
+
+  def __init__(self, stage: str):
+    self._stage = stage
+    self._seconds = 0.0
+    self._first: dict[str, str] | None = None
+    jax.monitoring.register_event_duration_secs_listener(self._note)
+
+  def _note(self, event: str, seconds: float, **_) -> None:
+    if event == _COMPILED:
+      self._seconds += seconds
+
+  def begin(self) -> None:
+    """Just before a step."""
+    self._seconds = 0.0
+
+  def end(self, step: int, arguments: Any) -> None:
+    """Just after it.
+
+    Args:
+      step: its number.
+      arguments: what it was called with; may be donated by now.
+    """
+    if self._first is None:
+      self._first = _shapes(arguments)
+    elif self._seconds:
+      logging.warning(
+        "stage %s, step %d: the step was compiled again (%.1f s): %s",
+        self._stage,
+        step,
+        self._seconds,
+        difference(self._first, _shapes(arguments)),
+      )
+
+  def close(self) -> None:
+    jax.monitoring.unregister_event_duration_listener(self._note)

@@ -1,0 +1,63 @@
+"""A trace of a few steps, for xprof (`tensorboard --logdir`, plugin xprof)."""
+
+import dataclasses
+import pathlib
+import re
+
+import jax
+
+from crab_jax import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+  """Steps of a stage, both included."""
+
+  first: int
+  last: int
+
+
+def parse(text: str) -> Window:
+  """ "10:15" -> steps 10 to 15.
+
+  Raises:
+    UserError: it does not read so.
+  """
+  match = re.fullmatch(r"(\d+):(\d+)", text)
+  if match is None or not 1 <= int(match[1]) <= int(match[2]):
+    raise errors.UserError(
+      f"--profile_steps={text} must read FIRST:LAST with 1 <= FIRST <= LAST,"
+      " e.g. 10:15"
+    )
+  return Window(int(match[1]), int(match[2]))
+
+
+class Profiler:
+  """Traces the steps of a window into a folder; None: nothing."""
+
+  def __init__(self, window: Window | None, folder: pathlib.Path):
+    self._window = window
+    self._folder = folder
+    self._on = False
+
+  def before(self, step: int) -> None:
+    """Just before a step."""
+    wanted = self._window is not None and (
+      self._window.first <= step <= self._window.last
+    )
+    if wanted and not self._on:
+      jax.profiler.start_trace(self._folder)
+      self._on = True
+
+  def after(self, step: int, result) -> None:
+    """Just after a step: `result` is waited for when the trace ends."""
+    if self._on and step >= self._window.last:
+      jax.block_until_ready(result)
+      self.close()
+
+  def close(self) -> None:
+    """Ends a trace that the loop did not come to end."""
+    if self._on:
+      jax.profiler.stop_trace()
+      self._on = False
+      print(f"trace: {self._folder}", flush=True)

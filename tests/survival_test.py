@@ -1,0 +1,264 @@
+"""Runs that are killed, preempted or moved, through the door `train`.
+
+A very small network on the whole embedded world: every part of a run is there,
+and a start takes seconds: runs share their compiled programs, and are forked
+from a server that has imported what they need. Signals are real.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import time
+
+import jax
+import pytest
+
+from crab_jax import doors
+from crab_jax import train
+from crab_jax.training import checkpoint
+
+_KILLS = 20
+_NOTICE = 30  # seconds from SIGTERM to the end
+_SETTINGS = (
+  "World.train_samples=4",
+  "World.val_samples=4",
+  "World.test_samples=4",
+  "Decoder.layers=1",
+  "AudioTower.layers=1",
+  "VisionTower.layers=1",
+  "VisionTower.full_blocks=(0,)",
+  "Rows.rows=4",
+  "Rows.tokens=256",
+  "Rows.frame_pairs=10",
+  "Rows.chunks=10",
+  "Rows.supervised=96",
+  "backbone/Stage.steps=12",
+  "tuning/Stage.steps=12",
+  "Saving.every=3",
+  "Logging.every=1",
+  "Logging.tensorboard=False",
+  "Evaluation.limit=1",
+  "Evaluation.tasks=('ave', 's4', 'ks')",
+  "Evaluation.batch=1",
+  "Evaluation.max_new_tokens=4",
+)
+pytestmark = pytest.mark.slow
+
+
+def _flags(workdir, *settings):
+  return [
+    "--gin_file=gin/base.gin",
+    "--gin_file=gin/smoke.gin",
+    f"--workdir={workdir}",
+    *(f"--gin_param={setting}" for setting in (*_SETTINGS, *settings)),
+  ]
+
+
+def _environment(devices=1, **more):
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **more}
+
+
+def _train(arguments, log, environment):
+  """The door, in a process that has imported all that it needs."""
+  os.environ.update(environment)
+  file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+  os.dup2(file, 1)
+  os.dup2(file, 2)
+  sys.argv = ["train", *arguments]
+  doors.run(train.main)
+
+
+_FORK = multiprocessing.get_context("forkserver")
+_FORK.set_forkserver_preload(["tests.survival_test", "__main__"])
+
+
+@contextlib.contextmanager
+def _started(arguments, log, environment=None):
+  """A run in the background; it is gone at the end of the block."""
+  process = _FORK.Process(
+    target=_train, args=(arguments, log, environment or _environment())
+  )
+  process.start()
+  try:
+    yield process
+  finally:
+    process.kill()
+    process.join()
+
+
+def _finish(arguments, log, environment=None):
+  """Runs to the end; returns how many seconds it took."""
+  start = time.monotonic()
+  with _started(arguments, log, environment) as process:
+    process.join(1200)
+    assert process.exitcode == 0, log.read_text()[-2000:]
+  return time.monotonic() - start
+
+
+def _results(workdir):
+  """Everything that must be equal to the bit."""
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  keys = ("stage", "step", "loss", "gradient_norm")
+  found = {"log": [[json.loads(x)[key] for key in keys] for x in lines]}
+  for pattern in ("adapter/*", "predictions/*.jsonl"):
+    for path in sorted(workdir.glob(pattern)):
+      found[str(path.relative_to(workdir))] = path.read_bytes()
+  base = checkpoint.load_params(workdir / "base")
+  for path, leaf in jax.tree_util.tree_leaves_with_path(base):
+    found[jax.tree_util.keystr(path)] = leaf.tobytes()
+  return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+  return tmp_path_factory.mktemp("survival")
+
+
+@pytest.fixture(scope="module")
+def shared(place):
+  """The setting that lets all runs share their compiled programs."""
+  return f"Experiment.compiled='{place / 'compiled'}'"
+
+
+@pytest.fixture(scope="module")
+def straight(place, shared):
+  """A run that nothing disturbed; the programs are compiled after it."""
+  workdir = place / "straight"
+  _finish(_flags(workdir, shared), place / "straight.log")
+  return workdir
+
+
+def test_20_kills_change_nothing(place, shared, straight):
+  """kill -9 at random moments of a run, and of the runs that go on from it.
+
+  A run that comes to its end is compared, and another is begun, until enough
+  were killed.
+  """
+  again = place / "again"
+  whole = _finish(_flags(again, shared), place / "again.log")
+  assert _results(again) == _results(straight)
+  chance, log = random.Random(0), place / "killed.log"
+  kills, compared = 0, 0
+  workdir = place / "killed"
+  while kills < _KILLS or not compared:
+    moment = chance.uniform(0, whole) if kills < _KILLS else 1200
+    with _started(_flags(workdir, shared), log) as process:
+      process.join(moment)
+      code = process.exitcode
+    if code is None:  # killed at the end of the block
+      kills += 1
+      continue
+    assert code == 0, log.read_text()[-2000:]
+    assert _results(workdir) == _results(straight)
+    compared += 1
+    shutil.rmtree(workdir)
+
+
+def _line(text):
+  return lambda workdir, log: text in log.read_text()
+
+
+def _file(name):
+  return lambda workdir, log: any(workdir.glob(name))
+
+
+@pytest.mark.parametrize(
+  ("moment", "wait", "compiled"),
+  [
+    pytest.param(_file("records/journal/*"), 0, "", id="preparation"),
+    pytest.param(_line("stage backbone:"), 3, "off", id="first_compile"),
+    pytest.param(_file("checkpoints/backbone/3"), 0, "", id="training"),
+    pytest.param(_line("stage tuning:"), 3, "off", id="second_compile"),
+    pytest.param(_file("predictions/*.jsonl"), 0, "", id="evaluation"),
+  ],
+)
+def test_sigterm_ends_in_time(
+  moment, wait, compiled, shared, straight, tmp_path
+):
+  log = tmp_path / "log"
+  log.touch()
+  cache = f"Experiment.compiled='{compiled}'" if compiled else shared
+  workdir = tmp_path / "run"
+  with _started(_flags(workdir, cache), log) as process:
+    while not moment(workdir, log):
+      assert process.exitcode is None, log.read_text()[-2000:]
+      time.sleep(0.01)
+    time.sleep(wait)
+    process.terminate()
+    process.join(_NOTICE)
+    assert process.exitcode == 0
+  assert "stopped" in log.read_text()
+  assert not (workdir / "report.html").exists()
+  _finish(_flags(workdir, shared), log)
+  assert _results(workdir) == _results(straight)
+
+
+@pytest.mark.parametrize(
+  ("devices", "mesh"),
+  [
+    (2, ()),
+    (4, ("Mesh.strategy='mesh'", "Mesh.fsdp=2", "Mesh.tensor=2")),
+  ],
+)
+def test_a_run_moves_to_other_devices(devices, mesh, place, straight, tmp_path):
+  """Begun on one device, ended on several: the same losses to rounding."""
+  workdir, log = tmp_path / "run", tmp_path / "log"
+  log.touch()
+  with _started(_flags(workdir), log) as process:
+    while not (workdir / "checkpoints" / "tuning" / "3").exists():
+      assert process.exitcode is None, log.read_text()[-2000:]
+      time.sleep(0.01)
+    process.terminate()
+    process.join(_NOTICE)
+    assert process.exitcode == 0
+  _finish(_flags(workdir, *mesh), log, _environment(devices))
+  ours, theirs = (_results(path)["log"] for path in (workdir, straight))
+  for one, other in zip(ours, theirs, strict=True):
+    assert one[:2] == other[:2]
+    assert one[2:] == pytest.approx(other[2:], rel=2e-4)
+
+
+def _pair(tmp_path, settings, devices=(1, 1)):
+  """Exit code and output of each of two hosts."""
+  port = 20000 + os.getpid() % 20000
+  found = []
+  with contextlib.ExitStack() as stack:
+    hosts = []
+    for host in range(2):
+      environment = _environment(
+        devices[host],
+        JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
+        JAX_NUM_PROCESSES="2",
+        JAX_PROCESS_ID=str(host),
+      )
+      flags = [*_flags(tmp_path / "run", *settings[host]), "--distributed"]
+      log = tmp_path / f"{host}.log"
+      hosts.append(
+        (stack.enter_context(_started(flags, log, environment)), log)
+      )
+    for process, log in hosts:
+      process.join(1200)
+      found.append((process.exitcode, log.read_text()))
+  return found
+
+
+def test_hosts_that_differ_say_so(tmp_path):
+  found = _pair(tmp_path, ((), ("Data.seed=43",)))
+  for code, text in found:
+    (line,) = (x for x in text.splitlines() if x.startswith("error:"))
+    assert code == 2
+    assert "host 1 differs from host 0 in the configuration" in line
+    assert "Data.seed = 43' there" in line
+    assert "Traceback" not in text
+
+
+def test_hosts_with_other_devices_say_so(tmp_path):
+  for code, text in _pair(tmp_path, ((), ()), devices=(2, 1)):
+    (line,) = (x for x in text.splitlines() if x.startswith("error:"))
+    assert code == 2
+    assert "number of devices: '1' there, '2' on host 0" in line

@@ -1,0 +1,90 @@
+"""Late compilations are named with their cause; early ones are kept."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from crab_jax.training import compilation
+
+
+@pytest.fixture
+def warnings(caplog):
+  """Texts of absl's warnings."""
+  absl = logging.getLogger("absl")
+  before, absl.propagate = absl.propagate, True
+  with caplog.at_level(logging.WARNING, logger="absl"):
+    yield lambda: [record.getMessage() for record in caplog.records]
+  absl.propagate = before
+
+
+def _run(watch, step, sizes):
+  for number, size in enumerate(sizes, 1):
+    arguments = ({"tokens": np.zeros((2, size), np.float32)},)
+    watch.begin()
+    step(*arguments)
+    watch.end(number, arguments)
+
+
+def test_a_new_shape_is_the_cause(warnings):
+  step = jax.jit(lambda batch: batch["tokens"] * 2)
+  watch = compilation.Watch("tuning")
+  try:
+    _run(watch, step, (4, 4, 6))
+  finally:
+    watch.close()
+  (text,) = warnings()
+  assert "stage tuning, step 3: the step was compiled again" in text
+  assert "tokens" in text
+  assert "float32[2, 4] -> float32[2, 6]" in text
+
+
+def test_steps_of_one_shape_say_nothing(warnings):
+  step = jax.jit(lambda batch: batch["tokens"] * 3)
+  watch = compilation.Watch("tuning")
+  try:
+    _run(watch, step, (4, 4, 4))
+  finally:
+    watch.close()
+  assert warnings() == []
+
+
+def test_a_place_is_part_of_the_shape():
+  here, there = jax.devices()[:2]
+  shapes = [
+    compilation._shapes({"a": jax.device_put(np.zeros(2), where)})
+    for where in (here, there)
+  ]
+  assert "a" in compilation.difference(*shapes)
+
+
+_COMPILE = """
+import sys, pathlib
+import jax, jax.numpy as jnp
+from crab_jax.training import compilation
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+compilation.keep_in(pathlib.Path(sys.argv[1]))
+hits = []
+jax.monitoring.register_event_listener(
+  lambda name, **_: hits.append(name) if name.endswith("cache_hits") else None
+)
+jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
+print("hits", len(hits) > 0)
+"""
+
+
+def test_a_second_process_finds_the_program(tmp_path):
+  found = [
+    subprocess.run(
+      [sys.executable, "-c", _COMPILE, str(tmp_path / "compiled")],
+      capture_output=True,
+      text=True,
+      env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    ).stdout
+    for _ in range(2)
+  ]
+  assert found == ["hits False\n", "hits True\n"]
