@@ -21,17 +21,6 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _TASKS = ("ks", "meld")
 _CLIPS = 12  # a task
 
-# A host of two: finds the other at a port, as on a pod the other is found.
-_HOST = """
-import functools, runpy, sys
-import jax
-host, port = int(sys.argv.pop(1)), sys.argv.pop(1)
-jax.distributed.initialize = functools.partial(
-  jax.distributed.initialize, f"localhost:{port}", 2, host
-)
-runpy.run_module("crab_jax.evaluate", run_name="__main__", alter_sys=True)
-"""
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -87,9 +76,14 @@ def _door(*arguments, devices=1):
 def _hosts(port, arguments):
   return [
     subprocess.Popen(
-      [sys.executable, "-c", _HOST, str(host), str(port), *arguments],
+      [sys.executable, "-m", "crab_jax.evaluate", *arguments],
       cwd=_ROOT,
-      env=_environment(devices=2),
+      env={
+        **_environment(devices=2),
+        "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+        "JAX_NUM_PROCESSES": "2",
+        "JAX_PROCESS_ID": str(host),
+      },
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
@@ -207,7 +201,8 @@ def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
     f"--out={tmp_path / 'joined'}",
   )
   assert done.returncode == 0, done.stderr[-2000:]
-  assert "ks: 12 lines without ids, joined by order; count and" in done.stdout
+  note = "ks, meld: 12 lines without ids, joined by order; count and references"
+  assert note in done.stdout
   joined = json.loads((tmp_path / "joined" / "report.json").read_text())
   assert joined["tasks"] == before
   assert "joined by order" in joined["notes"][0]

@@ -23,6 +23,12 @@ from crab_jax.training import checkpoint
 
 _KILLS = 20
 _NOTICE = 30  # seconds from SIGTERM to the end
+_RATES = (
+  "samples_per_second",
+  "tokens_per_second",
+  "data_wait_share",
+  "padding_share",
+)
 _SETTINGS = (
   "World.train_samples=4",
   "World.val_samples=4",
@@ -100,11 +106,14 @@ def _finish(arguments, log, environment=None):
   return time.monotonic() - start
 
 
+def _without_rates(line):
+  return {name: line[name] for name in line if name not in _RATES}
+
+
 def _results(workdir):
   """Everything that must be equal to the bit."""
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  keys = ("stage", "step", "loss", "gradient_norm")
-  found = {"log": [[json.loads(x)[key] for key in keys] for x in lines]}
+  found = {"log": [_without_rates(json.loads(line)) for line in lines]}
   for pattern in ("adapter/*", "predictions/*.jsonl"):
     for path in sorted(workdir.glob(pattern)):
       found[str(path.relative_to(workdir))] = path.read_bytes()
@@ -219,8 +228,7 @@ def test_a_run_moves_to_other_devices(devices, mesh, place, straight, tmp_path):
   _finish(_flags(workdir, *mesh), log, _environment(devices))
   ours, theirs = (_results(path)["log"] for path in (workdir, straight))
   for one, other in zip(ours, theirs, strict=True):
-    assert one[:2] == other[:2]
-    assert one[2:] == pytest.approx(other[2:], rel=2e-4)
+    assert one == pytest.approx(other, rel=2e-4)
 
 
 def _pair(tmp_path, settings, devices=(1, 1)):
