@@ -13,8 +13,8 @@ from absl import flags
 
 from crab_jax import doors
 from crab_jax import errors
-from crab_jax import experiment
 from crab_jax import gin_utils
+from crab_jax.experiment import run
 from crab_jax.training import hosts
 from crab_jax.training import preemption
 from crab_jax.training import profiling
@@ -45,7 +45,7 @@ def main() -> None:
   if _DISTRIBUTED.value:
     hosts.join()
   with preemption.Notice() as notice:
-    experiment.run(
+    run.run(
       settings,
       pathlib.Path(_WORKDIR.value),
       gin_utils.operative_config(),

@@ -13,7 +13,7 @@ import pytest
 from flax import linen as nn
 
 from crab_jax.models import thinker
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
 from crab_jax.weights import base
 from tests.data import small_records
 
@@ -36,7 +36,7 @@ def place(tmp_path_factory):
   model = small_records.MODEL
   params = nn.meta.unbox(thinker.init(jax.random.key(0), model))
   files = {base.TOKENIZER: root / base.TOKENIZER}
-  checkpoint.save_model(root / "model", params, model, files)
+  model_folder.save(root / "model", params, model, files)
   return root
 
 

@@ -13,7 +13,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.evaluation import folder
 from crab_jax.models import thinker
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -49,6 +49,6 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
   params = nn.meta.unbox(thinker.init(jax.random.key(0), config))
   params = jax.tree.map(np.array, params)
   params["model"]["norm"]["weight"][3] = np.nan
-  checkpoint.save_model(tmp_path / "model", params, config, {})
+  model_folder.save(tmp_path / "model", params, config, {})
   with pytest.raises(errors.UserError, match="model/norm/weight"):
     folder.load(tmp_path / "model", None)

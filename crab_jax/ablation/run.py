@@ -17,7 +17,6 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax import experiment as experiment_lib
 from crab_jax.ablation import budget
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs as programs_lib
@@ -28,6 +27,7 @@ from crab_jax.data import samples
 from crab_jax.data import tasks as tasks_lib
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import scores as scores_lib
+from crab_jax.experiment import groundwork
 from crab_jax.training import gates
 from crab_jax.training import optim
 from crab_jax.training import state as state_lib
@@ -47,7 +47,7 @@ class Bench:
   def __init__(
     self,
     experiment: configs.Experiment,
-    place: experiment_lib.Place,
+    place: groundwork.Place,
     base: array_types.Tree,
   ):
     self.study = experiment.transfer
