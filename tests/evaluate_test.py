@@ -8,14 +8,12 @@ import subprocess
 import sys
 import time
 
-import jax
 import pytest
-from flax import linen as nn
 
-from crab_jax.models import thinker
 from crab_jax.training import model_folder
 from crab_jax.weights import base
 from tests.data import small_records
+from tests.models import random_parameters
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _TASKS = ("ks", "meld")
@@ -34,7 +32,7 @@ def place(tmp_path_factory):
   small_records.write(root / "records", found)
   small_records.small_tokenizer(found).save(root / base.TOKENIZER)
   model = small_records.MODEL
-  params = nn.meta.unbox(thinker.init(jax.random.key(0), model))
+  params = random_parameters.draw(model)
   files = {base.TOKENIZER: root / base.TOKENIZER}
   model_folder.save(root / "model", params, model, files)
   return root

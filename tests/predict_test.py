@@ -4,16 +4,14 @@ import pathlib
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.evaluation import folder
-from crab_jax.models import thinker
 from crab_jax.training import model_folder
+from tests.models import random_parameters
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -46,8 +44,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit, tmp_path):
 
 def test_weights_that_are_not_finite_are_named(tmp_path):
   config = configs.tiny()
-  params = nn.meta.unbox(thinker.init(jax.random.key(0), config))
-  params = jax.tree.map(np.array, params)
+  params = random_parameters.draw(config)
   params["model"]["norm"]["weight"][3] = np.nan
   model_folder.save(tmp_path / "model", params, config, {})
   with pytest.raises(errors.UserError, match="model/norm/weight"):

@@ -25,7 +25,7 @@ from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks as tasks_lib
-from crab_jax.evaluation import decode
+from crab_jax.evaluation import held_out
 from crab_jax.evaluation import scores as scores_lib
 from crab_jax.experiment import groundwork
 from crab_jax.training import gates
@@ -79,9 +79,10 @@ class Bench:
 
     Returns:
       "cell" and its "steps"; "seconds" of all and of the "training" alone;
-      "parameters" and "heads" of the adapter; "samples" seen (dataset -> number); "loss"
-      of the last steps in training; by dataset the held-out "losses" (nats a
-      supervised token) and "scores"; with a router and all datasets, "gates".
+      "parameters" and "heads" of the adapter; "samples" seen (dataset ->
+      number); "loss" of the last steps in training; by dataset the held-out
+      "losses" (nats a supervised token) and "scores"; with a router and all
+      datasets, "gates".
 
     Raises:
       UserError: the loss is not finite.
@@ -202,10 +203,10 @@ class Bench:
     return found
 
   @functools.cached_property
-  def _clips(self) -> list[records.Record]:
-    """The held-out clips of the whole study, still encoded."""
+  def _clips(self) -> held_out.Clips:
+    """The held-out clips of the whole study."""
     config = dataclasses.replace(self._experiment.evaluation, tasks=self.tasks)
-    return decode.read(self._place.records, config)
+    return held_out.clips(self._place.records, config)
 
   @functools.cached_property
   def _longest(self) -> samples.Lengths:
@@ -223,14 +224,13 @@ class Bench:
 
   def _scores(self, cell, programs, params) -> dict[str, dict]:
     """Dataset -> its primary metric on held-out clips, and chance."""
-    clips = [record for record in self._clips if record.task in cell.tasks]
-    by_id = {record.id: record for record in clips}
+    clips = self._clips.of(*cell.tasks)
     rows = collections.defaultdict(list)
     for row in programs.answerer.answers(clips, params):
       rows[row["task"]].append(row)
     found = {}
     for task in cell.tasks:
-      score = scores_lib.score_rows(task, rows[task], by_id.get)
+      score = scores_lib.score_rows(task, rows[task], clips.find)
       names = ("metric", "value", "chance", "n", "parse_failures")
       found[task] = {name: getattr(score, name) for name in names}
     return found
