@@ -12,6 +12,7 @@ import pytest
 
 from crab_jax.training import model_folder
 from crab_jax.weights import base
+from tests import door_calls
 from tests.data import small_records
 from tests.models import random_parameters
 
@@ -206,31 +207,24 @@ def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
   assert "joined by order" in joined["notes"][0]
 
 
-@pytest.mark.parametrize(
-  ("arguments", "culprit"),
-  [
-    ((), "--checkpoint is needed"),
-    (("--rescore",), "--out is needed"),
-    (("--rescore", "--out=o", "--checkpoint=x"), "--checkpoint has no place"),
-    (("--rescore", "--out=o", "--limit=3"), "--limit needs --data"),
-    (("--rescore", "--out=o"), "o/predictions is no folder"),
-    (("--rescore", "--out=o", "--predictions=."), "holds no predictions"),
-    (
-      ("--tasks=ks,nosuch", "--rescore", "--out=o", "--predictions=."),
-      "nosuch",
-    ),
-    (("--checkpoint=a", "--data=b", "--out=c", "--predictions=d"), "--rescore"),
-  ],
-)
-def test_a_mistake_is_one_line(arguments, culprit, tmp_path):
-  done = subprocess.run(
-    [sys.executable, "-m", "crab_jax.evaluate", *arguments],
-    capture_output=True,
-    text=True,
-    cwd=tmp_path,
-    env=_environment(),
-  )
-  assert done.returncode == 2, done.stderr
-  assert culprit in done.stderr
-  assert done.stderr.count("\n") == 1
-  assert not list(tmp_path.iterdir())
+_MISTAKES = {
+  (): "--checkpoint is needed",
+  ("--rescore",): "--out is needed",
+  ("--rescore", "--out=o", "--checkpoint=x"): "--checkpoint has no place",
+  ("--rescore", "--out=o", "--limit=3"): "--limit needs --data",
+  ("--rescore", "--out=o"): "o/predictions is no folder",
+  ("--rescore", "--out=o", "--predictions=."): "holds no predictions",
+  ("--tasks=ks,nosuch", "--rescore", "--out=o", "--predictions=."): "nosuch",
+  ("--checkpoint=a", "--data=b", "--out=c", "--predictions=d"): "--rescore",
+}
+
+
+def test_a_mistake_is_one_line(tmp_path):
+  folder = tmp_path / "empty"
+  folder.mkdir()
+  calls = door_calls.call("crab_jax.evaluate", list(_MISTAKES), folder)
+  for made, culprit in zip(calls, _MISTAKES.values(), strict=True):
+    assert made.code == 2
+    assert culprit in made.stderr
+    assert made.stderr.count("\n") == 1
+  assert not list(folder.iterdir())
