@@ -147,8 +147,13 @@ class Bench:
     return self._placed
 
   def _batches(self, cell: grid.Cell) -> loader.Loader:
-    """Training batches; a dataset comes in the same order in all cells."""
-    data = self._experiment.data
+    """Training batches; a dataset comes in the same order in all cells.
+
+    The mixture itself is not shuffled once more: its window would hold several
+    epochs of a dataset that is alone, and show some records twice before
+    others once.
+    """
+    data = dataclasses.replace(self._experiment.data, shuffle_window=1)
     return pipeline.train_loader(
       self._place.records,
       self._place.tokenizer,
