@@ -7,12 +7,9 @@ is given again. On SIGTERM it saves and exits with 0 within 30 seconds.
 Everything it writes lies in --workdir.
 """
 
-import pathlib
-
 from absl import flags
 
 from crab_jax import doors
-from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.experiment import run
 from crab_jax.training import hosts
@@ -35,11 +32,7 @@ _PROFILE = flags.DEFINE_string(
 
 
 def main() -> None:
-  if "://" in _WORKDIR.value:
-    raise errors.UserError(
-      f"--workdir={_WORKDIR.value}: remote folders are not supported yet; mount"
-      " the bucket (gcsfuse) and give the path where it is mounted"
-    )
+  workdir = doors.local_folder(_WORKDIR)
   settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
   profile = _PROFILE.value and profiling.parse(_PROFILE.value)
   if _DISTRIBUTED.value:
@@ -47,7 +40,7 @@ def main() -> None:
   with preemption.Notice() as notice:
     run.run(
       settings,
-      pathlib.Path(_WORKDIR.value),
+      workdir,
       gin_utils.operative_config(),
       notice=notice,
       profile=profile,

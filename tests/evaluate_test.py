@@ -1,5 +1,6 @@
 """The door `evaluate`: one process, several, a stop, files without a model."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,7 +11,10 @@ import time
 
 import pytest
 
+from crab_jax import configs
 from crab_jax.training import model_folder
+from crab_jax.training import state
+from crab_jax.weights import adapter
 from crab_jax.weights import base
 from tests import door_calls
 from tests.data import small_records
@@ -30,10 +34,11 @@ def place(tmp_path_factory):
     for task in _TASKS
     for i in range(_CLIPS)
   ]
-  small_records.write(root / "records", found)
   small_records.small_tokenizer(found).save(root / base.TOKENIZER)
   model = small_records.MODEL
   params = random_parameters.draw(model)
+  train = [small_records.record(t, i) for t in _TASKS for i in range(_CLIPS)]
+  small_records.write(root / "records", [*train, *found])
   files = {base.TOKENIZER: root / base.TOKENIZER}
   model_folder.save(root / "model", params, model, files)
   return root
@@ -205,6 +210,43 @@ def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
   joined = json.loads((tmp_path / "joined" / "report.json").read_text())
   assert joined["tasks"] == before
   assert "joined by order" in joined["notes"][0]
+
+
+@pytest.mark.slow
+def test_the_routers_are_shown(place, tmp_path):
+  """Of a model with a random adapter; nothing is decoded."""
+  lora = configs.ILora(rank=2, heads=3, alpha=4.0, dropout=0.0)
+  model = dataclasses.replace(small_records.MODEL, adapter=lora)
+  params = random_parameters.draw(model, b=0.1)
+  tuned, _ = state.split(params, "adapter")
+  adapter.save(tmp_path / "adapter", tuned, lora)
+  done = _door(
+    *_arguments(place, tmp_path / "out", "--router"),
+    f"--adapter={tmp_path / 'adapter'}",
+    "--gin_param=Rows.rows=1",
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  found = json.loads((tmp_path / "out" / "router.json").read_text())
+  assert found["samples"] == _CLIPS * len(_TASKS)
+  assert found["distances"]["datasets"] == list(_TASKS)
+  assert set(found["towers"]) == {
+    "language model",
+    "vision tower",
+    "audio tower",
+  }
+  assert 0 < found["towers"]["language model"]["entropy"] <= 1
+  assert found["dead_towers"] == []
+  for name in ("samples", "distances", "datasets_vision_tower"):
+    assert (tmp_path / "out" / "router" / f"{name}.png").stat().st_size > 1000
+  assert not (tmp_path / "out" / "predictions").exists()
+
+
+@pytest.mark.slow
+def test_a_model_without_a_router_has_none_to_show(place, tmp_path):
+  done = _door(*_arguments(place, tmp_path / "out", "--router"))
+  assert done.returncode == 2
+  assert "the model has no router" in done.stderr
+  assert "Traceback" not in done.stderr
 
 
 _MISTAKES = {

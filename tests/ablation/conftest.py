@@ -10,7 +10,7 @@ from tests.data import small_records
 from tests.models import random_parameters
 
 _TASKS = ("ks", "meld")
-_SIZES = {"train": 6, "val": 2, "test": 2}
+_SIZES = {"train": 6, "val": 2, "test": 3}
 
 
 @pytest.fixture(scope="session")

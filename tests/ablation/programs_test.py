@@ -66,6 +66,6 @@ def test_all_prompts_share_one_shape(make, small_study, monkeypatch):
   made = make("lora")
   for task in ("ks", "meld"):
     clips = held_out.of_splits(place.records, {task: "test"})
-    assert len(list(made.answerer.answers(clips, {}))) == 2
+    assert len(list(made.answerer.answers(clips, {}))) == 3
   (shape,) = shapes
   assert shape[0][1] >= _LONGEST.tokens
