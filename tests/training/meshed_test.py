@@ -19,6 +19,7 @@ from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
 from crab_jax.training import pmapped
+from crab_jax.training import router
 from crab_jax.training import state as state_lib
 
 _STEPS = 20
@@ -183,6 +184,38 @@ def test_placing_reads_a_part_at_a_time():
   np.testing.assert_array_equal(
     placed["model"]["embed_tokens"]["weight"], leaf.array
   )
+
+
+def test_a_look_sees_all_parameters_and_the_global_batch(start):
+  """On the mesh, with the rules by which its parts are split."""
+  runner = _meshed((2, 2, 2))
+  state, frozen = (runner.place(part) for part in start)
+  batch = batches.random_batch(_MODEL, _ROWS, seed=3)
+  rules = []
+
+  def look(params, batch):
+    rules.append(nn.get_logical_axis_rules())
+    assert jax.sharding.get_mesh() == runner.mesh
+    return jax.tree.map(np.asarray, (params, batch["tokens"]))
+
+  params, tokens = runner.look(look, state, frozen, batch)
+  whole = state_lib.merge(start[0].params, start[1])
+  jax.tree.map(np.testing.assert_array_equal, params, whole)
+  np.testing.assert_array_equal(tokens, batch["tokens"])
+  assert rules[0]
+
+
+@pytest.mark.slow
+def test_the_routers_over_a_mesh_say_what_they_say_on_one_device(start):
+  runner = _meshed((2, 2, 2))
+  state, frozen = (runner.place(part) for part in start)
+  batch = batches.random_batch(_MODEL, _ROWS, seed=3)
+  watch = router.Watch(_MODEL, 2)
+  found = runner.look(watch, state, frozen, batch)
+  alone = watch(state_lib.merge(start[0].params, start[1]), batch)
+  np.testing.assert_array_equal(found.tokens, alone.tokens)
+  for name, sums in alone.sums.items():
+    np.testing.assert_allclose(found.sums[name], sums, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_must_fit_the_mesh():
