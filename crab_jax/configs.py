@@ -213,7 +213,8 @@ class Model(Checked):
   adapter: ILora | None = None
   compute_dtype: str = "bfloat16"  # "float32": laptops and parity tests
   param_dtype: str = "bfloat16"  # of the base weights; adapters are float32
-  remat: str = "full"  # "none", "full", "projections": see models/decoder.py
+  remat: str = "full"  # "none", "full", "projections": models/scanning.py
+  tower_remat: str | None = None  # the same of the towers; None: as remat
   logit_chunk: int = 1024  # supervised positions a chunk of the float32 loss
 
   def check(self):
@@ -222,10 +223,13 @@ class Model(Checked):
         getattr(self, name) in ("bfloat16", "float32"),
         f'Model.{name}={getattr(self, name)!r} must be "bfloat16" or "float32"',
       )
-    _require(
-      self.remat in ("none", "full", "projections"),
-      f"Model.remat={self.remat!r} must be none, full or projections",
-    )
+    for name in ("remat", "tower_remat"):
+      _require(
+        getattr(self, name) in (None, "none", "full", "projections")
+        and self.remat is not None,
+        f"Model.{name}={getattr(self, name)!r} must be none, full or"
+        " projections",
+      )
 
 
 def qwen2_5_omni_7b(**changes) -> Model:

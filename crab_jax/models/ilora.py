@@ -171,7 +171,8 @@ def update(
 
   def weight(name, init, shape, *logical):
     init = axes.named(init, *logical)
-    return module.param(name, init, shape, jnp.float32).astype(x.dtype)
+    value = module.param(name, init, shape, jnp.float32).astype(x.dtype)
+    return axes.in_use(value, *logical)
 
   if dropped is None and adapter.dropout and not deterministic:
     dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))

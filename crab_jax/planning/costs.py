@@ -253,8 +253,32 @@ def _hbm_bytes(visit: hlo.Visit, module: hlo.Module) -> float:
   return read + _written(line, inside)
 
 
+def _begins(line: hlo.Instruction, scope: dict) -> bool:
+  """True for a collective in the fusion that starts it and does not wait."""
+  return any(
+    line.name in other.operands and "AsyncCollectiveStart" in other.text
+    for other in scope.values()
+    if other.opcode == "custom-call"
+  )
+
+
+def _begun(module: hlo.Module) -> set[str]:
+  """Channels of the collectives that have such a fusion.
+
+  The rest of them is spread over fusions with products, also over those of a
+  loop that runs meanwhile: only the one that starts says how often they run.
+  """
+  return {
+    line.attribute("channel_id")
+    for scope in module.computations.values()
+    for line in scope.values()
+    if _kind(line) and _begins(line, scope)
+  }
+
+
 def count(module: hlo.Module) -> Costs:
   """Adds up a program."""
+  begun = _begun(module)
   flops = again = adapter = moved = 0.0
   received = dict.fromkeys(COLLECTIVES, 0.0)
   calls = dict.fromkeys(COLLECTIVES, 0)
@@ -270,7 +294,10 @@ def count(module: hlo.Module) -> Costs:
     if not (kind := _kind(line)):
       continue
     # One that overlaps products stands in several fusions, on one channel.
-    channel = (visit.place, line.attribute("channel_id") or line.name)
+    number = line.attribute("channel_id")
+    if number in begun and not _begins(line, visit.scope):
+      continue
+    channel = (visit.place, number or line.name)
     if channel in seen:
       continue
     seen.add(channel)
