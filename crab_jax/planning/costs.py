@@ -33,7 +33,8 @@ class Costs:
   Attributes:
     flops: of all products.
     again: of these, the forward products that the backward pass repeats.
-    adapter: of these, those with A, B and the router.
+    adapter: of `flops`, those with A, B and the router.
+    adapter_again: of `again`, these.
     hbm_bytes: read and written; an array that the compiler keeps on the chip
       does not count.
     received: kind of collective -> bytes that arrive from other chips.
@@ -44,6 +45,7 @@ class Costs:
   flops: float
   again: float
   adapter: float
+  adapter_again: float
   hbm_bytes: float
   received: dict[str, float]
   calls: dict[str, int]
@@ -279,7 +281,7 @@ def _begun(module: hlo.Module) -> set[str]:
 def count(module: hlo.Module) -> Costs:
   """Adds up a program."""
   begun = _begun(module)
-  flops = again = adapter = moved = 0.0
+  flops = again = adapter = adapter_again = moved = 0.0
   received = dict.fromkeys(COLLECTIVES, 0.0)
   calls = dict.fromkeys(COLLECTIVES, 0)
   largest = {kind: (0.0, "") for kind in COLLECTIVES}
@@ -291,6 +293,7 @@ def count(module: hlo.Module) -> Costs:
     flops += work
     again += work * is_again(line.op_name)
     adapter += work * is_adapter(line.op_name)
+    adapter_again += work * is_adapter(line.op_name) * is_again(line.op_name)
     if not (kind := _kind(line)):
       continue
     # One that overlaps products stands in several fusions, on one channel.
@@ -306,4 +309,17 @@ def count(module: hlo.Module) -> Costs:
     moved += visit.times * here  # into memory, and as much out of it elsewhere
     calls[kind] += visit.times
     largest[kind] = max(largest[kind], (here, line.op_name))
-  return Costs(flops, again, adapter, moved, received, calls, largest)
+  return Costs(
+    flops, again, adapter, adapter_again, moved, received, calls, largest
+  )
+
+
+def moved_arrays(module: hlo.Module) -> list[tuple[str, hlo.Array, str]]:
+  """(kind, array, op_name) of every array that a collective writes."""
+  return [
+    (kind, array, line.op_name)
+    for scope in module.computations.values()
+    for line in scope.values()
+    if (kind := _kind(line))
+    for array in line.arrays
+  ]

@@ -140,12 +140,23 @@ def plan(
   Raises:
     UserError: libtpu is missing, or mesh, rows and slice do not fit together.
   """
+  return compiled(model, stage, mesh, topology)[0]
+
+
+def compiled(
+  model: configs.Model,
+  stage: configs.Stage,
+  mesh: configs.Mesh,
+  topology: str,
+) -> tuple[Plan, hlo.Module | None]:
+  """`plan`, and the program it was read from; None if it does not fit."""
   chip, count = chips.of_topology(topology)
   runner = aot.runner(model, stage, mesh, aot.devices(topology))
   batch = aot.batch_shapes(model, stage.rows)
   program = aot.compile_step(runner.lower(stage.trains, batch))
-  found = costs.count(hlo.parse(program.text)) if program.text else None
-  return Plan(
+  module = hlo.parse(program.text) if program.text else None
+  found = costs.count(module) if module else None
+  made = Plan(
     topology=topology,
     chip=chip,
     chips=count,
@@ -158,6 +169,7 @@ def plan(
     times=_times(found, chip) if found else None,
     compile_seconds=program.seconds,
   )
+  return made, module
 
 
 def executed_over_model(found: Plan) -> float:

@@ -29,6 +29,7 @@ def _plan(peak=8 * _GIB, step=1.0, rows=16, fits=True):
     flops=1.2e14,
     again=3e13,
     adapter=1e13,
+    adapter_again=2e12,
     hbm_bytes=3e11,
     received=dict.fromkeys(kinds, 0.0) | {"all-gather": 3e10},
     calls=dict.fromkeys(kinds, 0) | {"all-gather": 400},
