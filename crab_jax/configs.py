@@ -215,7 +215,7 @@ class Model(Checked):
   param_dtype: str = "bfloat16"  # of the base weights; adapters are float32
   remat: str = "full"  # "none", "full", "projections": models/scanning.py
   tower_remat: str | None = None  # the same of the towers; None: as remat
-  logit_chunk: int = 1024  # supervised positions a chunk of the float32 loss
+  logit_chunk: int = 1024  # supervised positions a chunk, on all devices
 
   def check(self):
     for name in ("compute_dtype", "param_dtype"):

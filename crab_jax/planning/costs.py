@@ -168,7 +168,7 @@ def _kind(line: hlo.Instruction) -> str:
 
 
 def _users(inside: dict[str, hlo.Instruction], name: str) -> list:
-  """What computes with `name` in a fusion, through bitcasts.
+  """(what computes with `name` in a fusion, its name there), past bitcasts.
 
   A collective under way passes through the fusions that it overlaps with: as a
   parameter that only a tuple or a custom call mentions again.
@@ -177,17 +177,36 @@ def _users(inside: dict[str, hlo.Instruction], name: str) -> list:
   for line in inside.values():
     if name not in line.operands or line.opcode in ("tuple", "custom-call"):
       continue
-    found += _users(inside, line.name) if line.opcode == "bitcast" else [line]
-  return [line for line in found if not _kind(line)]
+    if line.opcode == "bitcast":
+      found += _users(inside, line.name)
+    elif not _kind(line):
+      found.append((line, name))
+  return found
 
 
-def _touched(whole: float, line: hlo.Instruction, inside: dict) -> float:
+def _parameters(inside: dict[str, hlo.Instruction]) -> list[str]:
+  """The names of a computation's parameters, in order."""
+  numbered = {
+    int(line.text[1 : line.text.index(")")]): line.name
+    for line in inside.values()
+    if line.opcode == "parameter"
+  }
+  return [numbered[index] for index in sorted(numbered)]
+
+
+def _touched(
+  whole: float, name: str, inside: dict, module: hlo.Module
+) -> float:
   """Bytes of a fusion's operand that it reads: slices, if it only slices."""
   total = 0.0
-  for user in _users(inside, line.name):
+  for user, known in _users(inside, name):
     if user.opcode == "dynamic-slice":
       total += sum(array.bytes for array in user.arrays)
-    elif user.opcode != "dynamic-update-slice" or user.operands[0] != line.name:
+    elif user.opcode == "fusion":
+      deeper = module.computations[user.called["calls"][0]]
+      own = _parameters(deeper)[user.operands.index(known)]
+      total += _touched(whole, own, deeper, module)
+    elif user.opcode != "dynamic-update-slice" or user.operands[0] != known:
       return whole
   return min(whole, total)
 
@@ -243,13 +262,9 @@ def _hbm_bytes(visit: hlo.Visit, module: hlo.Module) -> float:
   if line.opcode != "fusion":
     return sum(map(_in_hbm, operands)) + _in_hbm(line)
   inside = module.computations[line.called["calls"][0]]
-  parameters = {
-    int(part.text[1 : part.text.index(")")]): part
-    for part in inside.values()
-    if part.opcode == "parameter"
-  }
+  names = _parameters(inside)
   read = sum(
-    _touched(_in_hbm(operand), parameters[index], inside)
+    _touched(_in_hbm(operand), names[index], inside, module)
     for index, operand in enumerate(operands)
   )
   return read + _written(line, inside)

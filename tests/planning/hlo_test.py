@@ -49,12 +49,19 @@ def test_products_are_counted_with_their_loops(found):
 _SLICES = """\
 HloModule jit_g, is_scheduled=true
 
+%cut (q0: f32[5,64], q1: s32[]) -> f32[1,64] {
+  %q0 = f32[5,64]{1,0} parameter(0)
+  %q1 = s32[] parameter(1)
+  ROOT %slice = f32[1,64]{1,0} dynamic-slice(%q0, %q1, %q1), dynamic_slice_sizes={1,64}
+}
+
 %update (p0: f32[5,64], p1: f32[64], p2: s32[], p3: f32[5,64]) -> f32[5,64] {
   %p0 = f32[5,64]{1,0} parameter(0)
   %p1 = f32[64]{0} parameter(1)
   %p2 = s32[] parameter(2)
   %p3 = f32[5,64]{1,0} parameter(3)
-  %part = f32[1,64]{1,0} dynamic-slice(%p3, %p2, %p2), dynamic_slice_sizes={1,64}
+  %same = f32[5,64]{1,0} bitcast(%p3)
+  %part = f32[1,64]{1,0} fusion(%same, %p2), kind=kLoop, calls=%cut
   %row = f32[1,64]{1,0} bitcast(%p1)
   %sum = f32[1,64]{1,0} add(%row, %part)
   ROOT %new = f32[5,64]{1,0} dynamic-update-slice(%p0, %sum, %p2, %p2)
