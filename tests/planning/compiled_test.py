@@ -13,6 +13,7 @@ import re
 import pytest
 
 from crab_jax import gin_utils
+from crab_jax.planning import costs
 from crab_jax.planning import report
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -96,8 +97,6 @@ def test_only_supervised_positions_meet_the_vocabulary(compiled):
 def test_no_activation_of_a_product_travels(compiled):
   """Tokens travel at the width D at most: never F columns, never E heads."""
   built, plan, module = compiled
-  from crab_jax.planning import costs
-
   sizes, adapter = built.model.decoder, built.model.adapter
   lengths = {
     plan.rows.tokens,
