@@ -81,7 +81,7 @@ class Plan:
   chip: chips.Chip
   chips: int
   mesh: dict[str, int]
-  remat: str
+  remat: str  # of the decoder; "decoder/towers" where they differ
   rows: configs.Rows
   memory: Memory
   model_flops: flops.Count  # all chips
@@ -119,6 +119,11 @@ def _memory(
     peak=program.peak_bytes,
     hbm=chip.hbm_bytes,
   )
+
+
+def _remat(model: configs.Model) -> str:
+  towers = model.tower_remat or model.remat
+  return model.remat if towers == model.remat else f"{model.remat}/{towers}"
 
 
 def _times(found: costs.Costs, chip: chips.Chip) -> Times:
@@ -161,7 +166,7 @@ def compiled(
     chip=chip,
     chips=count,
     mesh=dict(runner.mesh.shape),
-    remat=model.remat,
+    remat=_remat(model),
     rows=stage.rows,
     memory=_memory(runner, stage.trains, batch, program, chip),
     model_flops=flops.train_step(model, stage.rows, stage.trains),

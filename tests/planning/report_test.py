@@ -53,6 +53,15 @@ def _plan(peak=8 * _GIB, step=1.0, rows=16, fits=True):
   )
 
 
+@pytest.mark.parametrize(
+  ("towers", "said"),
+  [(None, "full"), ("full", "full"), ("projections", "full/projections")],
+)
+def test_what_towers_keep_is_said_where_it_differs(towers, said):
+  model = dataclasses.replace(_MODEL, remat="full", tower_remat=towers)
+  assert report._remat(model) == said
+
+
 def test_best_overlaps_and_worst_does_not():
   times = report.Times(0.6, 0.4, 0.2)
   assert times.best == 0.6
