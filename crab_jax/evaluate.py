@@ -4,8 +4,9 @@
     --adapter=runs/base/adapter --data=runs/base/records --out=runs/base/eval
 
 Stopped and started again it goes on; what is decoded is not decoded again. On
-several hosts, --distributed shares the clips out; all must see --out. With
---router it answers nothing: it writes what the adapter's routers do.
+SIGTERM it ends at once, with exit code 0. On several hosts, --distributed
+shares the clips out; all must see --out. With --router it answers nothing: it
+writes what the adapter's routers do.
 
   python -m crab_jax.evaluate --rescore --predictions=DIR --out=runs/scored
 
@@ -31,6 +32,7 @@ from crab_jax.evaluation import folder
 from crab_jax.evaluation import rescoring
 from crab_jax.evaluation import routing
 from crab_jax.training import hosts
+from crab_jax.training import preemption
 
 doors.define_config_flags()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
@@ -145,7 +147,10 @@ def _assess() -> pathlib.Path | None:
 
 
 def main() -> None:
-  path = _rescore() if _RESCORE.value else _assess()
+  # Nothing is ever held back: each answer is in its file as soon as it is
+  # there, and the other files are replaced whole.
+  with preemption.Notice():
+    path = _rescore() if _RESCORE.value else _assess()
   if path is not None:
     print(f"report: {path}")
 

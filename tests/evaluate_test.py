@@ -23,6 +23,7 @@ from tests.models import random_parameters
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _TASKS = ("ks", "meld")
 _CLIPS = 12  # a task
+_NOTICE = 30  # seconds from SIGTERM to the end
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,34 @@ def test_two_processes_killed_and_started_again_equal_one(place, alone):
     json.loads((o / "report.json").read_text())["tasks"] for o in (alone, out)
   )
   assert one == two
+
+
+@pytest.mark.slow
+def test_sigterm_ends_it_in_time_and_no_row_is_lost_or_repeated(place, alone):
+  out = place / "stopped"
+  folder, arguments = out / "predictions", _arguments(place, out)
+  host = subprocess.Popen(
+    [sys.executable, "-m", "crab_jax.evaluate", *arguments],
+    cwd=_ROOT,
+    env=_environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  end = time.monotonic() + 300
+  while not any(path.stat().st_size for path in folder.glob("*.jsonl")):
+    assert host.poll() is None, host.communicate()[1][-2000:]
+    assert time.monotonic() < end, "no row came"
+    time.sleep(0.01)
+  host.terminate()
+  said, errors = host.communicate(timeout=_NOTICE)
+  assert host.returncode == 0, errors[-2000:]
+  assert "stopped by SIGTERM; the same command goes on" in said
+  assert not (out / "report.html").exists()
+  done = _door(*arguments)
+  assert done.returncode == 0, done.stderr[-2000:]
+  assert f"0/{2 * _CLIPS}" not in done.stderr  # it went on
+  assert _rows(folder) == _rows(alone / "predictions")
 
 
 @pytest.mark.slow

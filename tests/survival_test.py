@@ -271,3 +271,22 @@ def test_hosts_with_other_devices_say_so(tmp_path):
     (line,) = (x for x in text.splitlines() if x.startswith("error:"))
     assert code == 2
     assert "number of devices: '1' there, '2' on host 0" in line
+
+
+@pytest.mark.parametrize("strategy", ["pmap", "mesh"])
+def test_hosts_train_and_evaluate_together(strategy, tmp_path):
+  """Every clip is answered once, and another number of hosts is refused."""
+  workdir = tmp_path / "run"
+  settings = (f"Mesh.strategy='{strategy}'",)
+  for host, (code, text) in enumerate(_pair(tmp_path, (settings, settings))):
+    assert code == 0, text[-2000:]
+    assert (f"report: {workdir / 'report.html'}" in text) == (host == 0)
+  for task in ("ave", "s4", "ks"):
+    (line,) = (workdir / "predictions" / f"{task}.jsonl").open()
+    assert json.loads(line)["task"] == task
+  log = tmp_path / "alone.log"
+  with _started(_flags(workdir, *settings), log) as process:
+    process.join(600)
+    assert process.exitcode == 2, log.read_text()[-2000:]
+  (line,) = (x for x in log.read_text().splitlines() if x.startswith("error:"))
+  assert "was written by 2 hosts and cannot be continued by 1" in line

@@ -137,8 +137,9 @@ class Model(checked.Checked):
   adapter: ilora.ILora | None = None
   compute_dtype: str = "bfloat16"  # "float32": laptops and parity tests
   param_dtype: str = "bfloat16"  # of the base weights; adapters are float32
-  remat: str = "full"  # "none", "full", "projections": see models/decoder.py
-  logit_chunk: int = 1024  # supervised positions a chunk of the float32 loss
+  remat: str = "full"  # "none", "full", "projections": models/scanning.py
+  tower_remat: str | None = None  # the same of the towers; None: as remat
+  logit_chunk: int = 1024  # supervised positions a chunk, on all devices
 
   def check(self):
     for name in ("compute_dtype", "param_dtype"):
@@ -146,7 +147,10 @@ class Model(checked.Checked):
         getattr(self, name) in ("bfloat16", "float32"),
         f'Model.{name}={getattr(self, name)!r} must be "bfloat16" or "float32"',
       )
-    checked.require(
-      self.remat in ("none", "full", "projections"),
-      f"Model.remat={self.remat!r} must be none, full or projections",
-    )
+    for name in ("remat", "tower_remat"):
+      checked.require(
+        getattr(self, name) in (None, "none", "full", "projections")
+        and self.remat is not None,
+        f"Model.{name}={getattr(self, name)!r} must be none, full or"
+        " projections",
+      )

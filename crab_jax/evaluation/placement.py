@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax.models import axes
 from crab_jax.training import sharding
 
 
@@ -104,4 +105,10 @@ def local(config: configs.Mesh, model: configs.Model) -> Placement:
   mesh = sharding.make_mesh(shape, devices)
   rules = sharding.rules_of(config)
   specs = sharding.parameter_specs(model, mesh.shape, rules) if split else {}
-  return Placement(mesh, sharding.rules_in_use(rules, model, mesh.shape), specs)
+  # Activations alone: to decode one token, weights are better left in parts.
+  active = tuple(
+    (name, placed)
+    for name, placed in sharding.rules_in_use(rules, model, mesh.shape)
+    if name in axes.ACTIVATIONS
+  )
+  return Placement(mesh, active, specs)

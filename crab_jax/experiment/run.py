@@ -56,10 +56,9 @@ def run(
   params = train(experiment, place, notice, profile)
   if params is None:
     return
-  if hosts.count() > 1:
-    print(f"model: {workdir / 'base'}, {workdir / 'adapter'}")
-    return
-  print(f"report: {_evaluate(experiment, params, place)}")
+  report = _evaluate(experiment, params, place)
+  if hosts.is_first():
+    print(f"report: {report}")
 
 
 def train(

@@ -62,7 +62,8 @@ class Conv(nn.Module):
     init = axes.named(layers.ZEROS, self.names[1])
     shape = (self.features,)
     bias = self.param("bias", init, shape, self.config.param_dtype)
-    kernel = kernel.astype(dtype).reshape(3 * inputs, self.features)
+    kernel = axes.in_use(kernel.astype(dtype), "window", *self.names)
+    kernel = kernel.reshape(3 * inputs, self.features)
     y = layers.project(taps(x.astype(dtype), self.stride), kernel)
     return layers.add_bias(y, bias)
 
@@ -178,7 +179,10 @@ class AudioTower(nn.Module):
     place = jnp.arange(tower.chunk_positions)[None, None]
     valid = place < positions_of(mel_lengths)[..., None]
     stack = scanning.stack(
-      AudioLayer, config, tower.layers, (nn.broadcast, nn.broadcast)
+      AudioLayer,
+      config.tower_remat or config.remat,
+      tower.layers,
+      (nn.broadcast, nn.broadcast),
     )
     x, _ = stack(config, deterministic, name="layers")(
       x, valid.astype(jnp.int32), groups

@@ -35,6 +35,8 @@ Activations
   positions     patches of a pair, encoder positions of a chunk
   supervised    loss positions of a row
   cache         S, positions of a key-value cache
+  lookup        B, while token embeddings are looked up in a split table
+  lookup_embed  D of what is looked up there
 """
 
 from flax import linen as nn
@@ -70,6 +72,8 @@ ACTIVATIONS = (
   "positions",
   "supervised",
   "cache",
+  "lookup",
+  "lookup_embed",
 )
 
 
@@ -87,3 +91,16 @@ def constrain(x: at.Array, *names: str | None) -> at.Array:
   if unknown:
     raise ValueError(f"logical axes {sorted(unknown)} are not in the legend")
   return nn.with_logical_constraint(x, names)
+
+
+def in_use(weight: at.Array, *names: str) -> at.Array:
+  """A weight as a product reads it: together, but for its `tensor` axis.
+
+  Without this the partitioner may leave a weight in parts and gather the
+  activations of all rows instead. Call it on the cast weight, so that the
+  narrow dtype travels. Rules that name no parameter leave the choice open.
+  """
+  ruled = {name for name, _ in nn.get_logical_axis_rules()}
+  return (
+    nn.with_logical_constraint(weight, names) if ruled & set(names) else weight
+  )

@@ -63,13 +63,14 @@ def dropout(
 ) -> at.Float[at.Array, "..."]:
   """Inverted dropout; the rate is rounded to 1/65536.
 
-  Two elements share one 32-bit draw: drawing is what dropout costs.
+  An element of the left half of a row shares one 32-bit draw with one of the
+  right half: drawing is what dropout costs. The draws lie as `x` does: neither
+  the mesh nor the TPU's tiles have to be crossed.
   """
-  threshold = round(rate * 65536)
-  size = x.size
-  bits = jax.random.bits(key, ((size + 1) // 2,), jnp.uint32)
-  bits = jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(-1)[:size]
-  keep = bits.reshape(x.shape) >= threshold
+  threshold, width = round(rate * 65536), x.shape[-1]
+  bits = jax.random.bits(key, (*x.shape[:-1], -(-width // 2)), jnp.uint32)
+  halves = [half >= threshold for half in (bits & 0xFFFF, bits >> 16)]
+  keep = jnp.concatenate(halves, axis=-1)[..., :width]
   return jnp.where(keep, x / (1 - threshold / 65536), jnp.zeros((), x.dtype))
 
 
@@ -171,7 +172,8 @@ def update(
 
   def weight(name, init, shape, *logical):
     init = axes.named(init, *logical)
-    return module.param(name, init, shape, jnp.float32).astype(x.dtype)
+    value = module.param(name, init, shape, jnp.float32).astype(x.dtype)
+    return axes.in_use(value, *logical)
 
   if dropped is None and adapter.dropout and not deterministic:
     dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))

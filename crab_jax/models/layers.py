@@ -49,7 +49,7 @@ class Linear(nn.Module):
     kernel = self.param(
       "kernel", axes.named(KERNEL, *self.names), shape, self.config.param_dtype
     )
-    y = project(x, kernel.astype(dtype))
+    y = project(x, axes.in_use(kernel.astype(dtype), *self.names))
     if self.use_bias:
       init = axes.named(ZEROS, self.names[1])
       y = add_bias(

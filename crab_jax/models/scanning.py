@@ -1,6 +1,7 @@
 """Depth by scan: one stacked tree a stack of layers, rematerialised or not.
 
-`Model.remat` says what the backward pass keeps of a layer besides its input:
+`Model.remat` (of the towers: `Model.tower_remat`) says what the backward pass
+keeps of a layer besides its input:
 "none"        everything; the layers are unrolled, which suits a small model;
 "full"        nothing: the layer runs again;
 "projections" the outputs of its projections, tagged by `layers.Linear`.
@@ -8,8 +9,6 @@
 
 import jax
 from flax import linen as nn
-
-from crab_jax import configs
 
 PROJECTIONS = (
   "q_proj",
@@ -31,7 +30,7 @@ PROJECTIONS = (
 
 def stack(
   layer: type[nn.Module],
-  config: configs.Model,
+  remat: str,
   length: int,
   in_axes: tuple,
 ) -> type[nn.Module]:
@@ -39,13 +38,13 @@ def stack(
 
   Args:
     layer: a module whose call maps (x, *inputs) to (x, out).
-    config: for `remat`.
+    remat: "none", "full" or "projections", see above.
     length: number of layers.
     in_axes: for each of `inputs`, 0 (a slice a layer) or `nn.broadcast`.
   """
-  if config.remat != "none":
+  if remat != "none":
     policy = None
-    if config.remat == "projections":
+    if remat == "projections":
       policy = jax.checkpoint_policies.save_only_these_names(*PROJECTIONS)
     layer = nn.remat(layer, prevent_cse=False, policy=policy)
   return nn.scan(
@@ -54,6 +53,6 @@ def stack(
     split_rngs={"params": True, "dropout": True},
     in_axes=in_axes,
     length=length,
-    unroll=length if config.remat == "none" else 1,
+    unroll=length if remat == "none" else 1,
     metadata_params={nn.PARTITION_NAME: "layers"},
   )

@@ -227,7 +227,10 @@ class VisionTower(nn.Module):
     table = rope.vision_table(coordinates, tower.width // tower.heads)
     full = np.isin(np.arange(tower.layers), tower.full_blocks)
     stack = scanning.stack(
-      VisionBlock, config, tower.layers, (nn.broadcast, 0, nn.broadcast)
+      VisionBlock,
+      config.tower_remat or config.remat,
+      tower.layers,
+      (nn.broadcast, 0, nn.broadcast),
     )
     x, _ = stack(config, deterministic, name="blocks")(
       x, table, jnp.asarray(full), groups

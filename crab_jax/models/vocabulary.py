@@ -63,6 +63,8 @@ def chunked_nll(
   chunk: int,
 ) -> at.Float[at.Array, "B K"]:
   """`negative_log_likelihood`, at most about `chunk` positions at a time."""
+  # Gathered once for all chunks, not once a chunk.
+  kernel = axes.in_use(kernel.astype(hidden.dtype), "embed", "vocab")
   rows, positions, width = hidden.shape
   count = chunks(rows, positions, chunk)
   if count == 1:

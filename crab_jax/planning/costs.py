@@ -33,7 +33,8 @@ class Costs:
   Attributes:
     flops: of all products.
     again: of these, the forward products that the backward pass repeats.
-    adapter: of these, those with A, B and the router.
+    adapter: of `flops`, those with A, B and the router.
+    adapter_again: of `again`, these.
     hbm_bytes: read and written; an array that the compiler keeps on the chip
       does not count.
     received: kind of collective -> bytes that arrive from other chips.
@@ -44,6 +45,7 @@ class Costs:
   flops: float
   again: float
   adapter: float
+  adapter_again: float
   hbm_bytes: float
   received: dict[str, float]
   calls: dict[str, int]
@@ -166,7 +168,7 @@ def _kind(line: hlo.Instruction) -> str:
 
 
 def _users(inside: dict[str, hlo.Instruction], name: str) -> list:
-  """What computes with `name` in a fusion, through bitcasts.
+  """(what computes with `name` in a fusion, its name there), past bitcasts.
 
   A collective under way passes through the fusions that it overlaps with: as a
   parameter that only a tuple or a custom call mentions again.
@@ -175,17 +177,36 @@ def _users(inside: dict[str, hlo.Instruction], name: str) -> list:
   for line in inside.values():
     if name not in line.operands or line.opcode in ("tuple", "custom-call"):
       continue
-    found += _users(inside, line.name) if line.opcode == "bitcast" else [line]
-  return [line for line in found if not _kind(line)]
+    if line.opcode == "bitcast":
+      found += _users(inside, line.name)
+    elif not _kind(line):
+      found.append((line, name))
+  return found
 
 
-def _touched(whole: float, line: hlo.Instruction, inside: dict) -> float:
+def _parameters(inside: dict[str, hlo.Instruction]) -> list[str]:
+  """The names of a computation's parameters, in order."""
+  numbered = {
+    int(line.text[1 : line.text.index(")")]): line.name
+    for line in inside.values()
+    if line.opcode == "parameter"
+  }
+  return [numbered[index] for index in sorted(numbered)]
+
+
+def _touched(
+  whole: float, name: str, inside: dict, module: hlo.Module
+) -> float:
   """Bytes of a fusion's operand that it reads: slices, if it only slices."""
   total = 0.0
-  for user in _users(inside, line.name):
+  for user, known in _users(inside, name):
     if user.opcode == "dynamic-slice":
       total += sum(array.bytes for array in user.arrays)
-    elif user.opcode != "dynamic-update-slice" or user.operands[0] != line.name:
+    elif user.opcode == "fusion":
+      deeper = module.computations[user.called["calls"][0]]
+      own = _parameters(deeper)[user.operands.index(known)]
+      total += _touched(whole, own, deeper, module)
+    elif user.opcode != "dynamic-update-slice" or user.operands[0] != known:
       return whole
   return min(whole, total)
 
@@ -241,21 +262,41 @@ def _hbm_bytes(visit: hlo.Visit, module: hlo.Module) -> float:
   if line.opcode != "fusion":
     return sum(map(_in_hbm, operands)) + _in_hbm(line)
   inside = module.computations[line.called["calls"][0]]
-  parameters = {
-    int(part.text[1 : part.text.index(")")]): part
-    for part in inside.values()
-    if part.opcode == "parameter"
-  }
+  names = _parameters(inside)
   read = sum(
-    _touched(_in_hbm(operand), parameters[index], inside)
+    _touched(_in_hbm(operand), names[index], inside, module)
     for index, operand in enumerate(operands)
   )
   return read + _written(line, inside)
 
 
+def _begins(line: hlo.Instruction, scope: dict) -> bool:
+  """True for a collective in the fusion that starts it and does not wait."""
+  return any(
+    line.name in other.operands and "AsyncCollectiveStart" in other.text
+    for other in scope.values()
+    if other.opcode == "custom-call"
+  )
+
+
+def _begun(module: hlo.Module) -> set[str]:
+  """Channels of the collectives that have such a fusion.
+
+  The rest of them is spread over fusions with products, also over those of a
+  loop that runs meanwhile: only the one that starts says how often they run.
+  """
+  return {
+    line.attribute("channel_id")
+    for scope in module.computations.values()
+    for line in scope.values()
+    if _kind(line) and _begins(line, scope)
+  }
+
+
 def count(module: hlo.Module) -> Costs:
   """Adds up a program."""
-  flops = again = adapter = moved = 0.0
+  begun = _begun(module)
+  flops = again = adapter = adapter_again = moved = 0.0
   received = dict.fromkeys(COLLECTIVES, 0.0)
   calls = dict.fromkeys(COLLECTIVES, 0)
   largest = {kind: (0.0, "") for kind in COLLECTIVES}
@@ -267,10 +308,14 @@ def count(module: hlo.Module) -> Costs:
     flops += work
     again += work * is_again(line.op_name)
     adapter += work * is_adapter(line.op_name)
+    adapter_again += work * is_adapter(line.op_name) * is_again(line.op_name)
     if not (kind := _kind(line)):
       continue
     # One that overlaps products stands in several fusions, on one channel.
-    channel = (visit.place, line.attribute("channel_id") or line.name)
+    number = line.attribute("channel_id")
+    if number in begun and not _begins(line, visit.scope):
+      continue
+    channel = (visit.place, number or line.name)
     if channel in seen:
       continue
     seen.add(channel)
@@ -279,4 +324,17 @@ def count(module: hlo.Module) -> Costs:
     moved += visit.times * here  # into memory, and as much out of it elsewhere
     calls[kind] += visit.times
     largest[kind] = max(largest[kind], (here, line.op_name))
-  return Costs(flops, again, adapter, moved, received, calls, largest)
+  return Costs(
+    flops, again, adapter, adapter_again, moved, received, calls, largest
+  )
+
+
+def moved_arrays(module: hlo.Module) -> list[tuple[str, hlo.Array, str]]:
+  """(kind, array, op_name) of every array that a collective writes."""
+  return [
+    (kind, array, line.op_name)
+    for scope in module.computations.values()
+    for line in scope.values()
+    if (kind := _kind(line))
+    for array in line.arrays
+  ]

@@ -81,7 +81,7 @@ class Plan:
   chip: chips.Chip
   chips: int
   mesh: dict[str, int]
-  remat: str
+  remat: str  # of the decoder; "decoder/towers" where they differ
   rows: configs.Rows
   memory: Memory
   model_flops: flops.Count  # all chips
@@ -121,6 +121,11 @@ def _memory(
   )
 
 
+def _remat(model: configs.Model) -> str:
+  towers = model.tower_remat or model.remat
+  return model.remat if towers == model.remat else f"{model.remat}/{towers}"
+
+
 def _times(found: costs.Costs, chip: chips.Chip) -> Times:
   return Times(
     compute=found.flops / chip.flops,
@@ -140,17 +145,28 @@ def plan(
   Raises:
     UserError: libtpu is missing, or mesh, rows and slice do not fit together.
   """
+  return compiled(model, stage, mesh, topology)[0]
+
+
+def compiled(
+  model: configs.Model,
+  stage: configs.Stage,
+  mesh: configs.Mesh,
+  topology: str,
+) -> tuple[Plan, hlo.Module | None]:
+  """`plan`, and the program it was read from; None if it does not fit."""
   chip, count = chips.of_topology(topology)
   runner = aot.runner(model, stage, mesh, aot.devices(topology))
   batch = aot.batch_shapes(model, stage.rows)
   program = aot.compile_step(runner.lower(stage.trains, batch))
-  found = costs.count(hlo.parse(program.text)) if program.text else None
-  return Plan(
+  module = hlo.parse(program.text) if program.text else None
+  found = costs.count(module) if module else None
+  made = Plan(
     topology=topology,
     chip=chip,
     chips=count,
     mesh=dict(runner.mesh.shape),
-    remat=model.remat,
+    remat=_remat(model),
     rows=stage.rows,
     memory=_memory(runner, stage.trains, batch, program, chip),
     model_flops=flops.train_step(model, stage.rows, stage.trains),
@@ -158,6 +174,7 @@ def plan(
     times=_times(found, chip) if found else None,
     compile_seconds=program.seconds,
   )
+  return made, module
 
 
 def executed_over_model(found: Plan) -> float:

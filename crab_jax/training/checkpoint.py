@@ -96,8 +96,8 @@ class StageCheckpoints:
     if len(everyones) != hosts.count():
       raise errors.UserError(
         f"{self._folder}/{step} was written by {len(everyones)} hosts and"
-        f" cannot be continued by {hosts.count()}: each has its own place in"
-        " the data"
+        f" cannot be continued by {hosts.count()}, as each has its own place"
+        f" in the data: start {len(everyones)} hosts, or another --workdir"
       )
     return found["state"], base64.b64decode(everyones[hosts.index()]), note
 

@@ -58,6 +58,8 @@ RULES: Rules = {
   "act_kv_heads": ("tensor",),
   "act_mlp": ("tensor",),
   "act_vocab": ("tensor",),
+  "lookup": ("data",),
+  "lookup_embed": ("fsdp",),
 }
 
 

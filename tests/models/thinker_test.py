@@ -108,13 +108,27 @@ def test_every_base_leaf_and_every_b_get_a_gradient(plain):
       assert np.all(np.any(g, axis=(2, 3))), path  # every layer, every head
 
 
-@pytest.mark.parametrize("remat", ["full", "projections"])
-def test_rematerialisation_changes_nothing(params, plain, remat):
-  config = dataclasses.replace(SMALL, remat=remat, logit_chunk=2)
+@pytest.mark.parametrize(
+  ("remat", "towers"), [("full", "projections"), ("projections", "full")]
+)
+def test_rematerialisation_changes_nothing(params, plain, remat, towers):
+  config = dataclasses.replace(
+    SMALL, remat=remat, tower_remat=towers, logit_chunk=2
+  )
   value, gradients = _gradients(config, params, _batch())
   assert abs(value - plain[0]) < 1e-5
   for path, g in gradients.items():
     np.testing.assert_allclose(g, plain[1][path], atol=2e-5, err_msg=path)
+
+
+@pytest.mark.parametrize(
+  ("towers", "stacks"), [(None, 3), ("full", 3), ("none", 1)]
+)
+def test_towers_are_rematerialised_apart(params, towers, stacks):
+  config = dataclasses.replace(SMALL, remat="full", tower_remat=towers)
+  model, batch = thinker.Thinker(config), _batch()
+  jaxpr = jax.make_jaxpr(lambda p: model.apply({"params": p}, batch))(params)
+  assert str(jaxpr).count("prevent_cse=") == stacks
 
 
 def test_loss_sums_the_weighted_positions(params):

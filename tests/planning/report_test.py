@@ -29,6 +29,7 @@ def _plan(peak=8 * _GIB, step=1.0, rows=16, fits=True):
     flops=1.2e14,
     again=3e13,
     adapter=1e13,
+    adapter_again=2e12,
     hbm_bytes=3e11,
     received=dict.fromkeys(kinds, 0.0) | {"all-gather": 3e10},
     calls=dict.fromkeys(kinds, 0) | {"all-gather": 400},
@@ -50,6 +51,15 @@ def _plan(peak=8 * _GIB, step=1.0, rows=16, fits=True):
     times=report.Times(0.6 * step, 0.4 * step, 0.2 * step) if fits else None,
     compile_seconds=30.0,
   )
+
+
+@pytest.mark.parametrize(
+  ("towers", "said"),
+  [(None, "full"), ("full", "full"), ("projections", "full/projections")],
+)
+def test_what_towers_keep_is_said_where_it_differs(towers, said):
+  model = dataclasses.replace(_MODEL, remat="full", tower_remat=towers)
+  assert report._remat(model) == said
 
 
 def test_best_overlaps_and_worst_does_not():

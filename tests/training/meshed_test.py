@@ -15,6 +15,8 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.models import thinker
 from crab_jax.planning import batches
+from crab_jax.planning import costs
+from crab_jax.planning import hlo
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
@@ -137,6 +139,31 @@ def test_the_second_step_does_not_compile_anew(shape, start):
   runner = _meshed(shape)
   _losses(runner, start, steps=3)
   assert runner._step._cache_size() == 1
+
+
+def _moved(shape):
+  """(kind, sizes, op_name) of what the step's collectives write."""
+  runner = _meshed(shape)
+  batch = jax.eval_shape(lambda: batches.random_batch(_MODEL, _ROWS))
+  text = runner.lower("adapter", batch).compile().as_text()
+  return [
+    (kind, array.sizes, name)
+    for kind, array, name in costs.moved_arrays(hlo.parse(text))
+    if not array.kind.startswith(("s", "u", "pred"))
+  ]
+
+
+def test_weights_come_to_the_rows():
+  """No product's rows travel; the table of embeddings stays in its parts."""
+  sizes, adapter = _MODEL.decoder, _MODEL.adapter
+  tokens = (_ROWS.tokens, _MODEL.vision.pair_patches, 20)
+  moved = _moved((1, 8, 1))
+  assert any(kind == "all-gather" for kind, _, _ in moved)
+  for kind, found, name in moved:
+    if "transpose" not in name and "embed_tokens" in name:
+      assert sizes.vocabulary not in found, (kind, found, name)
+    if set(tokens) & set(found):
+      assert not {sizes.mlp, adapter.heads} & set(found), (kind, found, name)
 
 
 def test_state_is_born_in_parts():
