@@ -8,8 +8,9 @@ from crab_jax.configs import pipeline
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer(checked.Checked):
-  """AdamW with clipping, linear warm-up and a cosine to `final`."""
+  """AdamW or Muon, clipped, with linear warm-up and a cosine to `final`."""
 
+  name: str = "adamw"  # "muon": kernels by Muon, all else by AdamW
   peak: float = 1e-4  # learning rate after warm-up
   final: float = 0.0  # learning rate at the last step, as a share of peak
   warmup: float = 0.03  # share of the steps
@@ -18,6 +19,12 @@ class Optimizer(checked.Checked):
   eps: float = 1e-8
   weight_decay: float = 0.0
   clip: float = 1.0  # global gradient norm
+
+  def check(self):
+    checked.require(
+      self.name in ("adamw", "muon"),
+      f'Optimizer.name={self.name!r} must be "adamw" or "muon"',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
