@@ -23,6 +23,7 @@ from crab_jax.training import optim
 from crab_jax.training import pmapped
 from crab_jax.training import router
 from crab_jax.training import state as state_lib
+from tests.models import random_parameters
 
 _STEPS = 20
 # Of a loss near 8: float32 rounding of sums in another order, kept small by a
@@ -82,9 +83,8 @@ def _meshed(shape, accumulate=1, model=_MODEL, rows=_ROWS.rows, **arguments):
 @pytest.fixture(scope="module")
 def start():
   """State and frozen leaves on this host, B no longer zero."""
-  key = jax.random.key(0)
-  params = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))(key)
-  trained, frozen = state_lib.split(jax.device_get(params), "adapter")
+  params = random_parameters.draw(_MODEL)
+  trained, frozen = state_lib.split(params, "adapter")
   rng = np.random.default_rng(0)
   trained = jax.tree.map(
     lambda x: x + 0.02 * rng.standard_normal(x.shape, np.float32), trained
