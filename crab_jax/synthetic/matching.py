@@ -102,7 +102,7 @@ def _target(style, task: str, given, things, correct: int) -> str:
   if task == "a2v":
     known = f"{style.hearing} {phrasing.a(given.name)}"
     choice = [
-      f"{phrasing.a(thing.colour)} {thing.name} {verdict}"
+      f"{phrasing.coloured(thing)} {verdict}"
       for thing, verdict in zip(things, verdicts, strict=True)
     ]
     found = style.sight

@@ -1,7 +1,8 @@
 """The language of the world: short sentences in a fixed order.
 
 A target says what is seen, what is heard, how they fit, and hence the answer,
-in that order and in one of three phrasings. Words are few: a target has 12 to
+in one of three phrasings; what is heard comes first where the ear tells what
+the eye has to look for. Words are few: a target has 12 to
 40 of them.
 """
 
@@ -43,9 +44,14 @@ def join(parts) -> str:
   return f"{', '.join(most)} and {last}" if most else last
 
 
+def coloured(it) -> str:
+  """A thing with its colour."""
+  return f"{a(it.colour)} {it.name}"
+
+
 def thing(it) -> str:
   """A thing with its colour and place."""
-  return f"{a(it.colour)} {it.name} at the {it.place}"
+  return f"{coloured(it)} at the {it.place}"
 
 
 def found(it) -> str:

@@ -111,7 +111,7 @@ def _target(style: phrasing.Style, scene, form: str, target, fits: bool) -> str:
   sounds = f"{style.hearing} a {heard}."
   if form == "any sounds":
     judged = [
-      f"{phrasing.a(thing.colour)} {thing.name}"
+      f"{phrasing.coloured(thing)}"
       f" {phrasing.verdict(thing.name == heard)} at the {thing.place}"
       for thing in scene.things
     ]

@@ -36,11 +36,6 @@ def _things(rng, split) -> tuple[scenes.Thing, ...]:
   return scenes.stills(scenes.arrange(rng, split, names))
 
 
-def sight_sentence(style: phrasing.Style, things) -> str:
-  seen = [phrasing.thing(thing) for thing in things]
-  return f"{style.sight} {phrasing.join(seen)}."
-
-
 def place(thing: scenes.Thing, points: bool = True) -> str:
   """The box and, if wanted, three points."""
   parts = [thing.box, *(thing.points if points else ())]
@@ -48,10 +43,15 @@ def place(thing: scenes.Thing, points: bool = True) -> str:
 
 
 def _target(style, things, target, points: bool) -> str:
+  """What is heard comes first: it tells which of the things to look for.
+
+  Only that one is placed, so that the answer has one place to repeat.
+  """
+  others = [phrasing.coloured(it) for it in things if it is not target]
   return (
-    f"{sight_sentence(style, things)} {style.hearing} a {target.name},"
-    f" {style.hence} it is {phrasing.found(target)}:"
-    f" {place(target, points)}."
+    f"{style.hearing} a {target.name}. {style.sight} {phrasing.thing(target)}"
+    f" beside {phrasing.join(others)}, {style.hence} it is"
+    f" {phrasing.found(target)}: {place(target, points)}."
   )
 
 

@@ -40,6 +40,11 @@ def test_target_gives_the_box_of_the_sounding_thing(task):
     points = () if task == "arig" else thing.points
     assert numbers == [thing.box, *points]
     assert len(things[vid]) >= 2
+    heard, _, seen = record["label_content"].partition(". ")
+    assert heard.endswith(thing.name)
+    # Of all that is seen only the sounding thing is placed, twice.
+    assert all(f"{it.colour} {it.name}" in seen for it in things[vid])
+    assert re.findall(r"at the (\w+ \w+)", seen) == [thing.place] * 2
 
 
 def test_ms3_asks_two_seconds_of_one_picture():

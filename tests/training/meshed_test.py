@@ -22,6 +22,7 @@ from crab_jax.training import meshed
 from crab_jax.training import optim
 from crab_jax.training import pmapped
 from crab_jax.training import router
+from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
 from tests.models import random_parameters
 
@@ -153,8 +154,9 @@ def _moved(shape):
   ]
 
 
-def test_weights_come_to_the_rows():
+def test_weights_come_to_the_rows(monkeypatch):
   """No product's rows travel; the table of embeddings stays in its parts."""
+  monkeypatch.setattr(sharding, "SMALL", 1024)  # split what 7B would split
   sizes, adapter = _MODEL.decoder, _MODEL.adapter
   tokens = (_ROWS.tokens, _MODEL.vision.pair_patches, 20)
   moved = _moved((1, 8, 1))
