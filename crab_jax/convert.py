@@ -20,7 +20,8 @@ from absl import flags
 
 from crab_jax import doors
 from crab_jax import errors
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
+from crab_jax.training import streaming
 from crab_jax.weights import adapter
 from crab_jax.weights import base
 from crab_jax.weights import official
@@ -54,9 +55,9 @@ def define_flags() -> None:
 
 def convert_base(source: str, out: pathlib.Path) -> None:
   """A checkpoint of Qwen2.5-Omni -> a model folder."""
-  checkpoint.check_replaceable(out)
+  model_folder.check_replaceable(out)
   plan = base.plan(base.find(source))
-  checkpoint.save_model_streaming(out, plan.leaves, plan.model, plan.files)
+  streaming.save(out, plan.leaves, plan.model, plan.files)
   size = sum(leaf.size for leaf in plan.leaves.values())
   print(f"{size:,} parameters ({plan.model.param_dtype}) in {out}")
   for name in (base.TOKENIZER, base.CHAT_TEMPLATE):
@@ -71,7 +72,7 @@ def import_adapter(
   alpha: float | None,
 ) -> None:
   """The official adapter file -> an adapter folder."""
-  config = None if model is None else checkpoint.load_model_config(model)
+  config = None if model is None else model_folder.load_config(model)
   params, settings = official.read(source, config, alpha)
   adapter.save(out, params, settings)
   print(adapter.summary(params, settings))
@@ -89,10 +90,10 @@ def export_adapter(
 def _adapter_of(folder: pathlib.Path):
   if (folder / adapter.SETTINGS).is_file():
     return adapter.read(folder)[:2]
-  settings = checkpoint.load_model_config(folder).adapter
+  settings = model_folder.load_config(folder).adapter
   if settings is None:
     raise errors.UserError(f"the model in {folder} has no adapter")
-  return checkpoint.load_params(folder), settings
+  return model_folder.load_params(folder), settings
 
 
 def main(command: str, values: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ one line on stderr and exits with code 2; only a defect of ours shows a
 traceback.
 """
 
+import pathlib
 import sys
 from collections.abc import Callable
 
@@ -36,6 +37,20 @@ def gin_files() -> list[str]:
 def gin_settings() -> list[str]:
   """The values of --gin_param, in order."""
   return flags.FLAGS.gin_param
+
+
+def local_folder(flag: flags.FlagHolder[str]) -> pathlib.Path:
+  """The folder that a flag names.
+
+  Raises:
+    UserError: it lies in a bucket.
+  """
+  if "://" in flag.value:
+    raise errors.UserError(
+      f"--{flag.name}={flag.value}: remote folders are not supported yet; mount"
+      " the bucket (gcsfuse) and give the path where it is mounted"
+    )
+  return pathlib.Path(flag.value)
 
 
 def _one_line(error: Exception) -> str:

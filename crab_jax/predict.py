@@ -26,6 +26,7 @@ from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
 from crab_jax.evaluation import pictures
 from crab_jax.evaluation import plots
+from crab_jax.evaluation import router_plots
 from crab_jax.evaluation import sequence_gates
 from crab_jax.training import router
 
@@ -152,7 +153,7 @@ def _draw_gates(
     return {"gates": None}
   along = sequence_gates.along(model.config, model.params, maker, record, text)
   name = f"{record.task}_gates.png"
-  drawn = plots.gates_along(along.gates, along.kinds, record.task)
+  drawn = router_plots.gates_along(along.gates, along.kinds, record.task)
   (out / name).write_bytes(plots.png(drawn))
   return {"gates": along.by_kind(), "gates_picture": name}
 

@@ -7,14 +7,11 @@ is given again. On SIGTERM it saves and exits with 0 within 30 seconds.
 Everything it writes lies in --workdir.
 """
 
-import pathlib
-
 from absl import flags
 
 from crab_jax import doors
-from crab_jax import errors
-from crab_jax import experiment
 from crab_jax import gin_utils
+from crab_jax.experiment import run
 from crab_jax.training import hosts
 from crab_jax.training import preemption
 from crab_jax.training import profiling
@@ -35,19 +32,15 @@ _PROFILE = flags.DEFINE_string(
 
 
 def main() -> None:
-  if "://" in _WORKDIR.value:
-    raise errors.UserError(
-      f"--workdir={_WORKDIR.value}: remote folders are not supported yet; mount"
-      " the bucket (gcsfuse) and give the path where it is mounted"
-    )
+  workdir = doors.local_folder(_WORKDIR)
   settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
   profile = _PROFILE.value and profiling.parse(_PROFILE.value)
   if _DISTRIBUTED.value:
     hosts.join()
   with preemption.Notice() as notice:
-    experiment.run(
+    run.run(
       settings,
-      pathlib.Path(_WORKDIR.value),
+      workdir,
       gin_utils.operative_config(),
       notice=notice,
       profile=profile,

@@ -8,8 +8,6 @@ that was stopped goes on where it was; started on several machines that share
 --workdir, they divide the cells among them.
 """
 
-import pathlib
-
 from absl import flags
 
 from crab_jax import doors
@@ -27,8 +25,8 @@ _STATUS = flags.DEFINE_bool(
 
 
 def main() -> None:
+  workdir = doors.local_folder(_WORKDIR)
   settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
-  workdir = pathlib.Path(_WORKDIR.value)
   if _STATUS.value:
     study.show(settings, workdir)
   else:

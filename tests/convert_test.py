@@ -15,7 +15,7 @@ from crab_jax import configs
 from crab_jax import convert
 from crab_jax import errors
 from crab_jax.models import thinker
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
 from crab_jax.weights import adapter
 from crab_jax.weights import torch_file
 
@@ -54,7 +54,7 @@ def test_base_from_the_command_line(source, tmp_path):
   parameters = sum(int(np.prod(x)) for x in files["shapes"]().values())
   assert f"{parameters:,} parameters (bfloat16)" in done.stdout
   assert "has no chat_template.jinja" in done.stdout
-  assert checkpoint.load_model_config(tmp_path / "out").decoder.layers == 3
+  assert model_folder.load_config(tmp_path / "out").decoder.layers == 3
 
 
 def test_a_damaged_source_is_one_line_and_exit_code_2(source, tmp_path):
@@ -94,7 +94,7 @@ def test_flags(command, values, message):
 
 def test_adapters_there_and_back(base, tmp_path, capsys):
   lora = configs.ILora(rank=2, heads=2, alpha=4.0)
-  model = checkpoint.load_model_config(base)
+  model = model_folder.load_config(base)
   params = _adapter(model, lora)
   adapter.save(tmp_path / "ours", params, lora)
   out = tmp_path / "finetune_weights.bin"
@@ -120,9 +120,9 @@ def _adapter(model, lora):
 
 def test_a_model_folder_with_adapter_is_exported(base, tmp_path):
   lora = configs.ILora(rank=2, heads=2, alpha=4.0)
-  model = checkpoint.load_model_config(base)
+  model = model_folder.load_config(base)
   params = _adapter(model, lora)
-  checkpoint.save_model(
+  model_folder.save(
     tmp_path / "model", params, dataclasses.replace(model, adapter=lora), {}
   )
   convert.export_adapter(tmp_path / "model", tmp_path / "w.bin", "bfloat16")

@@ -13,8 +13,10 @@ _DOOR = textwrap.dedent('''
   from crab_jax import errors
 
   _COUNT = flags.DEFINE_integer("count", 1, "A number.")
+  _FOLDER = flags.DEFINE_string("folder", "here", "A folder.")
 
   def main():
+    doors.local_folder(_FOLDER)
     if _COUNT.value == 7:
       raise errors.UserError("seven is\\nnot allowed")
     return 3 if _COUNT.value == 3 else None
@@ -48,6 +50,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit):
 @pytest.mark.parametrize(("count", "code"), [(1, 0), (3, 3)])
 def test_the_code_of_main_is_the_exit_code(count, code):
   assert _open(f"--count={count}").returncode == code
+
+
+def test_a_folder_in_a_bucket_is_named():
+  done = _open("--folder=gs://bucket/run")
+  assert done.returncode == 2
+  assert "--folder=gs://bucket/run: remote folders" in done.stderr
 
 
 def test_help_tells_the_flags():

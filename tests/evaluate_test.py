@@ -1,5 +1,6 @@
 """The door `evaluate`: one process, several, a stop, files without a model."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,14 +9,16 @@ import subprocess
 import sys
 import time
 
-import jax
 import pytest
-from flax import linen as nn
 
-from crab_jax.models import thinker
-from crab_jax.training import checkpoint
+from crab_jax import configs
+from crab_jax.training import model_folder
+from crab_jax.training import state
+from crab_jax.weights import adapter
 from crab_jax.weights import base
+from tests import door_calls
 from tests.data import small_records
+from tests.models import random_parameters
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _TASKS = ("ks", "meld")
@@ -32,12 +35,13 @@ def place(tmp_path_factory):
     for task in _TASKS
     for i in range(_CLIPS)
   ]
-  small_records.write(root / "records", found)
   small_records.small_tokenizer(found).save(root / base.TOKENIZER)
   model = small_records.MODEL
-  params = nn.meta.unbox(thinker.init(jax.random.key(0), model))
+  params = random_parameters.draw(model)
+  train = [small_records.record(t, i) for t in _TASKS for i in range(_CLIPS)]
+  small_records.write(root / "records", [*train, *found])
   files = {base.TOKENIZER: root / base.TOKENIZER}
-  checkpoint.save_model(root / "model", params, model, files)
+  model_folder.save(root / "model", params, model, files)
   return root
 
 
@@ -237,31 +241,61 @@ def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
   assert "joined by order" in joined["notes"][0]
 
 
-@pytest.mark.parametrize(
-  ("arguments", "culprit"),
-  [
-    ((), "--checkpoint is needed"),
-    (("--rescore",), "--out is needed"),
-    (("--rescore", "--out=o", "--checkpoint=x"), "--checkpoint has no place"),
-    (("--rescore", "--out=o", "--limit=3"), "--limit needs --data"),
-    (("--rescore", "--out=o"), "o/predictions is no folder"),
-    (("--rescore", "--out=o", "--predictions=."), "holds no predictions"),
-    (
-      ("--tasks=ks,nosuch", "--rescore", "--out=o", "--predictions=."),
-      "nosuch",
-    ),
-    (("--checkpoint=a", "--data=b", "--out=c", "--predictions=d"), "--rescore"),
-  ],
-)
-def test_a_mistake_is_one_line(arguments, culprit, tmp_path):
-  done = subprocess.run(
-    [sys.executable, "-m", "crab_jax.evaluate", *arguments],
-    capture_output=True,
-    text=True,
-    cwd=tmp_path,
-    env=_environment(),
+@pytest.mark.slow
+def test_the_routers_are_shown(place, tmp_path):
+  """Of a model with a random adapter; nothing is decoded."""
+  lora = configs.ILora(rank=2, heads=3, alpha=4.0, dropout=0.0)
+  model = dataclasses.replace(small_records.MODEL, adapter=lora)
+  params = random_parameters.draw(model, b=0.1)
+  tuned, _ = state.split(params, "adapter")
+  adapter.save(tmp_path / "adapter", tuned, lora)
+  done = _door(
+    *_arguments(place, tmp_path / "out", "--router"),
+    f"--adapter={tmp_path / 'adapter'}",
+    "--gin_param=Rows.rows=1",
   )
-  assert done.returncode == 2, done.stderr
-  assert culprit in done.stderr
-  assert done.stderr.count("\n") == 1
-  assert not list(tmp_path.iterdir())
+  assert done.returncode == 0, done.stderr[-2000:]
+  found = json.loads((tmp_path / "out" / "router.json").read_text())
+  assert found["samples"] == _CLIPS * len(_TASKS)
+  assert found["distances"]["datasets"] == list(_TASKS)
+  assert set(found["towers"]) == {
+    "language model",
+    "vision tower",
+    "audio tower",
+  }
+  assert 0 < found["towers"]["language model"]["entropy"] <= 1
+  assert found["dead_towers"] == []
+  for name in ("samples", "distances", "datasets_vision_tower"):
+    assert (tmp_path / "out" / "router" / f"{name}.png").stat().st_size > 1000
+  assert not (tmp_path / "out" / "predictions").exists()
+
+
+@pytest.mark.slow
+def test_a_model_without_a_router_has_none_to_show(place, tmp_path):
+  done = _door(*_arguments(place, tmp_path / "out", "--router"))
+  assert done.returncode == 2
+  assert "the model has no router" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+_MISTAKES = {
+  (): "--checkpoint is needed",
+  ("--rescore",): "--out is needed",
+  ("--rescore", "--out=o", "--checkpoint=x"): "--checkpoint has no place",
+  ("--rescore", "--out=o", "--limit=3"): "--limit needs --data",
+  ("--rescore", "--out=o"): "o/predictions is no folder",
+  ("--rescore", "--out=o", "--predictions=."): "holds no predictions",
+  ("--tasks=ks,nosuch", "--rescore", "--out=o", "--predictions=."): "nosuch",
+  ("--checkpoint=a", "--data=b", "--out=c", "--predictions=d"): "--rescore",
+}
+
+
+def test_a_mistake_is_one_line(tmp_path):
+  folder = tmp_path / "empty"
+  folder.mkdir()
+  calls = door_calls.call("crab_jax.evaluate", list(_MISTAKES), folder)
+  for made, culprit in zip(calls, _MISTAKES.values(), strict=True):
+    assert made.code == 2
+    assert culprit in made.stderr
+    assert made.stderr.count("\n") == 1
+  assert not list(folder.iterdir())

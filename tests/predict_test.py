@@ -1,54 +1,41 @@
 """The door `predict`: its mistakes are one line; a model that is none, too."""
 
-import pathlib
-import subprocess
-import sys
-
-import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.evaluation import folder
-from crab_jax.models import thinker
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
+from tests import door_calls
+from tests.models import random_parameters
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_MISTAKES = {
+  ("--task=ave",): "--checkpoint",
+  ("--checkpoint=x", "--out=y", "--task=nosuch"): "nosuch",
+  ("--checkpoint=x", "--out=y", "--task=ave"): "--video",
+  ("--checkpoint=x", "--out=y", "--task=avqa", "--video=v"): "--question",
+  ("--checkpoint=x", "--out=y", "--task=a2v", "--video=v"): "candidates",
+  ("--checkpoint=x", "--out=y", "--task=all"): "no task fits",
+  ("--checkpoint=x", "--out=y", "--task=ks", "--video=v"): "model folder",
+}
 
 
-@pytest.mark.parametrize(
-  ("arguments", "culprit"),
-  [
-    (("--task=ave",), "--checkpoint"),
-    (("--checkpoint=x", "--out=y", "--task=nosuch"), "nosuch"),
-    (("--checkpoint=x", "--out=y", "--task=ave"), "--video"),
-    (("--checkpoint=x", "--out=y", "--task=avqa", "--video=v"), "--question"),
-    (("--checkpoint=x", "--out=y", "--task=a2v", "--video=v"), "candidates"),
-    (("--checkpoint=x", "--out=y", "--task=all"), "no task fits"),
-    (("--checkpoint=x", "--out=y", "--task=ks", "--video=v"), "model folder"),
-  ],
-)
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit, tmp_path):
-  done = subprocess.run(
-    [sys.executable, "-m", "crab_jax.predict", *arguments],
-    cwd=tmp_path,
-    env={"PYTHONPATH": str(_ROOT), "JAX_PLATFORMS": "cpu"},
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 2, done.stderr
-  assert culprit in done.stderr
-  assert done.stderr.count("\n") == 1
-  assert not list(tmp_path.iterdir())
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
+  folder = tmp_path / "empty"
+  folder.mkdir()
+  calls = door_calls.call("crab_jax.predict", list(_MISTAKES), folder)
+  for made, culprit in zip(calls, _MISTAKES.values(), strict=True):
+    assert made.code == 2
+    assert culprit in made.stderr
+    assert made.stderr.count("\n") == 1
+  assert not list(folder.iterdir())
 
 
 def test_weights_that_are_not_finite_are_named(tmp_path):
   config = configs.tiny()
-  params = nn.meta.unbox(thinker.init(jax.random.key(0), config))
-  params = jax.tree.map(np.array, params)
+  params = random_parameters.draw(config)
   params["model"]["norm"]["weight"][3] = np.nan
-  checkpoint.save_model(tmp_path / "model", params, config, {})
+  model_folder.save(tmp_path / "model", params, config, {})
   with pytest.raises(errors.UserError, match="model/norm/weight"):
     folder.load(tmp_path / "model", None)

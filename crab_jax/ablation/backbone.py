@@ -11,9 +11,10 @@ import time
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax import experiment as experiment_lib
 from crab_jax.ablation import ledger as ledger_lib
-from crab_jax.training import checkpoint
+from crab_jax.experiment import groundwork
+from crab_jax.experiment import run
+from crab_jax.training import model_folder
 from crab_jax.training import preemption
 from crab_jax.weights import base as base_lib
 
@@ -27,7 +28,7 @@ def make(
   config_text: str,
   ledger: ledger_lib.Ledger,
   notice: preemption.Notice,
-) -> tuple[experiment_lib.Place, array_types.Tree] | None:
+) -> tuple[groundwork.Place, array_types.Tree] | None:
   """Records, tokenizer and parameters; trains what is not there yet.
 
   Of several machines one trains, the others wait for it.
@@ -44,13 +45,13 @@ def make(
     print("another machine makes the backbone; waiting for it", flush=True)
     time.sleep(_POLL)
   with ledger.holding(_CLAIM):
-    place = experiment_lib.prepare(settings, folder, config_text)
+    place = groundwork.prepare(settings, folder, config_text)
     if experiment.base is not None:
-      return place, checkpoint.load_params(pathlib.Path(experiment.base))
+      return place, model_folder.load_params(pathlib.Path(experiment.base))
     made = (folder / "base").is_dir()
-    if not made and experiment_lib.train(settings, place, notice) is None:
+    if not made and run.train(settings, place, notice) is None:
       return None
-    return place, checkpoint.load_params(folder / "base")
+    return place, model_folder.load_params(folder / "base")
 
 
 def _settings(experiment: configs.Experiment) -> configs.Experiment:

@@ -6,11 +6,12 @@ A folder that several machines may share:
   {folder}/claims/{name}@{number}.json   who is at work on it; touched while
                                 they are. The highest number counts
 
-A claim is a file that only one machine can create. A machine that has not
-touched its claim for `expiry` seconds has lost it: the cell is begun again by
-whoever asks next, under the next number. Needs a file system where creating a
-file is exclusive and renaming atomic (a local disk, NFS, Lustre; not a mounted bucket), and clocks
-that agree to within the expiry.
+A claim is a file that only one process can create. One that has not touched its
+claim for `expiry` seconds has lost it, and so has at once one that was killed,
+where that can be seen (see `claimant`): the cell is begun again by whoever asks
+next, under the next number. Needs a file system where creating a file is
+exclusive and renaming atomic (a local disk, NFS, Lustre; not a mounted bucket),
+and clocks that agree to within the expiry.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 
 from crab_jax import errors
+from crab_jax.ablation import claimant
 
 _BEAT = 0.2  # of the expiry, between two touches of a claim
 
@@ -82,9 +84,7 @@ class Ledger:
 
   def keep(self, name: str, result: dict) -> None:
     """Writes a finished cell, whole or not at all."""
-    new = self._cells / f".{name}.{_owner()}"
-    new.write_text(json.dumps(result, indent=1))
-    new.rename(self._cells / f"{name}.json")
+    write_whole(self._cells / f"{name}.json", result)
 
   def claim(self, name: str) -> bool:
     """Takes a cell for this process; False: another is at work on it.
@@ -98,7 +98,7 @@ class Ledger:
     path = self._path(name, number + 1)
     try:
       with path.open("x") as file:
-        file.write(json.dumps({"owner": _owner(), "since": time.time()}))
+        file.write(json.dumps(dataclasses.asdict(claimant.me())))
     except FileExistsError:
       return False
     self._own[name] = path
@@ -118,7 +118,7 @@ class Ledger:
 
     def beat():
       while not over.wait(self._expiry * _BEAT):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # tries again at the next beat
           os.utime(path)
 
     thread = threading.Thread(target=beat, daemon=True)
@@ -145,9 +145,10 @@ class Ledger:
 
   def _is_lost(self, path: pathlib.Path) -> bool:
     try:
-      return time.time() - path.stat().st_mtime > self._expiry
+      silent = time.time() - path.stat().st_mtime > self._expiry
+      return silent or _holder_is_gone(path)
     except FileNotFoundError:
-      return False
+      return False  # given back just now
 
   def progress(self, steps: dict[str, int]) -> Progress:
     """How far a study is.
@@ -166,8 +167,26 @@ class Ledger:
     )
 
 
-def _owner() -> str:
-  return f"{socket.gethostname()}.{os.getpid()}"
+def write_whole(path: pathlib.Path, content: dict) -> None:
+  """Writes JSON at once: nobody finds half of it.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+  new = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+  try:
+    new.write_text(json.dumps(content, indent=1))
+    new.rename(path)
+  except OSError as error:
+    raise errors.UserError(f"cannot write {path}: {error}") from error
+
+
+def _holder_is_gone(path: pathlib.Path) -> bool:
+  """Whether the process that made a claim is known to have ended."""
+  try:
+    return claimant.Claimant(**json.loads(path.read_text())).is_gone
+  except (ValueError, TypeError):
+    return False  # it is being written, or was cut off
 
 
 def _estimate(

@@ -104,7 +104,7 @@ def make(
   )
   maker = samples.sample_maker(tokenizer, experiment.data, model)
   answerer = decode.Answerer(
-    model, {}, maker, tokenizer, experiment.evaluation, longest
+    model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )
   watch = router.Watch(model, _TASKS) if router.has_router(model) else None
   return Programs(model, runner, watch, answerer)

@@ -17,7 +17,6 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax import experiment as experiment_lib
 from crab_jax.ablation import budget
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs as programs_lib
@@ -26,8 +25,9 @@ from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks as tasks_lib
-from crab_jax.evaluation import decode
+from crab_jax.evaluation import held_out
 from crab_jax.evaluation import scores as scores_lib
+from crab_jax.experiment import groundwork
 from crab_jax.training import gates
 from crab_jax.training import optim
 from crab_jax.training import state as state_lib
@@ -47,7 +47,7 @@ class Bench:
   def __init__(
     self,
     experiment: configs.Experiment,
-    place: experiment_lib.Place,
+    place: groundwork.Place,
     base: array_types.Tree,
   ):
     self.study = experiment.transfer
@@ -79,9 +79,10 @@ class Bench:
 
     Returns:
       "cell" and its "steps"; "seconds" of all and of the "training" alone;
-      "parameters" and "heads" of the adapter; "samples" seen (dataset -> number); "loss"
-      of the last steps in training; by dataset the held-out "losses" (nats a
-      supervised token) and "scores"; with a router and all datasets, "gates".
+      "parameters" and "heads" of the adapter; "samples" seen (dataset ->
+      number); "loss" of the last steps in training; by dataset the held-out
+      "losses" (nats a supervised token) and "scores"; with a router and all
+      datasets, "gates".
 
     Raises:
       UserError: the loss is not finite.
@@ -146,8 +147,13 @@ class Bench:
     return self._placed
 
   def _batches(self, cell: grid.Cell) -> loader.Loader:
-    """Training batches; a dataset comes in the same order in all cells."""
-    data = self._experiment.data
+    """Training batches; a dataset comes in the same order in all cells.
+
+    The mixture itself is not shuffled once more: its window would hold several
+    epochs of a dataset that is alone, and show some records twice before
+    others once.
+    """
+    data = dataclasses.replace(self._experiment.data, shuffle_window=1)
     return pipeline.train_loader(
       self._place.records,
       self._place.tokenizer,
@@ -202,10 +208,10 @@ class Bench:
     return found
 
   @functools.cached_property
-  def _clips(self) -> list[records.Record]:
-    """The held-out clips of the whole study, still encoded."""
+  def _clips(self) -> held_out.Clips:
+    """The held-out clips of the whole study."""
     config = dataclasses.replace(self._experiment.evaluation, tasks=self.tasks)
-    return decode.read(self._place.records, config)
+    return held_out.clips(self._place.records, config)
 
   @functools.cached_property
   def _longest(self) -> samples.Lengths:
@@ -223,14 +229,13 @@ class Bench:
 
   def _scores(self, cell, programs, params) -> dict[str, dict]:
     """Dataset -> its primary metric on held-out clips, and chance."""
-    clips = [record for record in self._clips if record.task in cell.tasks]
-    by_id = {record.id: record for record in clips}
+    clips = self._clips.of(*cell.tasks)
     rows = collections.defaultdict(list)
     for row in programs.answerer.answers(clips, params):
       rows[row["task"]].append(row)
     found = {}
     for task in cell.tasks:
-      score = scores_lib.score_rows(task, rows[task], by_id.get)
+      score = scores_lib.score_rows(task, rows[task], clips.find)
       names = ("metric", "value", "chance", "n", "parse_failures")
       found[task] = {name: getattr(score, name) for name in names}
     return found

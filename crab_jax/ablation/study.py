@@ -58,7 +58,7 @@ def run(
   cells = grid.cells(bench.study, bench.tasks)
   _same_study(experiment, base, bench, workdir)
   steps = {cell.name: bench.steps(cell) for cell in cells}
-  (workdir / _PLAN).write_text(json.dumps(steps, indent=1))
+  ledger_lib.write_whole(workdir / _PLAN, steps)
   print(table(ledger, steps), flush=True)
   while missing := [c for c in cells if ledger.result(c.name) is None]:
     if not _work(bench, ledger, missing, steps):
@@ -123,7 +123,7 @@ def _same_study(
   facts = json.loads(json.dumps(facts))
   path = workdir / "study.json"
   if not path.exists():
-    path.write_text(json.dumps(facts, indent=1))
+    ledger_lib.write_whole(path, facts)
   before = json.loads(path.read_text())
   changed = [name for name in facts if before.get(name) != facts[name]]
   if changed:

@@ -44,6 +44,7 @@ def run(
   steps: int,
   workers: int,
   title: str,
+  unit: str = "record",
 ) -> None:
   """Calls `work(item, tick)` for every item.
 
@@ -53,11 +54,12 @@ def run(
     steps: how many ticks to expect in all.
     workers: processes; 1: no other process is started.
     title: stands before the bar, which shows on a terminal only.
+    unit: of the steps.
 
   Raises:
     Died: a worker process is gone.
   """
-  with tqdm.tqdm(total=steps, desc=title, unit="record", disable=None) as bar:
+  with tqdm.tqdm(total=steps, desc=title, unit=unit, disable=None) as bar:
     if workers == 1:
       for item in items:
         work(item, bar.update)

@@ -1,6 +1,6 @@
 """A model folder as a whole: configuration, parameters, tokenizer, adapter.
 
-`training.checkpoint` writes such folders, `convert` too; this reads one for
+`training.model_folder` writes such folders, `convert` too; this reads one for
 whoever wants answers of it.
 """
 
@@ -14,7 +14,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tokenizer as tokenizers
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
 from crab_jax.training import state
 from crab_jax.weights import adapter
 from crab_jax.weights import base
@@ -41,8 +41,8 @@ def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
     UserError: a part is missing, damaged or not finite, or the adapter does
       not fit.
   """
-  config = checkpoint.load_model_config(folder)
-  params = checkpoint.load_params(folder)
+  config = model_folder.load_config(folder)
+  params = model_folder.load_params(folder)
   _require_finite(folder, params)
   if adapter_folder is not None:
     added, config = adapter.load(adapter_folder, config, params)

@@ -58,9 +58,9 @@ class Clips(Sequence):
     """Every `count`-th clip from `index` on: what one process decodes."""
     return dataclasses.replace(self, places=self.places[index::count])
 
-  def of(self, task: str) -> "Clips":
-    """The clips of one task."""
-    own = tuple(place for place in self.places if place[0] == task)
+  def of(self, *tasks: str) -> "Clips":
+    """The clips of some tasks."""
+    own = tuple(place for place in self.places if place[0] in tasks)
     return dataclasses.replace(self, places=own)
 
   def without(self, done: set[str]) -> "Clips":

@@ -10,6 +10,7 @@ from matplotlib import figure
 from crab_jax.data import tasks
 from crab_jax.evaluation import anchors
 from crab_jax.evaluation import plots
+from crab_jax.evaluation import router_plots
 from crab_jax.evaluation import scores as scores_lib
 from crab_jax.training import validation
 
@@ -73,7 +74,7 @@ def figures(scores: Scores, artefacts: Artefacts) -> dict[str, figure.Figure]:
     drawn["loss_by_stage"] = plots.loss_by_stage(curves, held_out)
   names = [task.name for task in tasks.TASKS]
   for name, gates in artefacts.gates.items():
-    drawn[f"router_gates_{name}"] = plots.router_gates(gates, names, name)
+    drawn[f"router_gates_{name}"] = router_plots.mean_gates(gates, names, name)
   return drawn
 
 

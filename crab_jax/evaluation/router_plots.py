@@ -3,11 +3,18 @@
 import numpy as np
 from matplotlib import figure
 
+from crab_jax import array_types
 from crab_jax.array_types import Float
 from crab_jax.data import tasks
 from crab_jax.evaluation import plots
 
-_INK, _GRID = "#1f2430", "#e4e7ec"
+_GRID = "#e4e7ec"
+_KIND_COLOURS = {
+  array_types.TokenKind.TEXT: "#c3c9d3",
+  array_types.TokenKind.VISION: "#3a7d44",
+  array_types.TokenKind.AUDIO: "#8f2d56",
+  array_types.TokenKind.ANSWER: "#1f2430",
+}
 
 
 def grid(
@@ -46,7 +53,7 @@ def grid(
       ha="center",
       va="center",
       fontsize=6.5,
-      color=_INK if bright else "white",
+      color=plots.INK if bright else "white",
     )
   axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
   axes.set_yticks(range(len(rows)), rows)
@@ -86,4 +93,95 @@ def embedding(
   axes.tick_params(labelsize=8)
   axes.set_title("mean gates of held-out samples", fontsize=10)
   drawn.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+  return drawn
+
+
+def mean_gates(
+  gates: np.ndarray, names: list[str], title: str = ""
+) -> figure.Figure:
+  """Heat map of the mean gate of each task (rows) on each head (columns).
+
+  Args:
+    gates: float[tasks, heads], or [layers, modules, tasks, heads], whose
+      mean over layers and modules is shown. A row of NaN is a task unseen.
+    names: of the tasks.
+  """
+  gates = np.asarray(gates, float)
+  if gates.ndim > 2:
+    seen = np.ma.masked_invalid(gates)
+    gates = seen.mean(axis=tuple(range(gates.ndim - 2))).filled(np.nan)
+  heads = gates.shape[1]
+  drawn, axes = plots.axes_of(1.5 + 0.56 * heads, 0.8 + 0.25 * len(names))
+  spread = max(float(np.nanmax(np.abs(gates - 1 / heads))), 1e-3)
+  image = axes.imshow(
+    gates,
+    cmap="RdBu_r",
+    vmin=1 / heads - spread,
+    vmax=1 / heads + spread,
+    aspect="auto",
+  )
+  axes.set_xticks(range(heads), [f"head {i + 1}" for i in range(heads)])
+  axes.set_yticks(range(len(names)), names)
+  for (row, column), gate in np.ndenumerate(gates):
+    if np.isnan(gate):
+      continue
+    far = abs(gate - 1 / heads) > 0.6 * spread
+    axes.text(
+      column,
+      row,
+      f"{gate:.2f}",
+      ha="center",
+      va="center",
+      fontsize=7.5,
+      color="white" if far else plots.INK,
+    )
+  axes.spines[:].set_visible(False)
+  axes.tick_params(length=0)
+  axes.set_title(title, fontsize=10)
+  bar = drawn.colorbar(image, ax=axes, shrink=0.6, aspect=30)
+  bar.ax.tick_params(labelsize=8, length=2)
+  return drawn
+
+
+def gates_along(
+  gates: np.ndarray, kinds: np.ndarray, title: str = ""
+) -> figure.Figure:
+  """The share of each head at every token of one sequence.
+
+  Args:
+    gates: float[T, E]; rows sum to 1.
+    kinds: uint8[T], `array_types.TokenKind`; a strip under the shares.
+    title: of the plot.
+  """
+  tokens, heads = gates.shape
+  drawn, axes = plots.axes_of(8.4, 2.8)
+  edges = np.arange(tokens + 1)
+  shares = np.concatenate([gates, gates[-1:]]).T  # the last token has a width
+  axes.stackplot(
+    edges,
+    shares,
+    step="post",
+    colors=[plots.COLOURS[head % len(plots.COLOURS)] for head in range(heads)],
+    labels=[f"head {head + 1}" for head in range(heads)],
+  )
+  for head in range(1, heads):
+    axes.axhline(head / heads, color="white", lw=0.8, ls=":")
+  for kind in array_types.TokenKind:
+    if np.any(kinds == kind):
+      axes.broken_barh(
+        [(token, 1) for token in np.flatnonzero(kinds == kind)],
+        (-0.09, 0.06),
+        color=_KIND_COLOURS[kind],
+        label=kind.name.lower(),
+        lw=0,
+      )
+  axes.set_xlim(0, tokens)
+  axes.set_ylim(-0.1, 1)
+  axes.set_yticks([0, 0.5, 1])
+  axes.set_xlabel("token")
+  axes.set_ylabel("mean gate")
+  axes.set_title(title, fontsize=10)
+  axes.legend(
+    loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8
+  )
   return drawn

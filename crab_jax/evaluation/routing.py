@@ -209,7 +209,7 @@ def _by_group(
   means = found.statistics.gates(found.heads)
   own = np.concatenate([gates.by_layer(means[path]) for path in paths])
   names = [[*_NAMES, *_KINDS][group] for group in groups]
-  return plots.router_gates(own.mean(0)[groups], names, tower)
+  return router_plots.mean_gates(own.mean(0)[groups], names, tower)
 
 
 def _entropy(found: Found, tower: str, paths: list[str]) -> figure.Figure:

@@ -7,19 +7,16 @@ when it is complete: a world that was interrupted is never found under its
 name. Three splits are written, a `val` with the keys of train for all.
 """
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
-import os
 import pathlib
 import shutil
-
-import tqdm
+import tempfile
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks
+from crab_jax.data import worker_pool
 from crab_jax.synthetic import action
 from crab_jax.synthetic import attributes
 from crab_jax.synthetic import captioning
@@ -34,6 +31,8 @@ from crab_jax.synthetic import segmentation
 
 FOLDER = "AVUIE_2"
 MARKER = "world.json"
+_PARTIAL = ".partial-"
+_PART = 24  # jobs that a worker takes at once
 # Grows when the same configuration begins to give other files.
 VERSION = 2
 
@@ -65,40 +64,51 @@ def plan(
 
 
 def write(
-  root: pathlib.Path, world: configs.World, progress: bool = True
+  root: pathlib.Path, world: configs.World
 ) -> dict[str, dict[str, int]]:
   """Writes the world to root/AVUIE_2, unless it is there.
 
   Args:
     root: the folder that holds AVUIE_2; made if absent.
     world: how much of it.
-    progress: shows a bar.
 
   Returns:
     Records by task and split.
 
   Raises:
     UserError: root/AVUIE_2 holds something else, or cannot be written, or
-      frames of this size and rate cannot show the world.
+      frames of this size and rate cannot show the world, or a worker process
+      was killed.
   """
   _check(world)
   final = pathlib.Path(root) / FOLDER
   marker = {"version": VERSION, "config": dataclasses.asdict(world)}
   if final.exists():
     return _present(final, marker)
-  partial = final.with_name(f"{FOLDER}.partial")
   try:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    _remove_partial(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: what a killed build left may still be written to.
+    partial = pathlib.Path(
+      tempfile.mkdtemp(dir=final.parent, prefix=f"{FOLDER}{_PARTIAL}")
+    )
+    partial.chmod(0o755)
     counts, jobs = _write_annotations(partial, world)
-    _render(partial, jobs, world, progress)
+    _render(partial, jobs, world)
     plans.write_json(partial / MARKER, {**marker, "counts": counts})
     partial.rename(final)
+    _remove_partial(final)
   except OSError as error:
     raise errors.UserError(
-      f"the synthetic world cannot be written to {partial}: {error}"
+      f"the synthetic world cannot be written to {final.parent}: {error}"
     ) from error
   return counts
+
+
+def _remove_partial(final: pathlib.Path) -> None:
+  """Removes what interrupted builds left."""
+  for path in final.parent.glob(f"{FOLDER}{_PARTIAL}*"):
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _check(world: configs.World) -> None:
@@ -153,34 +163,32 @@ def _write_annotations(folder: pathlib.Path, world: configs.World):
   return counts, plans.merged(jobs)
 
 
-def _write_jobs(folder: pathlib.Path, jobs, world: configs.World) -> int:
-  for job in jobs:
-    job.write(folder, world.video_size, world.video_fps)
-  return len(jobs)
+@dataclasses.dataclass(frozen=True)
+class _Media:
+  """Writes the files of jobs into a folder, in any process."""
+
+  folder: pathlib.Path
+  world: configs.World
+
+  def write(self, jobs: list[plans.Job], tick: worker_pool.Tick) -> None:
+    for job in jobs:
+      job.write(self.folder, self.world.video_size, self.world.video_fps)
+      tick(1)
 
 
-def _cores() -> int:
-  """The cores that this process may use."""
-  if hasattr(os, "sched_getaffinity"):  # not on macOS
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
-def _render(folder, jobs, world: configs.World, progress: bool) -> None:
-  """Writes the media on all cores, a few dozen jobs at a time."""
-  parts = [jobs[i : i + 24] for i in range(0, len(jobs), 24)]
-  # Spawned, not forked: the caller may have jax's threads running.
-  context = multiprocessing.get_context("spawn")
-  with (
-    concurrent.futures.ProcessPoolExecutor(_cores(), context) as pool,
-    tqdm.tqdm(
-      total=len(jobs), desc="synthetic world", unit="clip", disable=not progress
-    ) as bar,
-  ):
-    futures = [pool.submit(_write_jobs, folder, part, world) for part in parts]
-    try:
-      for future in concurrent.futures.as_completed(futures):
-        bar.update(future.result())
-    except BaseException:  # do not write the rest first
-      pool.shutdown(cancel_futures=True)
-      raise
+def _render(folder: pathlib.Path, jobs, world: configs.World) -> None:
+  """Writes the media on all cores."""
+  try:
+    worker_pool.run(
+      _Media(folder, world).write,
+      [jobs[i : i + _PART] for i in range(0, len(jobs), _PART)],
+      steps=len(jobs),
+      workers=worker_pool.cores(),
+      title="synthetic world",
+      unit="clip",
+    )
+  except worker_pool.Died as error:
+    raise errors.UserError(
+      "a worker process that wrote the synthetic world died (out of memory?);"
+      " start again"
+    ) from error

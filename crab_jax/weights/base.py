@@ -3,7 +3,7 @@
 `plan` checks everything that headers tell before a byte is moved; the leaves
 it returns then read themselves in blocks of at most `BLOCK_BYTES`, so that the
 largest stacked kernel (3.8 GB for the 7B) never has to exist in memory.
-`training.checkpoint.save_model_streaming` writes them.
+`training.streaming.save` writes them.
 """
 
 import dataclasses

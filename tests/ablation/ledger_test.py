@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -62,6 +64,42 @@ def test_a_held_claim_stays_alive(tmp_path):
     assert ledger.running("a")
   assert not ledger.running("a")
   assert ledger.claim("a")
+
+
+_CLAIM = """
+import pathlib, sys
+from crab_jax.ablation import ledger
+assert ledger.Ledger(pathlib.Path(sys.argv[1]), expiry=600).claim("a")
+print("claimed", flush=True)
+input()
+"""
+
+
+def test_the_claim_of_a_killed_process_is_lost_at_once(ledger, tmp_path):
+  process = subprocess.Popen(
+    [sys.executable, "-c", _CLAIM, str(tmp_path)],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+  )
+  assert process.stdout.readline() == b"claimed\n"
+  assert ledger.running("a")
+  assert not ledger.claim("a")
+  process.kill()
+  process.wait()
+  assert not ledger.running("a")
+  assert ledger.claim("a")
+
+
+def test_a_claim_that_is_being_written_is_not_lost(ledger, tmp_path):
+  (tmp_path / "claims" / "a@1.json").write_text('{"mach')
+  assert ledger.running("a")
+  assert not ledger.claim("a")
+
+
+def test_a_folder_that_cannot_be_written_is_named(ledger, tmp_path):
+  (tmp_path / "cells").rmdir()
+  with pytest.raises(errors.UserError, match=r"cannot write .*cells/a\.json"):
+    ledger.keep("a", {})
 
 
 def _race(folder, start, wins):

@@ -2,8 +2,10 @@
 
 import io
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from PIL import Image
 
 from crab_jax.evaluation import masks
@@ -100,3 +102,60 @@ def test_png_of_another_size_is_resized_to_nearest():
   mask = masks.from_png(buffer.getvalue())
   assert mask.shape == (SIZE, SIZE)
   assert mask[:, SIZE // 2 :].all() and not mask[:, : SIZE // 2].any()
+
+
+_EDGES = st.tuples(st.integers(0, 200), st.integers(1, SIZE - 1))
+_BOXES = st.tuples(_EDGES, _EDGES).map(
+  lambda e: (min(e[0]), min(e[1]), max(e[0]), max(e[1]))
+)
+_examples = hypothesis.settings(deadline=None, max_examples=25)
+
+
+@_examples
+@hypothesis.given(truth=_BOXES, said=_BOXES)
+def test_j_and_f_lie_between_the_empty_and_the_perfect_mask(truth, said):
+  truth, said, empty = _mask(truth), _mask(said), _mask(None)
+  assert masks.jaccard(truth, said) == masks.jaccard(said, truth)
+  for metric in (masks.jaccard, masks.single_f, masks.plain_jaccard):
+    assert metric(truth, truth) == 1
+    assert metric(truth, empty) == 0
+    assert 0 <= metric(truth, said) <= 1
+  assert masks.f_score(masks.f_curve(truth, truth)[None]) == 1
+
+
+@_examples
+@hypothesis.given(truth=_BOXES, said=_BOXES, more=_BOXES)
+def test_pixels_that_are_right_never_lower_j_or_f(truth, said, more):
+  truth, said = _mask(truth), _mask(said)
+  better = said | (truth & _mask(more))
+  for metric in (masks.jaccard, masks.plain_jaccard, masks.single_f):
+    assert metric(truth, better) >= metric(truth, said) - 1e-12
+  assert (
+    masks.f_curve(truth, better) >= masks.f_curve(truth, said) - 1e-12
+  ).all()
+
+
+@_examples
+@hypothesis.given(
+  boxes=st.lists(st.tuples(_BOXES, _BOXES), min_size=2, max_size=5),
+  data=st.data(),
+)
+def test_the_order_of_frames_does_not_matter(boxes, data):
+  curves = [masks.f_curve(_mask(a), _mask(b)) for a, b in boxes]
+  shuffled = data.draw(st.permutations(curves))
+  assert masks.f_score(np.array(shuffled)) == pytest.approx(
+    masks.f_score(np.array(curves)), abs=1e-12
+  )
+  pixels = [int(_mask(b).sum()) for _, b in boxes]
+  assert masks.null_s(data.draw(st.permutations(pixels))) == pytest.approx(
+    masks.null_s(pixels), abs=1e-12
+  )
+
+
+@_examples
+@hypothesis.given(said=st.lists(st.integers(0, SIZE**2 - 1), min_size=1))
+def test_s_of_null_frames_grows_with_what_is_drawn(said):
+  assert masks.null_s([0] * len(said)) == 0
+  more = [said[0] + 1, *said[1:]]
+  assert masks.null_s(more) > masks.null_s(said)
+  assert masks.null_s([SIZE**2] * len(said)) == pytest.approx(1)

@@ -1,17 +1,15 @@
 """A model over several devices answers as on one."""
 
-import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax.data import samples
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import placement
-from crab_jax.models import thinker
 from crab_jax.training import sharding
 from tests.data import small_records
+from tests.models import random_parameters
 
 _MODEL = small_records.MODEL
 
@@ -20,8 +18,7 @@ _MODEL = small_records.MODEL
 def subject():
   records = [small_records.record("meld", i, "test") for i in range(5)]
   tokenizer = small_records.small_tokenizer(records)
-  params = nn.meta.unbox(thinker.init(jax.random.key(0), _MODEL))
-  return records, tokenizer, jax.tree.map(np.asarray, params)
+  return records, tokenizer, random_parameters.draw(_MODEL)
 
 
 def _texts(subject, place):

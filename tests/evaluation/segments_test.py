@@ -1,6 +1,8 @@
 """The grid of ten seconds, worked by hand."""
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from crab_jax.evaluation import answers
 from crab_jax.evaluation import segments
@@ -40,3 +42,28 @@ def test_constant_sequence_is_the_commonest_of_each_second():
     segments.sequence((Event("cat", 1, 2),)),
   ]
   assert segments.constant_sequence(rows) == ["", "dog"] + [""] * 8
+
+
+_ROW = st.lists(
+  st.sampled_from(["", "dog", "cat"]),
+  min_size=segments.SEGMENTS,
+  max_size=segments.SEGMENTS,
+)
+
+
+@hypothesis.given(truth=_ROW, said=_ROW, order=st.permutations(range(10)))
+def test_the_order_of_seconds_does_not_matter(truth, said, order):
+  value = segments.segment_accuracy(truth, said)
+  shuffled = ([row[i] for i in order] for row in (truth, said))
+  assert segments.segment_accuracy(*shuffled) == value
+
+
+@hypothesis.given(truth=_ROW, said=_ROW, second=st.integers(0, 9))
+def test_a_right_second_never_lowers_the_accuracy(truth, said, second):
+  better = [*said[:second], truth[second], *said[second + 1 :]]
+  for metric in (
+    segments.segment_accuracy,
+    lambda a, b: segments.foreground_accuracy([a], [b]),
+  ):
+    assert 0 <= metric(truth, said) <= metric(truth, better) <= 1
+  assert segments.segment_accuracy(truth, truth) == 1

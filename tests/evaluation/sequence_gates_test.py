@@ -1,41 +1,35 @@
 """Router gates along a sequence: those of the routers, token by token."""
 
 import dataclasses
-import pathlib
-import runpy
 
 import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax.array_types import TokenKind
 from crab_jax.data import samples
 from crab_jax.evaluation import sequence_gates
-from crab_jax.models import thinker
 from crab_jax.training import router
+from tests.data import small_records
+from tests.models import random_parameters
 
-small = runpy.run_path(
-  str(pathlib.Path(__file__).parents[1] / "data" / "small_records.py")
-)
-_RECORD = small["record"]("s4", 3)
+_RECORD = small_records.record("s4", 3)
 _ANSWER = "I see 3. I hear s4."
 _MODEL = dataclasses.replace(
-  small["MODEL"], adapter=configs.ILora(rank=4, heads=3, dropout=0.0)
+  small_records.MODEL, adapter=configs.ILora(rank=4, heads=3, dropout=0.0)
 )
 
 
 @pytest.fixture(scope="module")
 def maker() -> samples.SampleMaker:
-  tokenizer = small["small_tokenizer"]([_RECORD])
-  return samples.sample_maker(tokenizer, small["DATA"], _MODEL)
+  tokenizer = small_records.small_tokenizer([_RECORD])
+  return samples.sample_maker(tokenizer, small_records.DATA, _MODEL)
 
 
 @pytest.fixture(scope="module")
 def params():
-  make = jax.jit(lambda key: nn.meta.unbox(thinker.init(key, _MODEL)))
-  return make(jax.random.key(0))
+  return random_parameters.draw(_MODEL)
 
 
 @pytest.fixture(scope="module")

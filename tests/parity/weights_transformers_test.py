@@ -19,7 +19,7 @@ from torch import nn
 from crab_jax import configs
 from crab_jax import convert
 from crab_jax.models import thinker
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
 from crab_jax.weights import adapter
 from crab_jax.weights import torch_file
 
@@ -153,9 +153,9 @@ def _ours(params, config, clip):
 
 
 def test_converted_base_gives_the_same_logits(reference, folder, clip):
-  config = checkpoint.load_model_config(folder)
+  config = model_folder.load_config(folder)
   assert config.param_dtype == "float32"
-  found = _ours(checkpoint.load_params(folder), config, clip)
+  found = _ours(model_folder.load_params(folder), config, clip)
   expected = _theirs(reference, clip)
   assert 1 < np.abs(expected).max() < 30
   assert np.abs(found - expected).max() < TOLERANCE
@@ -207,9 +207,9 @@ def test_exported_adapter_fits_the_wrapped_tree(
   reference, folder, clip, tmp_path
 ):
   lora = configs.ILora(rank=4, heads=3, alpha=8.0)
-  base = checkpoint.load_model_config(folder)
+  base = model_folder.load_config(folder)
   config = dataclasses.replace(base, adapter=lora)
-  params = checkpoint.load_params(folder)
+  params = model_folder.load_params(folder)
   tuned = _with_adapter(params, config)
   adapter.save(tmp_path / "ours", tuned, lora, adapter.fingerprint(params))
   convert.export_adapter(tmp_path / "ours", tmp_path / "w.bin", None)

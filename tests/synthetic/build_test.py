@@ -240,7 +240,7 @@ def test_texts_are_short_and_words_are_few():
 
 def test_a_second_build_changes_nothing(small_world):
   before = {p: p.stat().st_mtime_ns for p in small_world.rglob("*")}
-  counts = build.write(small_world.parent, conftest.WORLD, progress=False)
+  counts = build.write(small_world.parent, conftest.WORLD)
   assert counts["ks"] == {"train": 8, "val": 4, "test": 8}
   assert counts["unav"] == {"train": 8, "val": 4}
   assert {p: p.stat().st_mtime_ns for p in small_world.rglob("*")} == before
@@ -249,7 +249,7 @@ def test_a_second_build_changes_nothing(small_world):
 def test_another_configuration_is_refused(small_world):
   other = dataclasses.replace(conftest.WORLD, seed=4)
   with pytest.raises(errors.UserError, match="'seed': 3.*'seed': 4"):
-    build.write(small_world.parent, other, progress=False)
+    build.write(small_world.parent, other)
 
 
 def test_a_folder_that_is_no_world_is_left_alone(tmp_path):
@@ -257,7 +257,7 @@ def test_a_folder_that_is_no_world_is_left_alone(tmp_path):
   precious.parent.mkdir(parents=True)
   precious.write_text("[]")
   with pytest.raises(errors.UserError, match="not a synthetic world"):
-    build.write(tmp_path, conftest.WORLD, progress=False)
+    build.write(tmp_path, conftest.WORLD)
   assert precious.read_text() == "[]"
 
 
@@ -267,13 +267,13 @@ def test_an_interrupted_build_is_no_world(tmp_path, monkeypatch):
 
   monkeypatch.setattr(build, "_render", stop)
   with pytest.raises(KeyboardInterrupt):
-    build.write(tmp_path, conftest.WORLD, progress=False)
+    build.write(tmp_path, conftest.WORLD)
   assert not (tmp_path / build.FOLDER).exists()
   (partial,) = tmp_path.iterdir()
   assert (partial / "ks/train.json").exists()
   (partial / "leftover").touch()
   monkeypatch.setattr(build, "_render", lambda *unused: None)
-  build.write(tmp_path, conftest.WORLD, progress=False)
+  build.write(tmp_path, conftest.WORLD)
   assert [path.name for path in tmp_path.iterdir()] == [build.FOLDER]
   assert not (tmp_path / build.FOLDER / "leftover").exists()
 
@@ -284,7 +284,7 @@ def test_a_failed_file_is_reported_and_leaves_no_world(tmp_path, monkeypatch):
 
   monkeypatch.setattr(build, "_render", full)
   with pytest.raises(errors.UserError, match="No space left"):
-    build.write(tmp_path, conftest.WORLD, progress=False)
+    build.write(tmp_path, conftest.WORLD)
   assert not (tmp_path / build.FOLDER).exists()
 
 
@@ -294,7 +294,7 @@ def test_a_failed_file_is_reported_and_leaves_no_world(tmp_path, monkeypatch):
 def test_unfit_frames_are_refused(tmp_path, field, value):
   world = dataclasses.replace(conftest.WORLD, **{field: value})
   with pytest.raises(errors.UserError, match=f"World.{field}={value}"):
-    build.write(tmp_path, world, progress=False)
+    build.write(tmp_path, world)
 
 
 def test_all_planned_files_are_on_disk(small_world):

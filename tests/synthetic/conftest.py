@@ -14,5 +14,5 @@ WORLD = configs.World(seed=3, train_samples=8, val_samples=4, test_samples=8)
 def small_world(tmp_path_factory) -> pathlib.Path:
   """The folder AVUIE_2 of a small world."""
   root = tmp_path_factory.mktemp("world")
-  build.write(root, WORLD, progress=False)
+  build.write(root, WORLD)
   return root / build.FOLDER

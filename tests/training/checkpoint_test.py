@@ -78,35 +78,6 @@ def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path):
   jax.tree.map(np.testing.assert_array_equal, state, _state(1, 100_000))
 
 
-def test_a_model_folder_comes_back(tmp_path):
-  model = configs.tiny(adapter=configs.ILora(rank=2))
-  extra = tmp_path / "extra.txt"
-  extra.write_text("beside")
-  params = {"a": {"kernel": np.arange(3.0)}}
-  folder = tmp_path / "model"
-  checkpoint.save_model(folder, params, model, {"extra.txt": extra})
-  assert checkpoint.load_model_config(folder) == model
-  jax.tree.map(
-    np.testing.assert_array_equal, checkpoint.load_params(folder), params
-  )
-  assert (folder / "extra.txt").read_text() == "beside"
-
-
-@pytest.mark.parametrize("missing", ["model.json", "params"])
-def test_a_folder_that_is_no_model_is_named(tmp_path, missing):
-  with pytest.raises(errors.UserError, match=missing):
-    if missing == "params":
-      checkpoint.load_params(tmp_path)
-    else:
-      checkpoint.load_model_config(tmp_path)
-
-
-def test_a_damaged_model_file_is_named(tmp_path):
-  (tmp_path / "model.json").write_text('{"no": 1}')
-  with pytest.raises(errors.UserError, match="model.json"):
-    checkpoint.load_model_config(tmp_path)
-
-
 def _split(tree, devices, names):
   """The arrays over `devices` in a mesh a x b, or their shapes so placed."""
   mesh = jax.make_mesh(devices, ("a", "b"), (jax.sharding.AxisType.Auto,) * 2)
@@ -148,18 +119,6 @@ def test_a_save_that_was_cut_off_is_no_checkpoint(tmp_path):
   checkpoints.wait()
   assert checkpoints.restore(_state(0))[1] == b"again"
   checkpoints.close()
-
-
-def test_a_model_is_read_straight_into_its_places(tmp_path):
-  model = configs.tiny()
-  params = {"a": {"kernel": np.arange(32.0, dtype=np.float32).reshape(8, 4)}}
-  checkpoint.save_model(tmp_path / "model", params, model, {})
-  found = checkpoint.load_params(
-    tmp_path / "model", lambda shapes: _split(shapes, (4, 2), ("a", "b"))
-  )
-  kernel = found["a"]["kernel"]
-  np.testing.assert_array_equal(kernel, params["a"]["kernel"])
-  assert kernel.addressable_shards[0].data.shape == (2, 2)
 
 
 def test_the_places_of_other_hosts_cannot_be_taken(tmp_path, monkeypatch):

@@ -21,8 +21,10 @@ from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
 from crab_jax.training import pmapped
+from crab_jax.training import router
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
+from tests.models import random_parameters
 
 _STEPS = 20
 # Of a loss near 8: float32 rounding of sums in another order, kept small by a
@@ -82,9 +84,8 @@ def _meshed(shape, accumulate=1, model=_MODEL, rows=_ROWS.rows, **arguments):
 @pytest.fixture(scope="module")
 def start():
   """State and frozen leaves on this host, B no longer zero."""
-  key = jax.random.key(0)
-  params = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))(key)
-  trained, frozen = state_lib.split(jax.device_get(params), "adapter")
+  params = random_parameters.draw(_MODEL)
+  trained, frozen = state_lib.split(params, "adapter")
   rng = np.random.default_rng(0)
   trained = jax.tree.map(
     lambda x: x + 0.02 * rng.standard_normal(x.shape, np.float32), trained
@@ -212,6 +213,38 @@ def test_placing_reads_a_part_at_a_time():
   np.testing.assert_array_equal(
     placed["model"]["embed_tokens"]["weight"], leaf.array
   )
+
+
+def test_a_look_sees_all_parameters_and_the_global_batch(start):
+  """On the mesh, with the rules by which its parts are split."""
+  runner = _meshed((2, 2, 2))
+  state, frozen = (runner.place(part) for part in start)
+  batch = batches.random_batch(_MODEL, _ROWS, seed=3)
+  rules = []
+
+  def look(params, batch):
+    rules.append(nn.get_logical_axis_rules())
+    assert jax.sharding.get_mesh() == runner.mesh
+    return jax.tree.map(np.asarray, (params, batch["tokens"]))
+
+  params, tokens = runner.look(look, state, frozen, batch)
+  whole = state_lib.merge(start[0].params, start[1])
+  jax.tree.map(np.testing.assert_array_equal, params, whole)
+  np.testing.assert_array_equal(tokens, batch["tokens"])
+  assert rules[0]
+
+
+@pytest.mark.slow
+def test_the_routers_over_a_mesh_say_what_they_say_on_one_device(start):
+  runner = _meshed((2, 2, 2))
+  state, frozen = (runner.place(part) for part in start)
+  batch = batches.random_batch(_MODEL, _ROWS, seed=3)
+  watch = router.Watch(_MODEL, 2)
+  found = runner.look(watch, state, frozen, batch)
+  alone = watch(state_lib.merge(start[0].params, start[1]), batch)
+  np.testing.assert_array_equal(found.tokens, alone.tokens)
+  for name, sums in alone.sums.items():
+    np.testing.assert_allclose(found.sums[name], sums, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_must_fit_the_mesh():

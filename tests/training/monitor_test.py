@@ -1,13 +1,12 @@
 """The routers' numbers in the log of a run."""
 
-import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax.models import thinker
 from crab_jax.training import monitor
+from tests.models import random_parameters
 
 
 def _model(**adapter):
@@ -24,7 +23,6 @@ def test_without_a_router_there_is_nothing_to_watch(model):
 
 def test_a_fresh_router_is_near_uniform_and_every_tower_is_named():
   model = _model(heads=3)
-  init = jax.jit(lambda key: nn.meta.unbox(thinker.init(key, model)))
   batch = thinker.empty_batch(model, 1, 12, pairs=1, chunks=1)
   batch = {name: np.array(leaf) for name, leaf in batch.items()}
   batch["segments"][:] = 1
@@ -32,7 +30,7 @@ def test_a_fresh_router_is_near_uniform_and_every_tower_is_named():
   batch["mel_lengths"][:] = model.audio.chunk_frames
   seen = model.vision.pair_tokens
   batch["source"][0, : seen + 5] = np.arange(seen + 5)
-  found = monitor.of(model, 2)(init(jax.random.key(0)), batch)
+  found = monitor.of(model, 2)(random_parameters.draw(model), batch)
   towers = {name.split("/")[1] for name in found}
   assert towers == {"language model", "vision tower", "audio tower"}
   for tower in towers:

@@ -48,6 +48,35 @@ def test_it_is_adamw_of_optax():
   )
 
 
+def test_muon_turns_kernels_and_adamw_the_rest():
+  """An update of Muon is near orthogonal: its singular values are alike."""
+  config = configs.Optimizer(name="muon", peak=1.0, warmup=0.0)
+  optimizer = optim.optimizer(config, 1000)
+  kernel = np.random.default_rng(0).normal(size=(3, 8, 8))
+  kernel[:, 0] *= 10  # so the gradient, the kernel itself, is far from it
+  leaf = jnp.asarray(kernel, jnp.float32)
+  params = {
+    "lm_head": {"kernel": leaf[0]},
+    "embed_tokens": {"weight": leaf[0]},
+    "q_proj": {"kernel": leaf, "lora_A": leaf[0], "bias": leaf[0]},
+  }
+  updates, _ = optimizer.update(params, optimizer.init(params), params)
+  turned = updates["q_proj"].pop("kernel")
+  values = np.linalg.svd(turned, compute_uv=False)
+  assert values.max() < 2 * np.median(values)
+  alone = {"q_proj": {"kernel": leaf[1]}}
+  update, _ = optimizer.update(alone, optimizer.init(alone), alone)
+  np.testing.assert_allclose(
+    update["q_proj"]["kernel"], turned[1], rtol=1e-3, atol=1e-5
+  )
+  rms = np.sqrt(np.mean(np.square(turned)))
+  np.testing.assert_allclose(rms, 0.2, rtol=0.2)
+  others = jax.tree.leaves(updates)
+  assert len(others) == 4
+  for update in others:  # the first step of Adam is the gradient's sign
+    np.testing.assert_allclose(update, -np.sign(kernel[0]), rtol=1e-3)
+
+
 def test_one_compiled_update_serves_schedules_of_any_length():
   config = configs.Optimizer(peak=1.0, warmup=0.2)
   params = {"kernel": jnp.ones(2)}

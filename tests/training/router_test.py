@@ -1,14 +1,13 @@
 """Router statistics: what the routers say, by dataset and kind of token."""
 
-import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.models import thinker
 from crab_jax.training import router
+from tests.models import random_parameters
 
 _TASKS = 3
 
@@ -16,7 +15,6 @@ _TASKS = 3
 @pytest.fixture(scope="module")
 def found():
   model = configs.tiny(adapter=configs.ILora(rank=2, heads=3, dropout=0.0))
-  init = jax.jit(lambda key: nn.meta.unbox(thinker.init(key, model)))
   batch = {k: np.array(v) for k, v in thinker.empty_batch(model, 2, 12).items()}
   rng = np.random.default_rng(0)
   batch["tokens"] = rng.integers(0, 99, (2, 12)).astype(np.int32)
@@ -25,7 +23,7 @@ def found():
   batch["kinds"][:, 6:10] = array_types.TokenKind.ANSWER
   batch["tasks"][0, :10], batch["tasks"][1, :10] = 0, 2
   watch = router.Watch(model, _TASKS)
-  return watch(init(jax.random.key(0)), batch)
+  return watch(random_parameters.draw(model), batch)
 
 
 def test_padding_belongs_to_no_group(found):

@@ -13,7 +13,8 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.training import checkpoint
+from crab_jax.training import model_folder
+from crab_jax.training import streaming
 from crab_jax.weights import base
 
 files = runpy.run_path(
@@ -23,8 +24,8 @@ files = runpy.run_path(
 
 def _convert(source, out):
   plan = base.plan(source)
-  checkpoint.save_model_streaming(out, plan.leaves, plan.model, plan.files)
-  params = checkpoint.load_params(out)
+  streaming.save(out, plan.leaves, plan.model, plan.files)
+  params = model_folder.load_params(out)
   return flax.traverse_util.flatten_dict(params, sep="/")
 
 
@@ -52,7 +53,7 @@ def test_values_and_layouts(tmp_path, monkeypatch):
   (tmp_path / "hf" / "tokenizer.json").write_text("{}")
   flat = _convert(tmp_path / "hf", tmp_path / "out")
   assert (tmp_path / "out" / "tokenizer.json").read_text() == "{}"
-  model = checkpoint.load_model_config(tmp_path / "out")
+  model = model_folder.load_config(tmp_path / "out")
   assert model == base.plan(tmp_path / "hf").model
   for layer in range(3):
     for ours, theirs in (
@@ -201,7 +202,7 @@ def test_no_folder_of_the_user_is_replaced(tmp_path):
   plan = base.plan(tmp_path / "hf")
   leaves = {"model/norm/weight": plan.leaves["model/norm/weight"]}
   save = functools.partial(
-    checkpoint.save_model_streaming, tmp_path / "out", leaves, plan.model, {}
+    streaming.save, tmp_path / "out", leaves, plan.model, {}
   )
   save()
   save()  # a model folder may be

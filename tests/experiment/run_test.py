@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SETTINGS = (
   "World.train_samples=4",
   "World.val_samples=4",

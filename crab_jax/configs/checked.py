@@ -1,0 +1,42 @@
+"""The base of every setting: types are checked when an object is made.
+
+A field of another type, or one that contradicts another, is an error that
+names it.
+"""
+
+import re
+import typing
+
+import beartype
+import beartype.door
+
+_CONF = beartype.BeartypeConf(is_pep484_tower=True)  # an int is a float
+
+
+def require(condition: bool, message: str) -> None:
+  """Raises ValueError with the message unless the condition holds."""
+  if not condition:
+    raise ValueError(message)
+
+
+def _spelt(hint) -> str:
+  """A type as a user writes it: `World | None`, without our modules."""
+  name = getattr(hint, "__name__", None) or str(hint)
+  return re.sub(r"crab_jax\.configs\.\w+\.", "", name)
+
+
+class Checked:
+  """Checks the types of a dataclass's fields, then what `check` demands."""
+
+  def __post_init__(self):
+    for name, hint in typing.get_type_hints(type(self)).items():
+      value = getattr(self, name)
+      if not beartype.door.is_bearable(value, hint, conf=_CONF):
+        raise TypeError(
+          f"{type(self).__name__}.{name} = {value!r} must be of type"
+          f" {_spelt(hint)}"
+        )
+    self.check()
+
+  def check(self) -> None:
+    """Raises ValueError if fields contradict each other."""

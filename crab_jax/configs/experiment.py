@@ -1,0 +1,52 @@
+"""Everything that one run needs to know."""
+
+import dataclasses
+
+from crab_jax.configs import checked
+from crab_jax.configs import decoding
+from crab_jax.configs import pipeline
+from crab_jax.configs import placement
+from crab_jax.configs import schedule
+from crab_jax.configs import sources
+from crab_jax.configs import study
+from crab_jax.configs import thinker
+from crab_jax.configs import upkeep
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment(checked.Checked):
+  """Everything that one run of `crab_jax.train` needs to know."""
+
+  model: thinker.Model
+  stages: list[schedule.Stage]
+  data: pipeline.Data = pipeline.Data()
+  mesh: placement.Mesh = placement.Mesh()
+  saving: upkeep.Saving = upkeep.Saving()
+  logging: upkeep.Logging = upkeep.Logging()
+  validation: upkeep.Validation = upkeep.Validation()
+  evaluation: decoding.Evaluation = decoding.Evaluation()
+  preparation: sources.Preparation = sources.Preparation()
+  world: sources.World | None = None  # make the embedded dataset and use it
+  records: str | None = None  # prepared records; None: those of `world`
+  base: str | None = None  # a converted checkpoint; None: random weights
+  seed: int = 0  # of parameters and dropout
+  # Folder of compiled programs. None: in the work directory, which outlives a
+  # machine that is taken away; "off": none.
+  compiled: str | None = None
+  transfer: study.Transfer | None = None  # for `crab_jax.transfer` only
+
+  def check(self):
+    checked.require(
+      (self.world is None) != (self.records is None),
+      "set one of Experiment.world and Experiment.records, not both or none",
+    )
+    names = [stage.name for stage in self.stages]
+    checked.require(
+      len(set(names)) == len(names) > 0,
+      f"Experiment.stages must have names of their own, got {names}",
+    )
+    checked.require(
+      self.model.adapter is not None
+      or all(stage.trains != "adapter" for stage in self.stages),
+      'a Stage with trains="adapter" needs Model.adapter',
+    )

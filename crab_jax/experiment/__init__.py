@@ -1,0 +1,1 @@
+"""A whole run of an experiment: groundwork, stages, answers, report."""

@@ -1,0 +1,135 @@
+"""What training reads, made before it starts: records and a tokenizer.
+
+Several hosts first make sure that they were started alike; one of them then
+does the work, and all see the same folder.
+"""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import shutil
+
+import jax
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import preparation
+from crab_jax.data import prompts
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import tokenizer as tokenizers
+from crab_jax.synthetic import build
+from crab_jax.training import compilation
+from crab_jax.training import hosts
+from crab_jax.weights import base as base_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where a run lies and what it reads."""
+
+  workdir: pathlib.Path
+  records: pathlib.Path
+  tokenizer: tokenizers.Tokenizer
+
+
+def prepare(
+  experiment: configs.Experiment, workdir: pathlib.Path, config_text: str
+) -> Place:
+  """Makes what training reads: records and a tokenizer.
+
+  Args:
+    experiment: the settings.
+    workdir: the folder of the run; several hosts must see the same.
+    config_text: the configuration in force, kept beside the results.
+
+  Raises:
+    UserError: whatever a user can cause.
+  """
+  _meet(config_text)
+  with hosts.first_then_others("preparation"):
+    _begin(workdir, config_text)
+    root = _records(experiment, workdir)
+    place = Place(workdir, root, _tokenizer(experiment, workdir, root))
+  hosts.compare("data", {"data manifest": records.manifest(root)})
+  if folder := _compiled(experiment, workdir):
+    compilation.keep_in(folder)
+  return place
+
+
+def _meet(config_text: str) -> None:
+  """Stops hosts that were not started alike, before they wait for each other.
+
+  Raises:
+    UserError: two hosts differ; names what differs.
+  """
+  versions = {
+    f"version of {name}": importlib.metadata.version(name)
+    for name in ("crab_jax", "jax", "jaxlib")
+  }
+  hosts.compare(
+    "start",
+    {
+      "number of hosts": str(hosts.count()),
+      **versions,
+      "configuration": config_text,
+    },
+  )
+  devices = {"kind of device": jax.local_devices()[0].device_kind}
+  devices["number of devices"] = str(jax.local_device_count())
+  hosts.compare("devices", devices)
+
+
+def _compiled(
+  experiment: configs.Experiment, workdir: pathlib.Path
+) -> pathlib.Path | None:
+  """The folder of compiled programs."""
+  wanted = experiment.compiled
+  if wanted == "off":
+    return None
+  return workdir / "compiled" if wanted is None else pathlib.Path(wanted)
+
+
+def _begin(workdir: pathlib.Path, config_text: str) -> None:
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    if hosts.is_first():
+      (workdir / "config.gin").write_text(config_text)
+  except OSError as error:
+    raise errors.UserError(f"cannot write to {workdir}: {error}") from error
+
+
+def _records(
+  experiment: configs.Experiment, workdir: pathlib.Path
+) -> pathlib.Path:
+  """The folder of records; makes those of the embedded world."""
+  if experiment.records is not None:
+    root = pathlib.Path(experiment.records)
+    records.splits(root)  # raises if it is none
+    return root
+  build.write(workdir / "world", experiment.world)
+  root = workdir / "records"
+  preparation.prepare(
+    workdir / "world" / build.FOLDER, root, config=experiment.preparation
+  )
+  return root
+
+
+def _tokenizer(
+  experiment: configs.Experiment, workdir: pathlib.Path, root: pathlib.Path
+) -> tokenizers.Tokenizer:
+  """The given tokenizer, or one trained on the texts of the records."""
+  path = workdir / base_lib.TOKENIZER
+  if experiment.data.tokenizer is not None:
+    shutil.copyfile(experiment.data.tokenizer, path)
+  if not path.exists():
+    wording = prompts.load(experiment.data.prompts)
+    found = (
+      record
+      for task in records.splits(root)
+      for record in records.read_split(root, task, "train")
+    )
+    texts = samples.training_texts(found, wording)
+    size = experiment.model.decoder.vocabulary
+    tokenizers.train(texts, size).save(path)
+  return tokenizers.load(path)

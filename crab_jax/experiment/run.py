@@ -1,0 +1,107 @@
+"""A whole run: data, stages of training, held-out answers, report.
+
+  {workdir}/config.gin      the configuration in force
+  {workdir}/world/          the embedded AV-UIE, when there is one
+  {workdir}/records/        its records
+  {workdir}/checkpoints/    {stage}/{step}, and {stage}.best where it is kept
+  {workdir}/validation/     {stage}/{step}.jsonl: clips decoded while training
+  {workdir}/base/           the frozen model: parameters, tokenizer
+  {workdir}/adapter/        what tuning added to it
+  {workdir}/metrics.jsonl, tensorboard/
+  {workdir}/compiled/       compiled programs, for a quick restart
+  {workdir}/profile/        traces of steps, when they are wanted
+  {workdir}/predictions/    a file a dataset
+  {workdir}/report.html, report.md, report.json
+
+Every part that is complete is left as it is, so the same command goes on where
+a stopped run was.
+"""
+
+import pathlib
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.evaluation import assessment
+from crab_jax.experiment import groundwork
+from crab_jax.experiment import parameters
+from crab_jax.experiment import stages
+from crab_jax.training import hosts
+from crab_jax.training import metrics
+from crab_jax.training import preemption
+from crab_jax.training import profiling
+from crab_jax.training import trainer
+
+
+def run(
+  experiment: configs.Experiment,
+  workdir: pathlib.Path,
+  config_text: str,
+  *,
+  notice: preemption.Notice,
+  profile: profiling.Window | None = None,
+) -> None:
+  """Does what is not done yet of an experiment; prints where the report is.
+
+  Args:
+    experiment: the settings.
+    workdir: the folder of the run; several hosts must see the same.
+    config_text: the configuration in force, kept beside the results.
+    notice: of a preemption.
+    profile: steps of every stage to trace.
+
+  Raises:
+    UserError: whatever a user can cause.
+  """
+  place = groundwork.prepare(experiment, workdir, config_text)
+  params = train(experiment, place, notice, profile)
+  if params is None:
+    return
+  report = _evaluate(experiment, params, place)
+  if hosts.is_first():
+    print(f"report: {report}")
+
+
+def train(
+  experiment: configs.Experiment,
+  place: groundwork.Place,
+  notice: preemption.Notice,
+  profile: profiling.Window | None = None,
+) -> array_types.Tree | None:
+  """Trains all stages and keeps the result; None: it was told to stop."""
+  writer = metrics.Writer(
+    place.workdir, experiment.logging, silent=not hosts.is_first()
+  )
+  watches = stages.Watches(notice, writer, profile)
+  params = None
+  try:
+    for stage in experiment.stages:
+      params = stages.train(experiment, stage, params, place, watches)
+  except trainer.Stopped as stopped:
+    print(f"{stopped}; the same command goes on from there")
+    return None
+  finally:
+    writer.close()
+  parameters.keep(experiment, params, place)
+  return params
+
+
+def _evaluate(
+  experiment: configs.Experiment,
+  params: array_types.Tree,
+  place: groundwork.Place,
+) -> pathlib.Path:
+  """Answers, scores and reports; returns the report's path."""
+  last = experiment.stages[-1]
+  model = parameters.stage_model(experiment, last)
+  steps = ", ".join(f"{s.name} {s.steps}" for s in experiment.stages)
+  return assessment.assess(
+    assessment.Subject(
+      model, params, place.tokenizer, place.records, experiment.mesh
+    ),
+    experiment.data,
+    experiment.evaluation,
+    last.rows,
+    place.workdir,
+    {"steps": steps},
+    metrics.read(place.workdir),
+  )

@@ -1,0 +1,127 @@
+"""A stage of training: what it starts from, its loop, what it hands on."""
+
+import dataclasses
+
+import jax
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.data import loader
+from crab_jax.data import pipeline
+from crab_jax.data import tasks
+from crab_jax.experiment import groundwork
+from crab_jax.experiment import parameters
+from crab_jax.experiment import validators
+from crab_jax.training import checkpoint
+from crab_jax.training import hosts
+from crab_jax.training import losses
+from crab_jax.training import meshed
+from crab_jax.training import metrics
+from crab_jax.training import monitor
+from crab_jax.training import optim
+from crab_jax.training import preemption
+from crab_jax.training import profiling
+from crab_jax.training import state as state_lib
+from crab_jax.training import trainer
+
+_TASK_NAMES = tuple(task.name for task in tasks.TASKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Watches:
+  """What looks at a run while it trains."""
+
+  notice: preemption.Notice
+  writer: metrics.Writer
+  profile: profiling.Window | None = None  # steps of every stage to trace
+
+
+def train(
+  experiment: configs.Experiment,
+  stage: configs.Stage,
+  params: array_types.Tree | None,
+  place: groundwork.Place,
+  watches: Watches,
+) -> array_types.Tree:
+  """All parameters after a stage; `params` None: before the first."""
+  model = parameters.stage_model(experiment, stage)
+  optimizer = optim.optimizer(stage.optimizer, stage.steps)
+  runner = meshed.runner(
+    stage.rows.rows,
+    stage.accumulate,
+    mesh=experiment.mesh,
+    model=model,
+    likelihood=losses.likelihood(model),
+    optimizer=optimizer,
+    tasks=len(tasks.TASKS),
+  )
+  if params is None:
+    params = parameters.base(experiment, runner)
+  if stage.trains == "adapter":
+    params = parameters.with_adapter(model, params, experiment.seed, runner)
+  print(f"stage {stage.name}: {stage.steps} steps")
+  print(state_lib.describe(params, stage.trains), flush=True)
+  trained, frozen = state_lib.split(params, stage.trains)
+  loop = _loop(experiment, stage, model, runner, place, watches)
+  state = runner.born(
+    lambda leaves: state_lib.create(leaves, optimizer), trained
+  )
+  try:
+    state = loop.run(state, frozen, jax.random.key(experiment.seed))
+    if loop.validator is not None:
+      state = loop.validator.best_of(state, runner.to_restore(state))
+  finally:
+    loop.loader.close()
+    loop.checkpoints.close()
+    if loop.validator is not None:
+      loop.validator.close()
+  for sample, reason in loop.loader.counters()["skipped_ids"].items():
+    print(f"left out: {sample}: {reason}")
+  return state_lib.merge(state.params, frozen)
+
+
+def _loop(
+  experiment: configs.Experiment,
+  stage: configs.Stage,
+  model: configs.Model,
+  runner: trainer.Runner,
+  place: groundwork.Place,
+  watches: Watches,
+) -> trainer.Loop:
+  return trainer.Loop(
+    stage=stage,
+    saving=experiment.saving,
+    logging=experiment.logging,
+    runner=runner,
+    loader=_loader(experiment, stage, place),
+    checkpoints=checkpoint.StageCheckpoints(
+      place.workdir / "checkpoints" / stage.name, experiment.saving.keep
+    ),
+    writer=watches.writer,
+    learning_rate=optim.schedule(stage.optimizer, stage.steps),
+    task_names=_TASK_NAMES,
+    notice=watches.notice,
+    profiler=profiling.Profiler(
+      watches.profile, place.workdir / "profile" / stage.name
+    ),
+    validator=validators.make(experiment, stage, model, runner, place),
+    monitor=monitor.of(model, len(tasks.TASKS)),
+  )
+
+
+def _loader(
+  experiment: configs.Experiment, stage: configs.Stage, place: groundwork.Place
+) -> loader.Loader:
+  return pipeline.train_loader(
+    place.records,
+    place.tokenizer,
+    experiment.data,
+    experiment.model,
+    stage.rows,
+    mixture=stage.mixture,
+    targets=stage.targets,
+    process_index=hosts.index(),
+    process_count=hosts.count(),
+    max_bad_share=experiment.data.max_bad_share,
+    max_bad_task_share=experiment.data.max_bad_task_share,
+  )

@@ -1,0 +1,150 @@
+"""Model folders: parameters and their configuration, kept for good.
+
+  {folder}/params/       written by orbax
+  {folder}/model.json    `configs.Model`
+  {folder}/...           what else its writer lays beside them
+
+A folder is written under another name and renamed, so it is complete or not
+there. Arrays that lie on several hosts are written and read by all of them,
+each its own parts. `streaming` writes the same, a block at a time.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.training import hosts
+
+CONFIG_FILE = "model.json"
+
+
+def save(
+  folder: pathlib.Path,
+  params: array_types.Tree,
+  model: configs.Model,
+  files: dict[str, pathlib.Path],
+) -> None:
+  """Writes a model folder, `files` copied into it; replaces one there.
+
+  Parameters that lie on several hosts are written by all of them together.
+  """
+  new = folder.with_name(folder.name + ".incomplete")
+  if hosts.is_first():
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+  hosts.barrier(f"{folder.name} is to be written")
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(new.resolve() / "params", params)
+  if hosts.is_first():
+    _finish(new, folder, model, files)
+  hosts.barrier(f"{folder.name} is written")
+
+
+def _finish(new, folder, model, files) -> None:
+  (new / CONFIG_FILE).write_text(config_text(model))
+  for name, path in files.items():
+    shutil.copyfile(path, new / name)
+  shutil.rmtree(folder, ignore_errors=True)
+  new.rename(folder)
+
+
+def config_text(model: configs.Model) -> str:
+  """What `model.json` says of a model."""
+  return json.dumps(dataclasses.asdict(model), indent=2)
+
+
+def load_config(folder: pathlib.Path) -> configs.Model:
+  """The configuration of a model folder.
+
+  Raises:
+    UserError: the folder is none, or its file is damaged.
+  """
+  path = folder / CONFIG_FILE
+  if not path.is_file():
+    raise errors.UserError(f"{folder} is no model folder: {path} is missing")
+  try:
+    return _model(json.loads(path.read_text()))
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.UserError(f"{path}: {error}") from error
+
+
+def _model(fields: dict[str, Any]) -> configs.Model:
+  parts = {
+    "audio": configs.AudioTower,
+    "vision": configs.VisionTower,
+    "decoder": configs.Decoder,
+    "adapter": configs.ILora,
+  }
+  for name, kind in parts.items():
+    if fields.get(name) is not None:
+      fields[name] = kind(
+        **{
+          key: tuple(value) if isinstance(value, list) else value
+          for key, value in fields[name].items()
+        }
+      )
+  return configs.Model(**fields)
+
+
+def load_params(
+  folder: pathlib.Path,
+  place: Callable[[array_types.Tree], array_types.Tree] | None = None,
+) -> array_types.Tree:
+  """The parameters of a model folder.
+
+  Args:
+    folder: a model folder.
+    place: shapes -> shapes with shardings (`Meshed.placed_shapes`): every host
+      reads the parts of its devices. None: all, as numpy arrays.
+
+  Raises:
+    UserError: the folder holds no complete parameters.
+  """
+  path = folder / "params"
+  if not path.is_dir():
+    raise errors.UserError(f"{folder} is no model folder: {path} is missing")
+  if place is None:
+    return _as_numpy(path.resolve())
+  with ocp.StandardCheckpointer() as checkpointer:
+    found = checkpointer.metadata(path.resolve()).item_metadata.tree
+    shapes = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(found)
+    )
+    return checkpointer.restore(path.resolve(), place(shapes))
+
+
+def _as_numpy(path: pathlib.Path) -> array_types.Tree:
+  """A tree of parameters, straight into the memory of this host.
+
+  Not by way of the devices that it was saved from: they may be others.
+  """
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    saved = checkpointer.metadata(path).item_metadata.tree
+    arguments = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
+    )
+    return checkpointer.restore(path, restore_args=arguments)
+
+
+def check_replaceable(folder: pathlib.Path) -> None:
+  """Lets a model folder, an empty one or nothing be overwritten.
+
+  Raises:
+    UserError: `folder` holds something else.
+  """
+  if not folder.exists() or (folder / CONFIG_FILE).is_file():
+    return
+  if not folder.is_dir() or any(folder.iterdir()):
+    raise errors.UserError(
+      f"{folder} exists and is no model folder; choose another name"
+    )

@@ -1,0 +1,114 @@
+"""Writes a model folder larger than memory, one block of a parameter at a time.
+
+`convert` does so: a released checkpoint need not fit into the memory of the
+machine that converts it. `model_folder` reads the result.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Protocol
+from typing import runtime_checkable
+
+import flax.traverse_util
+import numpy as np
+import orbax.checkpoint as ocp
+import tensorstore
+from absl import logging
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.training import model_folder
+
+
+@runtime_checkable  # by the type checks of the tests
+class StreamedLeaf(Protocol):
+  """A parameter that reads itself block by block (`weights.base.Leaf`)."""
+
+  shape: tuple[int, ...]
+  dtype: np.dtype
+  chunk: tuple[int, ...]  # shape of what lies in one file
+
+  def blocks(self) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """(start, values) of blocks that lie on the grid of `chunk`."""
+
+
+def save(
+  folder: pathlib.Path,
+  leaves: dict[str, StreamedLeaf],
+  model: configs.Model,
+  files: dict[str, str],
+) -> None:
+  """Writes a model folder block by block; replaces one that is there.
+
+  Orbax writes the tree with a scalar in the place of every parameter, and
+  tensorstore then puts the arrays where the scalars were, in the same format
+  (zarr): orbax itself would hold a copy of each whole parameter.
+
+  Args:
+    folder: to write; what `model_folder` reads.
+    leaves: by parameter path, "a/b/c".
+    model: the configuration.
+    files: text files to lay beside it.
+
+  Raises:
+    UserError: `folder` is something else, a block cannot be read or the disk
+      is full; nothing is left behind.
+  """
+  model_folder.check_replaceable(folder)
+  new = folder.with_name(folder.name + ".incomplete")
+  shutil.rmtree(new, ignore_errors=True)
+  try:
+    new.mkdir(parents=True)
+    _write_skeleton(new.resolve() / "params", leaves)
+    for path, leaf in leaves.items():
+      _write_leaf(new.resolve() / "params" / path.replace("/", "."), leaf)
+    files = {**files, model_folder.CONFIG_FILE: model_folder.config_text(model)}
+    for name, text in files.items():
+      (new / name).write_text(text)
+    if folder.exists():
+      shutil.rmtree(folder)
+    new.rename(folder)
+  except (OSError, ValueError) as error:  # tensorstore raises ValueError
+    raise errors.UserError(f"cannot write {folder}: {error}") from error
+  finally:
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def _write_skeleton(
+  path: pathlib.Path, leaves: dict[str, StreamedLeaf]
+) -> None:
+  flat = {name: np.zeros((), leaf.dtype) for name, leaf in leaves.items()}
+  tree = flax.traverse_util.unflatten_dict(flat, sep="/")
+  handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)  # it warns of what it need not merge
+  try:
+    with ocp.Checkpointer(handler) as checkpointer:
+      checkpointer.save(path, args=ocp.args.PyTreeSave(tree))
+  finally:
+    logging.set_verbosity(verbosity)
+
+
+def _write_leaf(path: pathlib.Path, leaf: StreamedLeaf) -> None:
+  spec = {
+    "driver": "zarr",
+    "kvstore": {"driver": "file", "path": str(path)},
+    "metadata": {
+      "shape": leaf.shape,
+      "chunks": leaf.chunk,
+      "dtype": str(leaf.dtype) if leaf.dtype == "bfloat16" else leaf.dtype.str,
+      "compressor": {"id": "zstd", "level": 1},
+    },
+  }
+  array = tensorstore.open(spec, create=True, delete_existing=True).result()
+  pending = None  # one block is compressed while the next is read
+  for start, block in leaf.blocks():
+    place = tuple(
+      slice(first, first + size)
+      for first, size in zip(start, block.shape, strict=True)
+    )
+    if pending is not None:
+      pending.result()
+    pending = array[place].write(block)
+  pending.result()

@@ -1,0 +1,101 @@
+"""Gains out of cells, against numbers worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from crab_jax.ablation import comparison
+from crab_jax.ablation import grid
+from tests.ablation import fake_cells
+
+_ALONE = {"ks": 0.5, "meld": 0.4, "cremad": 0.3}
+# What the others add, by method; seed 1 adds as much again.
+_ADDED = {
+  "lora": {"ks": 0.1, "meld": -0.1, "cremad": 0.0},
+  "ilora_e2": {"ks": 0.2, "meld": 0.1, "cremad": 0.1},
+}
+
+
+def _score(cell, task):
+  if cell.label == grid.ALL:
+    return _ALONE[task] + (1 + cell.seed) * _ADDED[cell.method][task]
+  if "+" in cell.label:
+    return _ALONE[task] + (0.2 if task == "ks" else 0.05)
+  return _ALONE[task] + (0.05 if cell.budget == "steps" else 0)
+
+
+def _loss(cell, task):
+  return 2 - _score(cell, task)
+
+
+@pytest.fixture(scope="module")
+def results():
+  return fake_cells.results(_score, _loss)
+
+
+@pytest.mark.parametrize("measure", comparison.MEASURES)
+def test_a_gain_is_above_zero_where_the_others_help(results, measure):
+  """A score that rises and a loss that falls are the same gain here."""
+  found = results.gains("lora", "reasoning", measure)
+  np.testing.assert_allclose(found, [[0.1, -0.1, 0], [0.2, -0.2, 0]], atol=1e-9)
+
+
+def test_the_second_reading_is_against_longer_training_alone(results):
+  found = results.gains("ilora_e2", "reasoning", "score", "steps")
+  np.testing.assert_allclose(found[0], [0.15, 0.05, 0.05])
+  assert results.readings("reasoning") == ("samples", "steps")
+  assert results.readings("answer") == ("samples",)
+
+
+def test_pairs_are_family_against_family(results):
+  """Each row's family gains its own mean; nothing stands on the diagonal."""
+  names, found = results.pairs("ilora_e2", "score")
+  assert names == ["action", "emotion"]
+  assert found.shape == (2, 2, 2)
+  assert np.isnan(found[:, [0, 1], [0, 1]]).all()
+  np.testing.assert_allclose(found[0, 0, 1], 0.2)
+  np.testing.assert_allclose(found[0, 1, 0], 0.05)
+  np.testing.assert_allclose(results.pairs("ilora_e2", "loss")[1], found)
+
+
+def test_samples_alone_over_samples_together(results):
+  """12 alone, 10 together."""
+  ratios = results.samples_ratio("answer")
+  assert ratios == pytest.approx(dict.fromkeys(fake_cells.TASKS, 1.2))
+
+
+def test_the_headline_has_a_line_for_every_method_and_reading(results):
+  rows = comparison.headline(results)
+  # (reasoning twice, answer once) x 2 methods x 2 measures
+  assert len(rows) == 3 * 2 * 2
+  row = next(r for r in rows if r.method == "lora" and r.targets == "answer")
+  assert row.positive == pytest.approx((1 / 3,) * 3)
+  assert row.negative == pytest.approx(1 / 3)
+  assert row.gain.value == pytest.approx(0)
+
+
+def test_a_cell_that_is_missing_leaves_its_line_out(results):
+  kept = {
+    cell: found
+    for cell, found in results.cells.items()
+    if (cell.label, cell.method) != (grid.ALL, "lora")
+  }
+  part = dataclasses.replace(results, cells=kept)
+  assert {row.method for row in comparison.headline(part)} == {"ilora_e2"}
+
+
+def test_a_dataset_without_validation_records_has_no_loss(results):
+  cell = next(iter(results.cells))
+  found = {**results.cells[cell], "losses": {}}
+  part = dataclasses.replace(results, cells={cell: found})
+  assert np.isnan(part.value(cell, "ks", "loss"))
+
+
+def test_the_difference_of_two_methods(results):
+  """Seed 0: 0.4/3 - 0; seed 1 twice that."""
+  found = comparison.difference(
+    results, "ilora_e2", "lora", "reasoning", "score"
+  )
+  assert found.value == pytest.approx(0.2)
+  assert 0.4 / 3 <= found.low < found.value < found.high <= 0.8 / 3

@@ -1,0 +1,55 @@
+"""Families that share heads against families that help each other."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from crab_jax.ablation import relation
+from tests.ablation import fake_cells
+
+# Two projections of two heads: "ks" uses other heads than the rest.
+_GATES = {
+  "ks": [1.0, 0.0, 1.0, 0.0],
+  "meld": [0.0, 1.0, 0.0, 1.0],
+  "cremad": [0.0, 1.0, 0.0, 1.0],
+}
+
+
+def _loss(cell, task):
+  """Together action gains 0.4 nats and emotion 0.2."""
+  if "+" not in cell.label:
+    return 1.0
+  return 0.6 if task == "ks" else 0.8
+
+
+def _results(gates):
+  return fake_cells.results(lambda *_: 0.5, _loss, gates)
+
+
+def test_disjoint_heads_are_at_distance_one():
+  found = relation.family_distances(_results(_GATES), "ilora_e2")
+  np.testing.assert_allclose(found, [[0, 1], [1, 0]], atol=1e-6)
+
+
+def test_a_point_is_a_pair_with_its_mean_gain():
+  found = relation.points(_results(_GATES), "ilora_e2")
+  assert found.names == ["action + emotion"]
+  np.testing.assert_allclose(found.distances, [1], atol=1e-6)
+  np.testing.assert_allclose(found.gains, [0.3])
+  assert np.isnan(found.correlation)  # of one point
+
+
+def test_a_method_without_gates_has_no_points():
+  assert relation.points(_results(None), "ilora_e2") is None
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_all_seeds_must_have_gates(seed):
+  results = _results(_GATES)
+  cells = {
+    cell: {k: v for k, v in found.items() if cell.seed != seed or k != "gates"}
+    for cell, found in results.cells.items()
+  }
+  part = dataclasses.replace(results, cells=cells)
+  assert relation.family_distances(part, "ilora_e2") is None

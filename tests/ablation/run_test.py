@@ -1,0 +1,195 @@
+"""A cell: its data, its numbers, its mistakes; programs are stood in for."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from crab_jax import errors
+from crab_jax.ablation import grid
+from crab_jax.ablation import programs as programs_lib
+from crab_jax.ablation import run
+from crab_jax.data import tasks
+from crab_jax.evaluation import decode
+from crab_jax.training import router
+
+_TASKS = len(tasks.TASKS)
+_JOINT = grid.Cell("all", ("ks", "meld"), "ilora_e2", "reasoning", 0)
+_ALONE = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
+
+
+class _Runner:
+  """Adds one to the adapter in each step; notes the samples that it sees."""
+
+  loss = 2.0
+
+  def __init__(self):
+    self.seen = []
+
+  def place(self, tree):
+    return tree
+
+  def fetch(self, tree):
+    return tree
+
+  def put(self, batch):
+    return batch
+
+  def step(self, state, frozen, batch, key):
+    ids = batch["sample_ids"].reshape(-1, batch["sample_ids"].shape[-1])
+    self.seen += [tuple(row) for row in ids[ids[:, 0] >= 0].tolist()]
+    params = jax.tree.map(lambda leaf: leaf + 1, state.params)
+    return state.replace(params=params), {"loss": np.float32(self.loss)}
+
+
+class _Answerer:
+  """Right about "ks", wrong about the rest."""
+
+  def answers(self, clips, params):
+    self.params = params
+    for clip in clips:
+      right = clip.task == "ks"
+      text = clip.reference["text"] if right else "<answer>nothing</answer>."
+      yield decode.row(clip, text, None)
+
+
+@dataclasses.dataclass
+class _Programs:
+  model: object
+  runner: _Runner
+  answerer: _Answerer
+  watch: object = None
+
+  def adapter(self, seed):
+    return {"lora_B": np.full(3, 10.0 * seed, np.float32)}
+
+  def loss_sums(self, params, batch):
+    """Three nats for every supervised token."""
+    counts = np.zeros(_TASKS)
+    kinds = np.take_along_axis(batch["tasks"], batch["supervised"], 1)
+    np.add.at(counts, kinds.ravel(), batch["weights"].ravel())
+    return {"task_nll": 3 * counts, "task_tokens": counts}
+
+
+def _watch(params, batch):
+  """The first head has a quarter of every token, the second the rest."""
+  sums = np.zeros((_TASKS, 6))
+  sums[:, :2] = [1, 3]
+  return router.Statistics({"model/q_proj": sums}, np.full(_TASKS, 4.0))
+
+
+@pytest.fixture(scope="module")
+def made():
+  """Method -> its stand-ins, once they are asked for."""
+  found = {}
+
+  def make(experiment, method, tokenizer, longest):
+    model = grid.model(experiment.model, method)
+    watch = _watch if method == "ilora_e2" else None
+    found[method] = _Programs(model, _Runner(), _Answerer(), watch)
+    found[method].longest = longest
+    return found[method]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(programs_lib, "make", make)
+    yield found
+
+
+@pytest.fixture(scope="module")
+def bench(small_study, made):
+  """A bench whose rows hold one sample each, so that their order is seen."""
+  experiment, place = small_study
+  study = experiment.transfer
+  rows = dataclasses.replace(study.rows, samples=1, waiting=1)
+  study = dataclasses.replace(study, rows=rows)
+  experiment = dataclasses.replace(experiment, transfer=study)
+  return run.Bench(experiment, place, {"kernel": np.zeros(2)})
+
+
+@pytest.fixture(scope="module")
+def joint(bench, made):
+  """The result of the cell with all datasets, and what it saw."""
+  return bench.run(_JOINT), made["ilora_e2"].runner.seen[:]
+
+
+@pytest.fixture(scope="module")
+def alone(bench, made):
+  """What is seen of one dataset alone."""
+  bench.run(_ALONE)
+  return made["lora"].runner.seen[:]
+
+
+def test_the_datasets_are_those_with_training_records(bench):
+  assert bench.tasks == ("ks", "meld")
+
+
+def test_a_result_says_what_was_done_and_what_came_out(bench, joint):
+  found, seen = joint
+  assert found["cell"]["label"] == "all"
+  assert found["steps"] == bench.steps(_JOINT)
+  assert found["loss"] == 2
+  assert found["heads"] == 2
+  assert found["losses"] == pytest.approx({"ks": 3, "meld": 3})
+  values = {task: score["value"] for task, score in found["scores"].items()}
+  assert values == {"ks": 1, "meld": 0}
+  assert found["scores"]["ks"]["n"] == 2  # Evaluation.limit
+  assert found["gates"] == {"ks": [0.25, 0.75], "meld": [0.25, 0.75]}
+  assert found["seconds"] >= found["training"] >= 0
+  numbers = [number for number, *_ in seen]
+  wanted = {name: tasks.BY_NAME[name].number for name in ("ks", "meld")}
+  for name, number in wanted.items():
+    assert found["samples"][name] == numbers.count(number) > 0
+
+
+def test_another_seed_is_another_adapter_and_order(bench, made, joint):
+  """The adapter begins at ten times its seed; every step adds one."""
+  cell = dataclasses.replace(_JOINT, seed=1)
+  made["ilora_e2"].runner.seen.clear()
+  bench.run(cell)
+  params = made["ilora_e2"].answerer.params
+  np.testing.assert_array_equal(params["lora_B"], 10 + bench.steps(cell))
+  np.testing.assert_array_equal(params["kernel"], 0)
+  assert made["ilora_e2"].runner.seen != joint[1]
+
+
+def test_a_part_of_the_datasets_leaves_no_gates(bench):
+  found = bench.run(dataclasses.replace(_ALONE, method="ilora_e2"))
+  assert "gates" not in found
+  assert set(found["scores"]) == set(found["losses"]) == {"ks"}
+
+
+def test_a_dataset_comes_in_the_same_order_alone_and_together(joint, alone):
+  number = tasks.BY_NAME["ks"].number
+  together = [row for row in joint[1] if row[0] == number]
+  least = min(len(alone), len(together))
+  assert least > 3
+  assert alone[:least] == together[:least]
+
+
+def test_the_programs_of_a_method_are_made_once(bench, made, alone):
+  first = made["lora"]
+  bench.run(dataclasses.replace(_ALONE, label="meld", tasks=("meld",)))
+  assert made["lora"] is first
+  assert first.longest.tokens > 0
+
+
+def test_a_loss_that_is_not_finite_names_the_cell(bench, monkeypatch):
+  monkeypatch.setattr(_Runner, "loss", float("nan"))
+  with pytest.raises(errors.UserError, match="reasoning.ks.lora.seed0"):
+    bench.run(_ALONE)
+
+
+@pytest.mark.slow
+def test_cells_of_two_methods_train(small_study, backbone):
+  """The programs themselves; the same cell gives the same numbers again."""
+  bench = run.Bench(*small_study, backbone)
+  found = bench.run(_JOINT)
+  plain = bench.run(dataclasses.replace(_JOINT, method="lora"))
+  assert found["parameters"] > plain["parameters"]
+  assert len(found["gates"]["ks"]) % 2 == 0
+  assert "gates" not in plain
+  assert np.isfinite(list(found["losses"].values())).all()
+  again = bench.run(_JOINT)
+  for name in ("losses", "scores", "samples", "gates"):
+    assert again[name] == found[name]

@@ -1,0 +1,207 @@
+"""A study: every cell once, whoever does it; the table; the same study only."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from crab_jax import errors
+from crab_jax.ablation import backbone
+from crab_jax.ablation import grid
+from crab_jax.ablation import ledger as ledger_lib
+from crab_jax.ablation import report
+from crab_jax.ablation import run
+from crab_jax.ablation import study
+from tests.ablation import fake_cells
+
+_BASE = {"kernel": np.zeros(3, np.float32)}
+
+
+class _Bench:
+  """Does a cell in no time; may be killed in the middle of the study."""
+
+  done: list[str] = []
+  killed_after: int | None = None
+
+  def __init__(self, experiment, place, base):
+    self.study, self.tasks = experiment.transfer, fake_cells.TASKS
+
+  def steps(self, cell):
+    return 2 * len(cell.tasks)
+
+  def run(self, cell):
+    if len(self.done) == self.killed_after:
+      raise KeyboardInterrupt
+    self.done.append(cell.name)
+    return fake_cells.result(cell, lambda *_: 0.5, lambda *_: 1.0)
+
+
+def _write(out, transfer, tasks, cells):
+  """A report of what there is; the true one draws many pictures."""
+  assert all(result["scores"] for result in cells.values())
+  (out / "report.md").write_text(str(len(cells)))
+  return out / "report.md"
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch):
+  monkeypatch.setattr(_Bench, "done", [])
+  monkeypatch.setattr(run, "Bench", _Bench)
+  monkeypatch.setattr(backbone, "make", lambda *_: (None, _BASE))
+  monkeypatch.setattr(report, "write", _write)
+  # `run` keeps compiled programs there if nobody said where.
+  before = jax.config.jax_compilation_cache_dir
+  yield
+  jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.fixture
+def experiment(small_study):
+  return dataclasses.replace(small_study[0], transfer=fake_cells.STUDY)
+
+
+def _run(experiment, workdir):
+  study.run(experiment, workdir, "", notice=None)
+
+
+def _cells(experiment):
+  return [c.name for c in grid.cells(experiment.transfer, fake_cells.TASKS)]
+
+
+def test_every_cell_is_done_once_in_order_and_reported(
+  experiment, tmp_path, capsys
+):
+  _run(experiment, tmp_path)
+  assert _Bench.done == _cells(experiment)
+  said = capsys.readouterr().out
+  number = len(_Bench.done)
+  assert f"0 of {number} cells done" in said
+  assert f"{number}/{number} {_Bench.done[-1]}" in said
+  assert f"report: {tmp_path / 'report.md'}" in said
+  assert not list((tmp_path / "claims").iterdir())
+
+
+def test_a_killed_study_goes_on_where_it_was(experiment, tmp_path, monkeypatch):
+  monkeypatch.setattr(_Bench, "killed_after", 3)
+  with pytest.raises(KeyboardInterrupt):
+    _run(experiment, tmp_path)
+  monkeypatch.setattr(_Bench, "killed_after", None)
+  _run(experiment, tmp_path)
+  assert _Bench.done == _cells(experiment)
+
+
+def test_cells_of_another_machine_are_left_to_it(
+  experiment, tmp_path, monkeypatch
+):
+  """It is waited for; its cell is read, not done again."""
+  other = ledger_lib.Ledger(tmp_path, expiry=60)
+  first = _cells(experiment)[0]
+  assert other.claim(first)
+  waits = []
+
+  def finish(seconds):
+    waits.append(seconds)
+    cell = next(iter(grid.cells(experiment.transfer, fake_cells.TASKS)))
+    result = fake_cells.result(cell, lambda *_: 0.5, lambda *_: 1.0)
+    other.keep(first, result)
+    other.release(first)
+
+  monkeypatch.setattr(study.time, "sleep", finish)
+  _run(experiment, tmp_path)
+  assert len(waits) == 1
+  assert first not in _Bench.done
+  number = len(_cells(experiment))
+  assert (tmp_path / "report.md").read_text() == str(number)
+
+
+def test_a_study_that_was_told_to_stop_says_nothing(
+  experiment, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(backbone, "make", lambda *_: None)
+  _run(experiment, tmp_path)
+  assert capsys.readouterr().out == ""
+  assert not (tmp_path / "report.md").exists()
+
+
+@pytest.mark.parametrize(
+  ("changes", "culprit"),
+  [
+    ({"samples": 7}, "study"),
+    ({"baseline": "ilora_e2"}, "study"),
+    ({"rows": {"tokens": 99}}, "study"),
+  ],
+)
+def test_another_study_is_refused(experiment, tmp_path, changes, culprit):
+  _run(experiment, tmp_path)
+  transfer = experiment.transfer
+  if "rows" in changes:
+    rows = dataclasses.replace(transfer.rows, **changes["rows"])
+    changes = {"rows": rows}
+  transfer = dataclasses.replace(transfer, **changes)
+  other = dataclasses.replace(experiment, transfer=transfer)
+  with pytest.raises(errors.UserError, match=f"another study: its {culprit}"):
+    _run(other, tmp_path)
+
+
+def test_another_backbone_is_refused(experiment, tmp_path, monkeypatch):
+  _run(experiment, tmp_path)
+  other = {"kernel": np.ones(3, np.float32)}
+  monkeypatch.setattr(backbone, "make", lambda *_: (None, other))
+  with pytest.raises(errors.UserError, match="its backbone differ"):
+    _run(experiment, tmp_path)
+
+
+def test_more_seeds_are_the_same_study(experiment, tmp_path):
+  _run(experiment, tmp_path)
+  before = len(_Bench.done)
+  transfer = dataclasses.replace(
+    experiment.transfer, seeds=(0, 1, 2), claim_minutes=3.0
+  )
+  _run(dataclasses.replace(experiment, transfer=transfer), tmp_path)
+  new = _Bench.done[before:]
+  assert new and all(name.split(".")[3] == "seed2" for name in new)
+
+
+def test_the_table_says_what_is_done_what_is_left_and_how_long_it_is(
+  experiment, tmp_path, capsys
+):
+  """Three joint cells of 6 steps in 3 s: half a second a step."""
+  steps = {
+    "reasoning.all.lora.seed0": 6,
+    "reasoning.all.ilora_e2.seed0": 6,
+    "reasoning.ks.lora.seed0": 120,
+    "reasoning.meld.lora.seed0": 480,
+  }
+  ledger = ledger_lib.Ledger(tmp_path, expiry=60)
+  for name in list(steps)[:2]:
+    ledger.keep(name, {"seconds": 3.0})
+  ledger.claim("reasoning.ks.lora.seed0")
+  (tmp_path / "plan.json").write_text(json.dumps(steps))
+  study.show(experiment, tmp_path)
+  head, *lines, last = capsys.readouterr().out.splitlines()
+  assert head.split() == ["cells", "number", "steps", "done", "now", "left"]
+  assert [line.split() for line in lines] == [
+    ["seed0", "reasoning", "lora", "all", "1", "6", "1", "0", "0"],
+    ["seed0", "reasoning", "ilora_e2", "all", "1", "6", "1", "0", "0"],
+    ["seed0", "reasoning", "lora", "parts", "2", "600", "0", "1", "1"],
+  ]
+  assert last == (
+    "2 of 4 cells done, 612 steps in all; left on one machine: 5 min"
+  )
+
+
+def test_without_a_plan_there_is_no_table(experiment, tmp_path):
+  with pytest.raises(errors.UserError, match="has no plan yet"):
+    study.show(experiment, tmp_path)
+
+
+@pytest.mark.parametrize("do", [study.show, _run])
+def test_without_a_study_in_the_settings(experiment, tmp_path, do):
+  (tmp_path / "plan.json").write_text("{}")
+  plain = dataclasses.replace(experiment, transfer=None)
+  with pytest.raises(
+    errors.UserError, match=r"Experiment\.transfer is not set"
+  ):
+    do(plain, tmp_path)

@@ -1,0 +1,27 @@
+"""A run: one source of records, stages of their own names."""
+
+import pytest
+
+from crab_jax import configs
+
+_STAGE = configs.Stage("a", 1, "all")
+
+
+def _with(**changes):
+  fields = {"stages": [_STAGE], "world": configs.World(), **changes}
+  return configs.Experiment(configs.tiny(), **fields)
+
+
+@pytest.mark.parametrize(
+  ("make", "culprit"),
+  [
+    (lambda: _with(world=None), "Experiment.world and Experiment.records"),
+    (lambda: _with(records="there"), "not both"),
+    (lambda: _with(stages=[]), "Experiment.stages"),
+    (lambda: _with(stages=[_STAGE, _STAGE]), "Experiment.stages"),
+    (lambda: _with(stages=[configs.Stage("a", 1, "adapter")]), "Model.adapter"),
+  ],
+)
+def test_a_contradiction_names_its_fields(make, culprit):
+  with pytest.raises(ValueError, match=culprit):
+    make()

@@ -1,0 +1,62 @@
+"""Model folders: what is written comes back, what is none is named."""
+
+import jax
+import numpy as np
+import pytest
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.training import model_folder
+
+
+def test_a_model_folder_comes_back(tmp_path):
+  model = configs.tiny(adapter=configs.ILora(rank=2))
+  extra = tmp_path / "extra.txt"
+  extra.write_text("beside")
+  params = {"a": {"kernel": np.arange(3.0)}}
+  folder = tmp_path / "model"
+  model_folder.save(folder, params, model, {"extra.txt": extra})
+  assert model_folder.load_config(folder) == model
+  jax.tree.map(
+    np.testing.assert_array_equal, model_folder.load_params(folder), params
+  )
+  assert (folder / "extra.txt").read_text() == "beside"
+
+
+@pytest.mark.parametrize("missing", ["model.json", "params"])
+def test_a_folder_that_is_no_model_is_named(tmp_path, missing):
+  with pytest.raises(errors.UserError, match=missing):
+    if missing == "params":
+      model_folder.load_params(tmp_path)
+    else:
+      model_folder.load_config(tmp_path)
+
+
+def test_a_damaged_model_file_is_named(tmp_path):
+  (tmp_path / "model.json").write_text('{"no": 1}')
+  with pytest.raises(errors.UserError, match="model.json"):
+    model_folder.load_config(tmp_path)
+
+
+def _spread(shapes):
+  """The shapes, each over eight devices in a mesh of four by two."""
+  axes = (jax.sharding.AxisType.Auto,) * 2
+  mesh = jax.make_mesh((4, 2), ("a", "b"), axes)
+  spec = jax.sharding.PartitionSpec("a", "b")
+  where = jax.sharding.NamedSharding(mesh, spec)
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+    shapes,
+  )
+
+
+def test_a_model_is_read_straight_into_its_places(tmp_path):
+  model = configs.tiny()
+  params = {"a": {"kernel": np.arange(32.0, dtype=np.float32).reshape(8, 4)}}
+  model_folder.save(tmp_path / "model", params, model, {})
+  found = model_folder.load_params(
+    tmp_path / "model", lambda shapes: _spread(shapes)
+  )
+  kernel = found["a"]["kernel"]
+  np.testing.assert_array_equal(kernel, params["a"]["kernel"])
+  assert kernel.addressable_shards[0].data.shape == (2, 2)
