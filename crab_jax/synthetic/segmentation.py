@@ -45,13 +45,14 @@ def place(thing: scenes.Thing, points: bool = True) -> str:
 def _target(style, things, target, points: bool) -> str:
   """What is heard comes first: it tells which of the things to look for.
 
-  Only that one is placed, so that the answer has one place to repeat.
+  The silent ones are placed after the answer, which then has one place to
+  repeat.
   """
-  others = [phrasing.coloured(it) for it in things if it is not target]
+  silent = [phrasing.thing(it) for it in things if it is not target]
   return (
-    f"{style.hearing} a {target.name}. {style.sight} {phrasing.thing(target)}"
-    f" beside {phrasing.join(others)}, {style.hence} it is"
-    f" {phrasing.found(target)}: {place(target, points)}."
+    f"{style.hearing} a {target.name}. {style.sight} {phrasing.thing(target)},"
+    f" {style.hence} it is {phrasing.found(target)}: {place(target, points)}."
+    f" Silent: {phrasing.join(silent)}."
   )
 
 
