@@ -3,7 +3,9 @@
 Masks are bool[224, 224]. A language model draws none: until a mask model is
 wired in, the filled box stands in for it (`filled_box`), which is stated
 beside the scores. The best J that a filled box can reach, that of the true
-mask's own extent, is reported as the ceiling.
+mask's own extent, is reported as the ceiling. pycocotools knows neither the
+threshold sweep of F, nor S, nor what J is where the truth is empty, so the
+official definitions are written out here.
 """
 
 import io

@@ -159,3 +159,5 @@ def test_s_of_null_frames_grows_with_what_is_drawn(said):
   more = [said[0] + 1, *said[1:]]
   assert masks.null_s(more) > masks.null_s(said)
   assert masks.null_s([SIZE**2] * len(said)) == pytest.approx(1)
+  assert masks.null_s_background(0) == 0
+  assert masks.null_s_background(more[0]) > masks.null_s_background(said[0])
