@@ -138,11 +138,11 @@ def _family_rows(family: str, row: dict, scores: overview.Scores) -> str:
 def _row(score) -> str:
   """The cells of a task."""
   official = score.official_compatible
-  small = [official.get("metric", "")]
-  small += [f"n={official['n']}"] if official["n"] != score.n else []
-  small = " · ".join(word for word in small if word)
+  name = official.get("metric", "")
+  name = f"<small>{name}</small> " if name else ""
+  count = f"<br><small>n={official['n']}</small>" * (official["n"] != score.n)
   numbers = [
-    f"{official['value']:.3f}" + (f"<br><small>{small}</small>" * bool(small)),
+    f"{name}{official['value']:.3f}{count}",
     score.n,
     score.parse_failures,
     score.failed,
@@ -152,7 +152,7 @@ def _row(score) -> str:
   cells = "".join(f'<td class="number">{value}</td>' for value in numbers)
   return (
     f'<td class="task"><a href="#{score.task}">{score.task}</a></td>'
-    f"<td>{_text(score.metric)}</td>"
+    f'<td class="metric">{_text(score.metric)}</td>'
     f'<td class="number"><b>{score.value:.3f}</b></td>'
     f"<td>{_bar(score.value, score.chance)}</td>"
     f'<td class="number">{score.chance:.3f}</td>'
@@ -253,7 +253,7 @@ def _facts(score) -> str:
 def _official(official: dict) -> str:
   """The numbers under the official conventions, in words."""
   others = [
-    f"{name} {value:.3f}"
+    f"{name.replace('_', ' ')} {value:.3f}"
     for name, value in official.items()
     if isinstance(value, float)
     and name not in ("value", official.get("metric"))
@@ -336,5 +336,7 @@ def _footer() -> str:
     "<footer>Strict scores: what was not read, failed or is missing counts as"
     " wrong. Official-compatible: the conventions of the official scripts,"
     " rows that they drop left out. Chance: the best blind guess under the"
-    " same metric, computed from the references.</footer>"
+    " same metric, computed from the references. Published numbers come from"
+    " anchors.json; a dash stands where none has a source that was"
+    " checked.</footer>"
   )
