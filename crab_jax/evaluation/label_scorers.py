@@ -186,11 +186,11 @@ def _choice(answer: str | None, choices: tuple[str, ...]):
 
 
 def _places(truth, options) -> list[str]:
-  """The position of the right option of each sample, as a string."""
+  """The position of the right option of each sample; "" where it has none."""
   places = []
   for true, choices in zip(truth, options, strict=True):
     words = [labels.canonical(choice, "qa") for choice in choices]
-    places.append(str(words.index(true)) if true in words else "none")
+    places.append(str(words.index(true)) if true in words else "")
   return places
 
 
@@ -205,10 +205,10 @@ def _qa(samples, truth, said, parts, kinds, extra, places=()):
       truth, by_type
     ).mean(),
   }
-  if places:
-    guesses["always the same option"] = np.equal(
-      places, classification.constant(list(places))
-    ).mean()
+  known = [place for place in places if place]
+  if known:
+    best = classification.constant(known)[0]
+    guesses["always the same option"] = np.equal(places, best).mean()
   guess = max(guesses, key=guesses.get)
   right = [part["score"] == 1 for part in parts]
   tables = {
