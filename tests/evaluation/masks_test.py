@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
+from crab_jax import errors
 from crab_jax.evaluation import masks
 
 SIZE = masks.SIZE
@@ -94,6 +95,22 @@ def test_run_length_code(first):
   np.testing.assert_array_equal(masks.from_rle(code), mask)
   small = np.array([[0, 1], [1, 1]], bool)  # down the columns: 0 1 1 1
   assert masks.to_rle(small) == {"size": [2, 2], "counts": [1, 3]}
+
+
+@pytest.mark.parametrize(
+  "code",
+  [
+    {"size": [224, 224], "counts": "Ql_1"},  # compressed
+    {"size": [224, 224], "counts": [3, 4]},
+    {"size": [2, 2], "counts": [1, 3]},
+    {"size": [224, 224], "counts": [-1, SIZE**2 + 1]},
+    {"counts": [SIZE**2]},
+    [1],
+  ],
+)
+def test_what_is_no_code_is_told(code):
+  with pytest.raises(errors.UserError, match="no uncompressed run-length"):
+    masks.from_rle(code)
 
 
 def test_png_of_another_size_is_resized_to_nearest():
