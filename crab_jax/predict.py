@@ -53,6 +53,7 @@ _GATES = flags.DEFINE_bool(
 )
 
 _FILE = "answers.json"
+_PICTURE = 448  # pixels of a side
 
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path | None:
@@ -129,11 +130,16 @@ def _answerer(
   )
 
 
-def _picture(record: records.Record, answer: answers.Answer):
+def _picture(
+  clip: clip_lib.Clip, record: records.Record, answer: answers.Answer
+):
   """The frame with its box, or the timeline; None where nothing can be drawn."""
   if answer.box or answer.points:
+    task = tasks.BY_NAME[record.task]
+    # Sharper than what the model sees.
+    frame = clip_lib.frame(clip, task, _PICTURE)
     return pictures.place(
-      record.frames[0], said_box=answer.box, points=answer.points
+      frame, said_box=answer.box, points=answer.points, size=_PICTURE
     )
   if answer.events:
     seconds = max(10.0, *(event.end for event in answer.events))
@@ -191,7 +197,7 @@ def main() -> None:
     answer = answers.parse(name, row["text"])
     print(f"{name}: {' '.join(row['text'].split())}")
     line = {"task": name, "text": row["text"], "answer": answer.to_json()}
-    if (picture := _picture(asked[name], answer)) is not None:
+    if (picture := _picture(clip, asked[name], answer)) is not None:
       line["picture"] = f"{name}.jpg"
       drawn[line["picture"]] = pictures.jpeg(picture, 90)
     if _GATES.value:
