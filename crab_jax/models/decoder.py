@@ -18,6 +18,7 @@ from crab_jax.models import ilora
 from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.models import scanning
+from crab_jax.models import splash
 
 HEADS = ("batch", "length", "act_heads", None)
 KV_HEADS = ("batch", "length", "act_kv_heads", None)
@@ -64,6 +65,13 @@ class SelfAttention(nn.Module):
     y = self._linear(name, heads * size, ("embed", axis))(x, *inputs)
     return y.reshape(*x.shape[:-1], heads, size)
 
+  def _attend(self, q, k, v, segments):
+    if self.config.attention == "splash":
+      return splash.attend(q, k, v, segments)
+    return attention.attend(
+      q, k, v, query_segments=segments, key_segments=segments, causal=True
+    )
+
   @nn.compact
   def __call__(
     self,
@@ -95,14 +103,7 @@ class SelfAttention(nn.Module):
     k = axes.constrain(rope.rotate(k, table), *KV_HEADS)
     v = axes.constrain(v, *KV_HEADS)
     if cache is None:
-      out = attention.attend(
-        q,
-        k,
-        v,
-        query_segments=segments,
-        key_segments=segments,
-        causal=True,
-      )
+      out = self._attend(q, k, v, segments)
     else:
       k, v = append(cache, (k, v))
       written = jnp.arange(k.shape[2])[None] <= cache.step
