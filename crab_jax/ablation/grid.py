@@ -1,13 +1,12 @@
 """The cells of a study of transfer: what each trains, on what, for how long.
 
 A cell tunes one adapter on the frozen backbone and answers held-out clips of
-the datasets that it trained on. Its budget is stated in samples of a dataset,
-which costs each dataset t a number of steps s_t when it is alone:
+the datasets that it trained on. How long it trains:
 
-  budget "samples"  the sum of s_t over the cell's datasets: a dataset gives as
-                    many samples to a joint cell as to its own;
-  budget "steps"    the sum over ALL datasets, whatever the cell has: training
-                    alone may then see a dataset as often as it likes.
+  budget "samples"  until it has seen `Transfer.samples` of each of its
+                    datasets: as many in a joint cell as alone;
+  budget "steps"    as many steps as the joint cell of all datasets: training
+                    alone then sees its dataset as often as it likes.
 
 Reference: Crab+, arXiv 2603.04128: transfer of a task is joint training minus
 training on the task alone.
@@ -16,6 +15,7 @@ training on the task alone.
 import dataclasses
 import itertools
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 
 import flax.traverse_util
@@ -46,6 +46,10 @@ class Cell:
     """Tells the cell from all others; fit for a file's name."""
     name = f"{self.targets}.{self.label}.{self.method}.seed{self.seed}"
     return name if self.budget == "samples" else f"{name}.{self.budget}"
+
+  def counted(self, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The datasets whose samples set its number of steps, of all `tasks`."""
+    return tasks if self.budget == "steps" else self.tasks
 
 
 def _changed(**changes) -> Callable[[configs.Model], configs.ILora]:
@@ -138,23 +142,36 @@ def _family(task: str) -> str:
 def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
   """All cells, in the order in which they are trained.
 
-  Seed by seed, so that a study that was stopped early is a smaller study.
+  The comparison itself first, then its second reading, then the pairs; each
+  seed by seed. A study that was stopped early is a smaller study.
 
   Args:
     study: the settings.
     tasks: the datasets compared, in canonical order.
   """
   return [
-    cell for seed in study.seeds for cell in _cells_of_seed(study, tasks, seed)
+    cell
+    for part in (_comparison, _same_steps, _pairs)
+    for seed in study.seeds
+    for cell in part(study, tasks, seed)
   ]
 
 
-def _cells_of_seed(study, tasks, seed):
+def _comparison(study, tasks, seed):
   for targets in study.targets:
     for method in study.methods:
       yield Cell(ALL, tasks, method, targets, seed)
     for task in tasks:
       yield Cell(task, (task,), study.baseline, targets, seed)
+
+
+def _same_steps(study, tasks, seed):
+  for targets in study.same_steps:
+    for task in tasks:
+      yield Cell(task, (task,), study.baseline, targets, seed, "steps")
+
+
+def _pairs(study, tasks, seed):
   for method in study.pairs:
     groups = families(tasks)
     for family, own in groups.items():
@@ -163,20 +180,34 @@ def _cells_of_seed(study, tasks, seed):
       both = groups[one] + groups[two]
       label = f"{one}+{two}"
       yield Cell(label, both, method, study.pair_targets, seed)
-  for targets in study.same_steps:
-    for task in tasks:
-      yield Cell(task, (task,), study.baseline, targets, seed, "steps")
 
 
-def steps(
-  cell: Cell, alone: Mapping[tuple[str, str], int], tasks: tuple[str, ...]
-) -> int:
-  """Updates of a cell.
+def finished(
+  study: configs.Transfer, tasks: tuple[str, ...], done: Collection[Cell]
+) -> configs.Transfer | None:
+  """The part of a study whose cells are all done.
+
+  Its seeds are those whose comparison is; the second reading and the pairs
+  stay if they are done for all of these.
 
   Args:
-    cell: the cell.
-    alone: (targets, dataset) -> steps s_t that its samples take alone.
-    tasks: all datasets of the study.
+    study: the settings.
+    tasks: the datasets compared, in canonical order.
+    done: cells.
+
+  Returns:
+    None: no seed is done.
   """
-  counted = tasks if cell.budget == "steps" else cell.tasks
-  return sum(alone[cell.targets, task] for task in counted)
+
+  def complete(part, seed):
+    return all(cell in done for cell in part(study, tasks, seed))
+
+  seeds = tuple(s for s in study.seeds if complete(_comparison, s))
+  if not seeds:
+    return None
+  changes = {"seeds": seeds}
+  if not all(complete(_same_steps, seed) for seed in seeds):
+    changes["same_steps"] = ()
+  if not all(complete(_pairs, seed) for seed in seeds):
+    changes["pairs"] = ()
+  return dataclasses.replace(study, **changes)

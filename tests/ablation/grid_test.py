@@ -44,22 +44,49 @@ def test_pairs_of_families_have_the_datasets_of_both():
   assert cells["action+localization"].tasks == _TASKS
 
 
-def test_a_study_that_stops_early_has_whole_seeds():
-  seeds = [cell.seed for cell in grid.cells(_STUDY, _TASKS)]
-  assert seeds == sorted(seeds)
+def test_the_comparison_comes_first_seed_by_seed():
+  """2 x (2 x 5) cells of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
+  cells = grid.cells(_STUDY, _TASKS)
+  seeds = [cell.seed for cell in cells]
+  assert seeds == [0] * 10 + [1] * 10 + [0] * 3 + [1] * 3 + [0] * 3 + [1] * 3
+  assert {cell.budget for cell in cells[:20]} == {"samples"}
+  assert {cell.budget for cell in cells[20:26]} == {"steps"}
+  assert {cell.method for cell in cells[26:]} == {"ilora_e3"}
 
 
-def test_budgets():
-  alone = {("reasoning", "ks"): 3, ("reasoning", "ave"): 5}
-  alone["reasoning", "avvp"] = 7
+@pytest.mark.parametrize(
+  ("done", "seeds", "same_steps", "pairs"),
+  [
+    (10, (0,), (), ()),
+    (19, (0,), (), ()),
+    (25, (0, 1), (), ()),
+    (26, (0, 1), ("reasoning",), ()),
+    (32, (0, 1), ("reasoning",), ("ilora_e3",)),
+  ],
+)
+def test_what_is_done_of_a_study_is_a_smaller_study(
+  done, seeds, same_steps, pairs
+):
+  cells = grid.cells(_STUDY, _TASKS)
+  found = grid.finished(_STUDY, _TASKS, cells[:done])
+  assert (found.seeds, found.same_steps, found.pairs) == (
+    seeds,
+    same_steps,
+    pairs,
+  )
+  assert set(grid.cells(found, _TASKS)) <= set(cells[:done])
+
+
+def test_a_seed_that_lacks_a_cell_is_no_study():
+  assert grid.finished(_STUDY, _TASKS, grid.cells(_STUDY, _TASKS)[:9]) is None
+
+
+def test_what_sets_the_steps_of_a_cell():
   own = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
   joint = grid.Cell("all", _TASKS, "lora", "reasoning", 0)
   long = dataclasses.replace(own, budget="steps")
-  assert [grid.steps(c, alone, _TASKS) for c in (own, joint, long)] == [
-    3,
-    15,
-    15,
-  ]
+  assert own.counted(_TASKS) == ("ks",)
+  assert joint.counted(_TASKS) == long.counted(_TASKS) == _TASKS
 
 
 def test_methods_are_the_baselines_of_the_adapter():
