@@ -143,43 +143,47 @@ def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
   """All cells, in the order in which they are trained.
 
   The comparison itself first, then its second reading, then the pairs; each
-  seed by seed. A study that was stopped early is a smaller study.
+  for one kind of targets (or method) after the other, seed by seed. A study
+  that was stopped early is a smaller study: see `finished`.
 
   Args:
     study: the settings.
     tasks: the datasets compared, in canonical order.
   """
+  parts = (
+    (_comparison, study.targets),
+    (_same_steps, study.same_steps),
+    (_pairs, study.pairs),
+  )
   return [
     cell
-    for part in (_comparison, _same_steps, _pairs)
+    for part, kinds in parts
+    for kind in kinds
     for seed in study.seeds
-    for cell in part(study, tasks, seed)
+    for cell in part(study, tasks, kind, seed)
   ]
 
 
-def _comparison(study, tasks, seed):
-  for targets in study.targets:
-    for method in study.methods:
-      yield Cell(ALL, tasks, method, targets, seed)
-    for task in tasks:
-      yield Cell(task, (task,), study.baseline, targets, seed)
+def _comparison(study, tasks, targets: str, seed: int):
+  for method in study.methods:
+    yield Cell(ALL, tasks, method, targets, seed)
+  for task in tasks:
+    yield Cell(task, (task,), study.baseline, targets, seed)
 
 
-def _same_steps(study, tasks, seed):
-  for targets in study.same_steps:
-    for task in tasks:
-      yield Cell(task, (task,), study.baseline, targets, seed, "steps")
+def _same_steps(study, tasks, targets: str, seed: int):
+  for task in tasks:
+    yield Cell(task, (task,), study.baseline, targets, seed, "steps")
 
 
-def _pairs(study, tasks, seed):
-  for method in study.pairs:
-    groups = families(tasks)
-    for family, own in groups.items():
-      yield Cell(family, own, method, study.pair_targets, seed)
-    for one, two in itertools.combinations(groups, 2):
-      both = groups[one] + groups[two]
-      label = f"{one}+{two}"
-      yield Cell(label, both, method, study.pair_targets, seed)
+def _pairs(study, tasks, method: str, seed: int):
+  groups = families(tasks)
+  for family, own in groups.items():
+    yield Cell(family, own, method, study.pair_targets, seed)
+  for one, two in itertools.combinations(groups, 2):
+    both = groups[one] + groups[two]
+    label = f"{one}+{two}"
+    yield Cell(label, both, method, study.pair_targets, seed)
 
 
 def finished(
@@ -187,8 +191,8 @@ def finished(
 ) -> configs.Transfer | None:
   """The part of a study whose cells are all done.
 
-  Its seeds are those whose comparison is; the second reading and the pairs
-  stay if they are done for all of these.
+  Its seeds are those whose comparison on the first targets is; what else there
+  is stays if it is done for all of these.
 
   Args:
     study: the settings.
@@ -199,15 +203,26 @@ def finished(
     None: no seed is done.
   """
 
-  def complete(part, seed):
-    return all(cell in done for cell in part(study, tasks, seed))
+  def complete(part, kind, seed):
+    return all(cell in done for cell in part(study, tasks, kind, seed))
 
-  seeds = tuple(s for s in study.seeds if complete(_comparison, s))
+  first = study.targets[0]
+  seeds = [s for s in study.seeds if complete(_comparison, first, s)]
   if not seeds:
     return None
-  changes = {"seeds": seeds}
-  if not all(complete(_same_steps, seed) for seed in seeds):
-    changes["same_steps"] = ()
-  if not all(complete(_pairs, seed) for seed in seeds):
-    changes["pairs"] = ()
-  return dataclasses.replace(study, **changes)
+
+  def whole(part, kinds):
+    return tuple(k for k in kinds if all(complete(part, k, s) for s in seeds))
+
+  targets = whole(_comparison, study.targets)
+  related = study.pair_targets in targets
+  return dataclasses.replace(
+    study,
+    seeds=tuple(seeds),
+    targets=targets,
+    same_steps=whole(
+      _same_steps, [t for t in study.same_steps if t in targets]
+    ),
+    pairs=whole(_pairs, study.pairs) if related else (),
+    pair_targets=study.pair_targets if related else first,
+  )

@@ -45,40 +45,48 @@ def test_pairs_of_families_have_the_datasets_of_both():
 
 
 def test_the_comparison_comes_first_seed_by_seed():
-  """2 x (2 x 5) cells of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
+  """2 x 2 x 5 cells of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
   cells = grid.cells(_STUDY, _TASKS)
   seeds = [cell.seed for cell in cells]
-  assert seeds == [0] * 10 + [1] * 10 + [0] * 3 + [1] * 3 + [0] * 3 + [1] * 3
+  assert seeds == 2 * ([0] * 5 + [1] * 5) + 2 * ([0] * 3 + [1] * 3)
+  assert {cell.targets for cell in cells[:10]} == {"reasoning"}
   assert {cell.budget for cell in cells[:20]} == {"samples"}
   assert {cell.budget for cell in cells[20:26]} == {"steps"}
   assert {cell.method for cell in cells[26:]} == {"ilora_e3"}
 
 
 @pytest.mark.parametrize(
-  ("done", "seeds", "same_steps", "pairs"),
+  ("done", "seeds", "targets", "same_steps", "pairs"),
   [
-    (10, (0,), (), ()),
-    (19, (0,), (), ()),
-    (25, (0, 1), (), ()),
-    (26, (0, 1), ("reasoning",), ()),
-    (32, (0, 1), ("reasoning",), ("ilora_e3",)),
+    (5, (0,), ("reasoning",), (), ()),
+    (9, (0,), ("reasoning",), (), ()),
+    (10, (0, 1), ("reasoning",), (), ()),
+    (19, (0, 1), ("reasoning",), (), ()),
+    (20, (0, 1), ("reasoning", "answer"), (), ()),
+    (26, (0, 1), ("reasoning", "answer"), ("reasoning",), ()),
+    (32, (0, 1), ("reasoning", "answer"), ("reasoning",), ("ilora_e3",)),
   ],
 )
 def test_what_is_done_of_a_study_is_a_smaller_study(
-  done, seeds, same_steps, pairs
+  done, seeds, targets, same_steps, pairs
 ):
   cells = grid.cells(_STUDY, _TASKS)
   found = grid.finished(_STUDY, _TASKS, cells[:done])
-  assert (found.seeds, found.same_steps, found.pairs) == (
-    seeds,
-    same_steps,
-    pairs,
-  )
+  assert (found.seeds, found.targets) == (seeds, targets)
+  assert (found.same_steps, found.pairs) == (same_steps, pairs)
   assert set(grid.cells(found, _TASKS)) <= set(cells[:done])
 
 
+def test_pairs_go_with_the_targets_that_they_were_trained_on():
+  study = dataclasses.replace(_STUDY, targets=("answer", "reasoning"))
+  cells = grid.cells(study, _TASKS)
+  lacking = [c for c in cells if c.name != "reasoning.all.lora.seed1"]
+  found = grid.finished(study, _TASKS, lacking)
+  assert (found.targets, found.same_steps, found.pairs) == (("answer",), (), ())
+
+
 def test_a_seed_that_lacks_a_cell_is_no_study():
-  assert grid.finished(_STUDY, _TASKS, grid.cells(_STUDY, _TASKS)[:9]) is None
+  assert grid.finished(_STUDY, _TASKS, grid.cells(_STUDY, _TASKS)[:4]) is None
 
 
 def test_what_sets_the_steps_of_a_cell():
