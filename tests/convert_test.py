@@ -118,7 +118,7 @@ def _bad_source(source, folder, damage):
   shutil.copytree(source, folder)
   if damage == "config":
     config = json.loads((folder / "config.json").read_text())
-    config["thinker_config"]["text_config"]["hidden_size"] = 48
+    config["thinker_config"]["audio_config"]["output_dim"] = 48
     (folder / "config.json").write_text(json.dumps(config))
   else:
     shard = folder / "model-00000.safetensors"
@@ -131,7 +131,7 @@ def _bad_source(source, folder, damage):
 @pytest.mark.parametrize(
   ("damage", "culprit"),
   [
-    ("config", "output_dim of audio_config is 24"),
+    ("config", "output_dim of audio_config is 48"),
     ("nan", "model.norm.weight holds values that are not finite"),
   ],
 )

@@ -25,7 +25,7 @@ _RECIPE = "gin/crab_plus_7b.gin"
 _ALL = sorted(
   path.stem
   for path in (_ROOT / "gin" / "mesh").glob("*.gin")
-  if path.stem != "cpu8"
+  if path.stem not in ("cpu8", "v6e_1")  # no slice; of the 3B recipe
 )
 _PRESETS = _ALL if os.environ.get("PRESETS") == "all" else ["v5e_16", "v5p_64"]
 _ROOMY = "v5e:4x4"  # the slice that must have room to spare
