@@ -16,6 +16,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import ilora
+from crab_jax.models import products
 
 KERNEL = nn.initializers.lecun_normal()
 ZEROS = nn.initializers.zeros_init()
@@ -49,7 +50,7 @@ class Linear(nn.Module):
     kernel = self.param(
       "kernel", axes.named(KERNEL, *self.names), shape, self.config.param_dtype
     )
-    y = project(x, axes.in_use(kernel.astype(dtype), *self.names))
+    y = products.project(x, axes.in_use(kernel.astype(dtype), *self.names))
     if self.use_bias:
       init = axes.named(ZEROS, self.names[1])
       y = add_bias(
@@ -67,19 +68,7 @@ class Linear(nn.Module):
         dropped=dropped,
         groups=groups,
       )
-    return ad_checkpoint.checkpoint_name(y, self.name)
-
-
-def project(
-  x: at.Float[at.Array, "*B D"], kernel: at.Float[at.Array, "D F"]
-) -> at.Float[at.Array, "*B F"]:
-  """x kernel, as one product of matrices.
-
-  With the leading axes kept apart, XLA:CPU makes the kernel's gradient by a
-  product that is half as fast.
-  """
-  y = jnp.einsum("TD,DF->TF", x.reshape(-1, x.shape[-1]), kernel)
-  return y.reshape(*x.shape[:-1], kernel.shape[-1])
+    return ad_checkpoint.checkpoint_name(products.kept(y), self.name)
 
 
 def gelu(x: at.Float[at.Array, "*B D"]) -> at.Float[at.Array, "*B D"]:
