@@ -22,6 +22,9 @@ _WORKDIR = flags.DEFINE_string(
 _STATUS = flags.DEFINE_bool(
   "status", False, "Only print what is done, what is left, and how long it is."
 )
+_REPORT = flags.DEFINE_bool(
+  "report", False, "Only write the report of what is done so far."
+)
 
 
 def main() -> None:
@@ -29,6 +32,8 @@ def main() -> None:
   settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
   if _STATUS.value:
     study.show(settings, workdir)
+  elif _REPORT.value:
+    study.draw(settings, workdir)
   else:
     with preemption.Notice() as notice:
       study.run(settings, workdir, gin_utils.operative_config(), notice)

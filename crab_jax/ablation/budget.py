@@ -1,20 +1,24 @@
-"""How many steps the samples of a dataset take when it is alone.
+"""How many steps a cell takes until it has seen its samples.
 
-Counted from the sizes of its first records: a row is full when one of its
-budgets (tokens, frame pairs, chunks, supervised positions, samples) is. The
-packer comes within a few per cent of that; what each cell really saw is kept
-beside its scores.
+Datasets share rows better than one fills them alone (a row that is full of
+frames still has room for a picture), so the steps of a joint cell are not the
+sum of those of its datasets. They are counted by packing: the sizes of each
+dataset's first records, over and over, go through the packer of training until
+the rows hold what the cell may see. What each cell really saw is kept beside
+its scores.
 """
 
 import itertools
 import pathlib
 from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.array_types import Float
+from crab_jax.array_types import Int
 from crab_jax.data import packing
 from crab_jax.data import samples
 from crab_jax.data import sources
@@ -22,58 +26,68 @@ from crab_jax.data import tokenizer as tokenizers
 
 _MEASURED = 32  # records of a dataset
 
+# Of each measured sample what it takes of `packing.BUDGETS`.
+Sizes = Int[np.ndarray, "n 5"]
 
-def steps(sizes: Float[np.ndarray, "5"], rows: configs.Rows, count: int) -> int:
-  """Steps that `count` samples of the mean size `sizes` take, at least 1.
+
+def steps(datasets: Sequence[Sizes], rows: configs.Rows, count: int) -> int:
+  """Steps until the rows hold `count` samples a dataset, at least 1.
 
   Args:
-    sizes: what a sample takes of each of `packing.BUDGETS`, on average.
+    datasets: the sizes of each dataset; they take turns, as in an even mixture.
     rows: the shape of a row and the rows of a step.
     count: samples.
   """
-  rows_each = float(np.max(sizes / packing.limits(rows)))
-  return max(round(count * rows_each / rows.rows), 1)
+  made = filter(None, map(packing.Packer(rows).add, *_endless(datasets)))
+
+  def step() -> int:
+    return sum(len(row) for row in itertools.islice(made, rows.rows))
+
+  number, left, more = 0, count * len(datasets), step()
+  while more / 2 <= left:  # one more step comes closer
+    number, left, more = number + 1, left - more, step()
+  return max(number, 1)
 
 
-def mean_size(
-  root: pathlib.Path, task: str, maker: samples.SampleMaker
-) -> Float[np.ndarray, "5"]:
-  """What a training sample of a dataset takes of a row, on average.
+def _endless(datasets: Sequence[Sizes]):
+  """Items for the packer, and their sizes: the datasets take turns."""
+  turns = zip(*(itertools.cycle(sizes) for sizes in datasets), strict=True)
+  return itertools.repeat(None), itertools.chain.from_iterable(turns)
+
+
+def measure(
+  root: pathlib.Path,
+  tokenizer: tokenizers.Tokenizer,
+  experiment: configs.Experiment,
+  tasks: tuple[str, ...],
+) -> Mapping[tuple[str, str], Sizes]:
+  """(targets, dataset) -> sizes of samples, for all of a study.
 
   Raises:
-    UserError: none of the first records can be read.
+    UserError: none of the first records of a dataset can be read.
   """
+  found = {}
+  for targets in experiment.transfer.targets:
+    maker = samples.sample_maker(
+      tokenizer, experiment.data, experiment.model, targets
+    )
+    for task in tasks:
+      found[targets, task] = _sizes(root, task, maker)
+  return found
+
+
+def _sizes(root: pathlib.Path, task: str, maker: samples.SampleMaker) -> Sizes:
   source = sources.RecordSource(root, task, "train")
-  found = list(
-    _sizes(itertools.islice(range(len(source)), _MEASURED), source, maker)
-  )
+  first = itertools.islice(range(len(source)), _MEASURED)
+  found = list(_readable(first, source, maker))
   if not found:
     raise errors.UserError(f"none of the first records of {task} can be read")
-  return np.mean(found, axis=0)
+  return np.stack(found)
 
 
-def _sizes(indices: Iterable[int], source, maker):
+def _readable(indices: Iterable[int], source, maker):
   for index in indices:
     try:
       yield packing.sizes(maker.train(source[index]))
     except samples.SampleError:
       continue  # the loader counts and names it
-
-
-def alone(
-  root: pathlib.Path,
-  tokenizer: tokenizers.Tokenizer,
-  experiment: configs.Experiment,
-  tasks: tuple[str, ...],
-) -> dict[tuple[str, str], int]:
-  """(targets, dataset) -> steps, for all of a study."""
-  study = experiment.transfer
-  found = {}
-  for targets in study.targets:
-    maker = samples.sample_maker(
-      tokenizer, experiment.data, experiment.model, targets
-    )
-    for task in tasks:
-      sizes = mean_size(root, task, maker)
-      found[targets, task] = steps(sizes, study.rows, study.samples)
-  return found

@@ -1,13 +1,12 @@
 """The cells of a study of transfer: what each trains, on what, for how long.
 
 A cell tunes one adapter on the frozen backbone and answers held-out clips of
-the datasets that it trained on. Its budget is stated in samples of a dataset,
-which costs each dataset t a number of steps s_t when it is alone:
+the datasets that it trained on. How long it trains:
 
-  budget "samples"  the sum of s_t over the cell's datasets: a dataset gives as
-                    many samples to a joint cell as to its own;
-  budget "steps"    the sum over ALL datasets, whatever the cell has: training
-                    alone may then see a dataset as often as it likes.
+  budget "samples"  until it has seen `Transfer.samples` of each of its
+                    datasets: as many in a joint cell as alone;
+  budget "steps"    as many steps as the joint cell of all datasets: training
+                    alone then sees its dataset as often as it likes.
 
 Reference: Crab+, arXiv 2603.04128: transfer of a task is joint training minus
 training on the task alone.
@@ -16,6 +15,7 @@ training on the task alone.
 import dataclasses
 import itertools
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 
 import flax.traverse_util
@@ -46,6 +46,10 @@ class Cell:
     """Tells the cell from all others; fit for a file's name."""
     name = f"{self.targets}.{self.label}.{self.method}.seed{self.seed}"
     return name if self.budget == "samples" else f"{name}.{self.budget}"
+
+  def counted(self, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The datasets whose samples set its number of steps, of all `tasks`."""
+    return tasks if self.budget == "steps" else self.tasks
 
 
 def _changed(**changes) -> Callable[[configs.Model], configs.ILora]:
@@ -138,45 +142,87 @@ def _family(task: str) -> str:
 def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
   """All cells, in the order in which they are trained.
 
-  Seed by seed, so that a study that was stopped early is a smaller study.
+  The comparison itself first, then its second reading, then the pairs; each
+  for one kind of targets (or method) after the other, seed by seed. A study
+  that was stopped early is a smaller study: see `finished`.
 
   Args:
     study: the settings.
     tasks: the datasets compared, in canonical order.
   """
+  parts = (
+    (_comparison, study.targets),
+    (_same_steps, study.same_steps),
+    (_pairs, study.pairs),
+  )
   return [
-    cell for seed in study.seeds for cell in _cells_of_seed(study, tasks, seed)
+    cell
+    for part, kinds in parts
+    for kind in kinds
+    for seed in study.seeds
+    for cell in part(study, tasks, kind, seed)
   ]
 
 
-def _cells_of_seed(study, tasks, seed):
-  for targets in study.targets:
-    for method in study.methods:
-      yield Cell(ALL, tasks, method, targets, seed)
-    for task in tasks:
-      yield Cell(task, (task,), study.baseline, targets, seed)
-  for method in study.pairs:
-    groups = families(tasks)
-    for family, own in groups.items():
-      yield Cell(family, own, method, study.pair_targets, seed)
-    for one, two in itertools.combinations(groups, 2):
-      both = groups[one] + groups[two]
-      label = f"{one}+{two}"
-      yield Cell(label, both, method, study.pair_targets, seed)
-  for targets in study.same_steps:
-    for task in tasks:
-      yield Cell(task, (task,), study.baseline, targets, seed, "steps")
+def _comparison(study, tasks, targets: str, seed: int):
+  for method in study.methods:
+    yield Cell(ALL, tasks, method, targets, seed)
+  for task in tasks:
+    yield Cell(task, (task,), study.baseline, targets, seed)
 
 
-def steps(
-  cell: Cell, alone: Mapping[tuple[str, str], int], tasks: tuple[str, ...]
-) -> int:
-  """Updates of a cell.
+def _same_steps(study, tasks, targets: str, seed: int):
+  for task in tasks:
+    yield Cell(task, (task,), study.baseline, targets, seed, "steps")
+
+
+def _pairs(study, tasks, method: str, seed: int):
+  groups = families(tasks)
+  for family, own in groups.items():
+    yield Cell(family, own, method, study.pair_targets, seed)
+  for one, two in itertools.combinations(groups, 2):
+    both = groups[one] + groups[two]
+    label = f"{one}+{two}"
+    yield Cell(label, both, method, study.pair_targets, seed)
+
+
+def finished(
+  study: configs.Transfer, tasks: tuple[str, ...], done: Collection[Cell]
+) -> configs.Transfer | None:
+  """The part of a study whose cells are all done.
+
+  Its seeds are those whose comparison on the first targets is; what else there
+  is stays if it is done for all of these.
 
   Args:
-    cell: the cell.
-    alone: (targets, dataset) -> steps s_t that its samples take alone.
-    tasks: all datasets of the study.
+    study: the settings.
+    tasks: the datasets compared, in canonical order.
+    done: cells.
+
+  Returns:
+    None: no seed is done.
   """
-  counted = tasks if cell.budget == "steps" else cell.tasks
-  return sum(alone[cell.targets, task] for task in counted)
+
+  def complete(part, kind, seed):
+    return all(cell in done for cell in part(study, tasks, kind, seed))
+
+  first = study.targets[0]
+  seeds = [s for s in study.seeds if complete(_comparison, first, s)]
+  if not seeds:
+    return None
+
+  def whole(part, kinds):
+    return tuple(k for k in kinds if all(complete(part, k, s) for s in seeds))
+
+  targets = whole(_comparison, study.targets)
+  related = study.pair_targets in targets
+  return dataclasses.replace(
+    study,
+    seeds=tuple(seeds),
+    targets=targets,
+    same_steps=whole(
+      _same_steps, [t for t in study.same_steps if t in targets]
+    ),
+    pairs=whole(_pairs, study.pairs) if related else (),
+    pair_targets=study.pair_targets if related else first,
+  )

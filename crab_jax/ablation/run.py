@@ -10,6 +10,7 @@ import functools
 import math
 import time
 from collections.abc import Iterator
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -61,18 +62,24 @@ class Bench:
     self.tasks = tuple(name for name in _NAMES if name in chosen)
     self._experiment, self._place, self._base = experiment, place, base
     self._programs: dict[str, programs_lib.Programs] = {}
+    self._steps: dict[tuple[str, tuple[str, ...]], int] = {}
     self._validation: dict[tuple[str, str], list[array_types.Batch]] = {}
 
   @functools.cached_property
-  def alone(self) -> dict[tuple[str, str], int]:
-    """(targets, dataset) -> steps of the dataset alone."""
-    return budget.alone(
+  def _sizes(self) -> Mapping[tuple[str, str], budget.Sizes]:
+    return budget.measure(
       self._place.records, self._place.tokenizer, self._experiment, self.tasks
     )
 
   def steps(self, cell: grid.Cell) -> int:
     """Updates of a cell."""
-    return grid.steps(cell, self.alone, self.tasks)
+    counted = cell.targets, cell.counted(self.tasks)
+    if counted not in self._steps:
+      sizes = [self._sizes[cell.targets, task] for task in counted[1]]
+      self._steps[counted] = budget.steps(
+        sizes, self.study.rows, self.study.samples
+      )
+    return self._steps[counted]
 
   def run(self, cell: grid.Cell) -> dict:
     """Trains and evaluates a cell; the result is plain JSON.

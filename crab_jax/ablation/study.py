@@ -28,6 +28,7 @@ from crab_jax.training import preemption
 from crab_jax.weights import adapter
 
 _POLL = 5.0  # seconds
+_FACTS = "study.json"
 _PLAN = "plan.json"  # name -> steps, for the table without a backbone
 
 
@@ -82,6 +83,31 @@ def show(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
   print(table(ledger, json.loads(path.read_text())))
 
 
+def draw(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
+  """Writes the report of what is done of a study so far; trains nothing.
+
+  Raises:
+    UserError: no seed has all cells of the comparison.
+  """
+  path = workdir / _FACTS
+  if not path.is_file():
+    raise errors.UserError(f"{workdir} has no cells yet: the backbone first")
+  ledger = _ledger(experiment, workdir)
+  tasks = tuple(json.loads(path.read_text())["study"]["tasks"])
+  results = {
+    cell: result
+    for cell in grid.cells(experiment.transfer, tasks)
+    if (result := ledger.result(cell.name)) is not None
+  }
+  done = grid.finished(experiment.transfer, tasks, results)
+  if done is None:
+    raise errors.UserError(
+      f"{workdir} has no seed whose comparison is done; see --status"
+    )
+  kept = {cell: results[cell] for cell in grid.cells(done, tasks)}
+  print(f"report: {report.write(workdir, done, tasks, kept)}")
+
+
 def _ledger(experiment: configs.Experiment, workdir: pathlib.Path):
   if experiment.transfer is None:
     raise errors.UserError(
@@ -121,7 +147,7 @@ def _same_study(
     "backbone": adapter.fingerprint(base),
   }
   facts = json.loads(json.dumps(facts))
-  path = workdir / "study.json"
+  path = workdir / _FACTS
   if not path.exists():
     ledger_lib.write_whole(path, facts)
   before = json.loads(path.read_text())

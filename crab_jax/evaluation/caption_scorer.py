@@ -29,7 +29,7 @@ def score(samples: list[accounting.Sample]) -> results.Result:
   return results.Result(
     value=float(rank.mean()),
     chance=float(blind["CIDEr"].mean() / 10),
-    guess=f'always "{samples[guess].reference.caption[:120]}"',
+    guess=f'always "{_short(samples[guess].reference.caption)}"',
     parts=[
       {"score": float(rank[i]), **{k: float(v[i]) for k, v in numbers.items()}}
       for i in range(len(samples))
@@ -46,6 +46,10 @@ def score(samples: list[accounting.Sample]) -> results.Result:
       "dropped": len(samples) - len(kept),
     },
   )
+
+
+def _short(text: str, limit: int = 120) -> str:
+  return text if len(text) <= limit else f"{text[:limit].rstrip()} .."
 
 
 def _numbers(cider, truth, said) -> dict[str, np.ndarray]:

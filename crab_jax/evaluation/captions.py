@@ -2,8 +2,11 @@
 
 One reference a clip. Words are found by `words`, not by the PTB tokenizer of
 cococaption (which needs Java): lower case, letters, digits and inner
-apostrophes or hyphens, punctuation dropped. Scores are therefore close to,
-but not the same as, those of cococaption.
+apostrophes or hyphens, punctuation dropped. Of the same words BLEU-4, ROUGE-L
+and CIDEr are those of cococaption (`pycocoevalcap`, which is not used itself:
+most of it is Java archives); of a text they are close to them, as its words
+may differ. The package rouge-score is not the standard here: its ROUGE-L
+weighs recall as precision, cococaption's does not.
 """
 
 import collections

@@ -15,6 +15,7 @@ from crab_jax.evaluation import pictures
 from crab_jax.evaluation import references
 
 _TEXT_LIMIT = 900  # characters of an answer that are shown
+_ROWS = 12  # of a timeline, at most
 _TAGS = re.compile(
   r"&lt;(answer|event|visual|audio|obj)&gt;(.{0,300}?)&lt;/\1&gt;"
 )
@@ -70,7 +71,7 @@ def card(task: str, name: str, row: dict, record) -> str:
 
   Args:
     task: its task.
-    name: "worst" or "best".
+    name: "worst", "best", or "" where all are alike.
     row: a scored row (`TaskScore.rows`).
     record: its `records.Record`, or None: without picture and sound.
   """
@@ -107,7 +108,7 @@ def _media(task: str, row: dict, record) -> str:
   ]
   if record.audio:
     sound = data_url("audio/mpeg", pictures.mp3(record.audio))
-    lines.append(f'<audio controls preload="none" src="{sound}"></audio>')
+    lines.append(f'<audio controls preload="metadata" src="{sound}"></audio>')
   return f'<div class="media">{"".join(lines)}</div>'
 
 
@@ -149,9 +150,10 @@ def timeline(
   truth: tuple[answers.Event, ...], said: tuple[answers.Event, ...]
 ) -> str:
   """An SVG: a row for each label and modality, true above answered."""
-  names = list(dict.fromkeys(_row_name(e) for e in (*truth, *said)))
-  if not names:
+  every = list(dict.fromkeys(_row_name(e) for e in (*truth, *said)))
+  if not every:
     return ""
+  names = every[:_ROWS]
   end = max(10.0, *(event.end for event in (*truth, *said)))
   left, width, high = 104, 196, 30
   scale = width / end
@@ -174,6 +176,12 @@ def timeline(
         if _row_name(e) == name
       ]
   bottom = len(names) * high
+  if len(every) > _ROWS:
+    lines.append(
+      f'<text x="{left}" y="{bottom + 17}">'
+      f"and {len(every) - _ROWS} more labels</text>"
+    )
+    bottom += high
   step = 1 if end <= 12 else 5
   for second in range(0, int(end) + 1, step):
     x = left + second * scale

@@ -83,7 +83,9 @@ def mean_average_precision(
 
   A language model gives no scores: all are 1.0. With `tied` the equal scores
   are one group, so the order of the rows does not matter; without, they count
-  in the order of the rows, as the official code would have it.
+  in the order of the rows (the official code sorts equal scores in an order of
+  its sort's own). scikit-learn's average precision does not interpolate, so it
+  is not the standard here.
 
   Reference: UnAV-100 (arXiv 2303.12930), ActivityNet's detection mAP.
   """
@@ -123,12 +125,15 @@ def union_iou(segment: Segment, others: list[Segment]) -> float:
   return shared / (length - shared)
 
 
-def count_f1(counts: list[tuple[int, int]]) -> dict[str, float | None]:
+def count_f1(
+  counts: list[tuple[int, int]], none_is_one: bool = False
+) -> dict[str, float | None]:
   """How well the number of segments is told, whatever their times.
 
   Args:
     counts: for each query the true number of segments (>= 1) and the
       predicted one.
+    none_is_one: OSA counts a query without any predicted segment as right.
 
   Returns:
     "USA": over queries with two or more segments, the mean of the smaller
@@ -136,11 +141,12 @@ def count_f1(counts: list[tuple[int, int]]) -> dict[str, float | None]:
     "OSA": over queries with exactly one, the share that got exactly one;
     "CountF1": their harmonic mean. None where no such query exists.
 
-  Reference: the query protocol of TiTok; its own code also gives OSA credit
-  for predicting none, which this does not (a missing answer is wrong).
+  Reference: the query protocol of TiTok, whose code has `none_is_one`; here a
+  missing answer is wrong.
   """
   many = [(true, said) for true, said in counts if true >= 2]
-  one = [said == 1 for true, said in counts if true == 1]
+  right = (0, 1) if none_is_one else (1,)
+  one = [said in right for true, said in counts if true == 1]
   usa = osa = None
   if many:
     floor = np.mean([1 / true for true, _ in many])
@@ -155,14 +161,15 @@ def count_f1(counts: list[tuple[int, int]]) -> dict[str, float | None]:
 
 
 def query_scores(
-  truths: list[Clip], predictions: list[Clip]
+  truths: list[Clip], predictions: list[Clip], none_is_one: bool = False
 ) -> dict[str, float | None]:
   """The protocol that asks one query a (clip, true class).
 
   mIoU is the mean over true segments of their union IoU with the predicted
   ones of that class; recall at a threshold the share of true segments whose
   union IoU reaches it, precision the share of predicted ones, F1 their
-  harmonic mean. Classes that are not true are not asked for.
+  harmonic mean. Classes that are not true are not asked for; `none_is_one` as
+  of `count_f1`.
 
   Reference: TiTok, its union and count metrics.
   """
@@ -182,4 +189,4 @@ def query_scores(
     total = recall + precision
     f1 = 2 * recall * precision / total if total else 0.0
     scores[f"F1@{threshold}"] = f1
-  return {**scores, **count_f1(counts)}
+  return {**scores, **count_f1(counts, none_is_one)}

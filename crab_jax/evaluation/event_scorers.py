@@ -18,6 +18,8 @@ from crab_jax.evaluation import results
 from crab_jax.evaluation import segments
 from crab_jax.evaluation import video_parsing
 
+# Of the two levels of LLP, in the order of `video_parsing.NAMES`.
+_COLUMNS = ("A", "V", "AV", "Type@AV", "Event@AV")
 _LISTS = 20  # commonest reference lists tried as a blind guess
 
 
@@ -52,8 +54,8 @@ def ave(samples: list[accounting.Sample]) -> results.Result:
     official={
       "value": float(np.mean(lenient)),
       "value_without_unread": float(np.mean([lenient[i] for i in kept] or 0)),
-      "n": len(kept),
-      "dropped": len(samples) - len(kept),
+      "n": len(samples),
+      "dropped": 0,
     },
   )
 
@@ -139,14 +141,23 @@ def avvp(samples: list[accounting.Sample]) -> results.Result:
       }
       for row in strict
     ],
-    details=dict(zip(names, strict.mean(0).tolist(), strict=True)),
+    details={"F": _ten(strict.mean(0))},
     official={
-      **dict(zip(names, readable.mean(0).tolist(), strict=True)),
+      "F": _ten(readable.mean(0)),
       "value": float(readable[:, primary].mean()),
       "n": int((~failed).sum()),
       "dropped": int(failed.sum()),
     },
   )
+
+
+def _ten(means: np.ndarray) -> dict[str, dict[str, float]]:
+  """The ten numbers as a table: level -> name in the literature -> F."""
+  columns = len(_COLUMNS)
+  return {
+    level: dict(zip(_COLUMNS, means[i * columns :].tolist(), strict=False))
+    for i, level in enumerate(video_parsing.LEVELS)
+  }
 
 
 def _best_list(samples, truths, limit: int = 500) -> tuple[str, float]:
@@ -165,7 +176,9 @@ def _best_list(samples, truths, limit: int = 500) -> tuple[str, float]:
 def unav(samples: list[accounting.Sample]) -> results.Result:
   """UnAV-100: mAP, the mean over tIoU 0.1 to 0.9; and the query protocol.
 
-  All scores are 1.0, as a language model gives none.
+  All scores are 1.0, as a language model gives none. Official convention: the
+  order of the text breaks their ties, and no answer to a query counts as one
+  segment. A clip that was not read keeps its true segments there too.
   """
   truths = [detection.clip(s.reference.events) for s in samples]
   said = [detection.clip(s.answer.events) for s in samples]
@@ -178,7 +191,6 @@ def unav(samples: list[accounting.Sample]) -> results.Result:
     for name, events in _constant_lists(samples).items()
   }
   guess = max(guesses, key=guesses.get)
-  failed = sum(sample.failed for sample in samples)
   return results.Result(
     value=float(by_threshold.mean()),
     chance=float(guesses[guess]),
@@ -194,7 +206,8 @@ def unav(samples: list[accounting.Sample]) -> results.Result:
     official={
       "value": float(in_order.mean()),
       "mAP": _named(in_order),
-      "n": len(samples) - failed,
+      "queries": detection.query_scores(truths, said, none_is_one=True),
+      "n": len(samples),
       "dropped": 0,
     },
   )

@@ -27,6 +27,7 @@ def score(
   samples: list[accounting.Sample],
   metric: Callable[[list[str], list[str]], float],
   group: str | None = None,
+  accuracy_name: str = "accuracy",
 ) -> results.Result:
   """Scores a closed set of classes.
 
@@ -34,6 +35,7 @@ def score(
     samples: of one task.
     metric: of `classification`; the primary one.
     group: the synonyms that count, of `synonyms.json`.
+    accuracy_name: what the literature of the set calls it.
   """
   truth, said, parts = _compared(samples, group)
   guess = classification.constant(truth)
@@ -44,9 +46,9 @@ def score(
     guess=f'always "{shown[guess[0]]}"',
     parts=parts,
     details={
-      "accuracy": classification.accuracy(truth, said),
-      "weighted_f1": classification.weighted_f1(truth, said),
-      "uar": classification.uar(truth, said),
+      accuracy_name: classification.accuracy(truth, said),
+      "weighted_F1": classification.weighted_f1(truth, said),
+      "UAR": classification.uar(truth, said),
       "classes": len(set(truth)),
       "confusion": _confusion(truth, said, shown),
       **_label_leniency(parts),
@@ -184,11 +186,11 @@ def _choice(answer: str | None, choices: tuple[str, ...]):
 
 
 def _places(truth, options) -> list[str]:
-  """The position of the right option of each sample, as a string."""
+  """The position of the right option of each sample; "" where it has none."""
   places = []
   for true, choices in zip(truth, options, strict=True):
     words = [labels.canonical(choice, "qa") for choice in choices]
-    places.append(str(words.index(true)) if true in words else "none")
+    places.append(str(words.index(true)) if true in words else "")
   return places
 
 
@@ -203,10 +205,10 @@ def _qa(samples, truth, said, parts, kinds, extra, places=()):
       truth, by_type
     ).mean(),
   }
-  if places:
-    guesses["always the same option"] = np.equal(
-      places, classification.constant(list(places))
-    ).mean()
+  known = [place for place in places if place]
+  if known:
+    best = classification.constant(known)[0]
+    guesses["always the same option"] = np.equal(places, best).mean()
   guess = max(guesses, key=guesses.get)
   right = [part["score"] == 1 for part in parts]
   tables = {
@@ -229,4 +231,4 @@ def _qa(samples, truth, said, parts, kinds, extra, places=()):
 
 accuracy = functools.partial(score, metric=classification.accuracy)
 weighted_f1 = functools.partial(score, metric=classification.weighted_f1)
-uar = functools.partial(score, metric=classification.uar)
+uar = functools.partial(score, metric=classification.uar, accuracy_name="WAR")

@@ -3,7 +3,9 @@
 Masks are bool[224, 224]. A language model draws none: until a mask model is
 wired in, the filled box stands in for it (`filled_box`), which is stated
 beside the scores. The best J that a filled box can reach, that of the true
-mask's own extent, is reported as the ceiling.
+mask's own extent, is reported as the ceiling. pycocotools knows neither the
+threshold sweep of F, nor S, nor what J is where the truth is empty, so the
+official definitions are written out here.
 """
 
 import io
@@ -12,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from crab_jax import configs
+from crab_jax import errors
 
 SIZE = configs.COORDINATE_SIZE
 LEVELS = 255  # thresholds of the F sweep
@@ -148,8 +151,21 @@ def to_rle(mask: np.ndarray) -> dict:
 
 
 def from_rle(code: dict) -> np.ndarray:
-  """The mask of a run-length code."""
-  counts = np.asarray(code["counts"])
+  """The mask of a run-length code.
+
+  Raises:
+    UserError: it is no such code, or not of a 224 x 224 mask.
+  """
+  try:
+    size, counts = tuple(code["size"]), np.asarray(code["counts"], np.int64)
+    whole = counts.ndim == 1 and (counts >= 0).all() and counts.sum() == SIZE**2
+  except (KeyError, TypeError, ValueError):
+    size, whole = None, False
+  if size != (SIZE, SIZE) or not whole:
+    raise errors.UserError(
+      f"{str(code)[:80]} is no uncompressed run-length code of {SIZE} x {SIZE}"
+      ' pixels: {"size": [224, 224], "counts": [zeros, ones, ..]}'
+    )
   values = np.arange(len(counts)) % 2 == 1
   flat = np.repeat(values, counts)
   return np.ascontiguousarray(flat.reshape(code["size"], order="F"))

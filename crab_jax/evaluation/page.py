@@ -18,6 +18,8 @@ from crab_jax.evaluation import plots
 
 _SAMPLES = 2  # worst, and best, of each task
 _CLASSES = 40  # a larger confusion matrix is not drawn
+_WIDE = 600  # pixels; a wider plot is scrolled on a small screen
+_CONFUSED = 12  # commonest mistakes that are listed instead
 _NAMES = {"qa": "QA"}  # headings that are not the family's name
 
 
@@ -93,7 +95,7 @@ def _tiles(families: dict) -> str:
 
 
 def _table(scores: overview.Scores) -> str:
-  """The table of all tasks, with the published numbers."""
+  """The table of all tasks by family, with the published numbers."""
   heads = [
     ("family", 0),
     ("task", 0),
@@ -101,7 +103,7 @@ def _table(scores: overview.Scores) -> str:
     ("score", 1),
     ("", 0),
     ("chance", 1),
-    ("published", 0),
+    *((model, 1) for model in anchors.columns()),
     ("official- compatible", 1),
     ("n", 1),
     ("not read", 1),
@@ -110,21 +112,37 @@ def _table(scores: overview.Scores) -> str:
     ("lenient", 1),
     ("split", 0),
   ]
-  rows = [_row(score) for score in overview.ordered(scores)]
+  rows = "".join(
+    f"<tbody>{_family_rows(family, row, scores)}</tbody>"
+    for family, row in overview.families(scores).items()
+  )
   top = "".join(
     f'<th class="number">{_text(h)}</th>' if number else f"<th>{_text(h)}</th>"
     for h, number in heads
   )
-  return f"<table><thead><tr>{top}</tr></thead>{''.join(rows)}</table>"
+  return f"<table><thead><tr>{top}</tr></thead>{rows}</table>"
+
+
+def _family_rows(family: str, row: dict, scores: overview.Scores) -> str:
+  """The rows of a family; its name and mean stand beside them all."""
+  members = [s for s in overview.ordered(scores) if s.family == family]
+  mean = f"<br><small>mean {row['value']:.3f}</small>" * (len(members) > 1)
+  name = (
+    f'<td class="family" rowspan="{len(members)}">'
+    f"{_NAMES.get(family, family)}{mean}</td>"
+  )
+  first, *others = (_row(score) for score in members)
+  return "".join(f"<tr>{cells}</tr>" for cells in (name + first, *others))
 
 
 def _row(score) -> str:
+  """The cells of a task."""
   official = score.official_compatible
-  small = [official.get("metric", "")]
-  small += [f"n={official['n']}"] if official["n"] != score.n else []
-  small = " · ".join(word for word in small if word)
+  name = official.get("metric", "")
+  name = f"<small>{name}</small> " if name else ""
+  count = f"<br><small>n={official['n']}</small>" * (official["n"] != score.n)
   numbers = [
-    f"{official['value']:.3f}" + (f"<br><small>{small}</small>" * bool(small)),
+    f"{name}{official['value']:.3f}{count}",
     score.n,
     score.parse_failures,
     score.failed,
@@ -133,33 +151,34 @@ def _row(score) -> str:
   ]
   cells = "".join(f'<td class="number">{value}</td>' for value in numbers)
   return (
-    f'<tr><td class="family">{_NAMES.get(score.family, score.family)}</td>'
-    f'<td><a href="#{score.task}">{score.task}</a></td>'
-    f"<td>{_text(score.metric)}</td>"
+    f'<td class="task"><a href="#{score.task}">{score.task}</a></td>'
+    f'<td class="metric">{_text(score.metric)}</td>'
     f'<td class="number"><b>{score.value:.3f}</b></td>'
     f"<td>{_bar(score.value, score.chance)}</td>"
     f'<td class="number">{score.chance:.3f}</td>'
-    f"<td>{_published(score)}</td>{cells}<td>{_text(score.split)}</td></tr>"
+    f"{_published(score)}{cells}<td>{_text(score.split)}</td>"
   )
 
 
 def _published(score) -> str:
-  """The published numbers of a task, or a dash where none is known."""
+  """A cell for each published model; a dash where no number is known."""
   known = anchors.of(score.task, score.metric)
-  shown = [
-    f'<span title="{_text(known[model]["source"])}">{_text(model)}'
-    f" {known[model]['value']:.3f}</span>"
-    for model in anchors.columns()
+  cells = (
+    f'<td class="number" title="{_text(known[model]["source"])}">'
+    f"{known[model]['value']:.3f}</td>"
     if model in known
-  ]
-  return "<br>".join(shown) or "—"
+    else '<td class="number unknown">—</td>'
+    for model in anchors.columns()
+  )
+  return "".join(cells)
 
 
 def _plot(data: bytes, alt: str) -> str:
   url = cards.data_url("image/png", data)
   width = int.from_bytes(data[16:20]) * 96 // plots.DPI  # of the PNG header
+  wide = " wide" * (width > _WIDE)
   return (
-    f'<div class="plot"><img width="{width}" src="{url}"'
+    f'<div class="plot{wide}"><img width="{width}" src="{url}"'
     f' alt="{_text(alt)}"></div>'
   )
 
@@ -190,7 +209,7 @@ def _task(score, lookup) -> str:
   parts = [
     f'<h3 id="{score.task}">{score.task}</h3>',
     _facts(score),
-    _panel(_details(score.details)),
+    _panel(_details(score.details, _others(score.official_compatible))),
   ]
   if tasks.BY_NAME[score.task].kind == "image":
     parts.append(
@@ -202,9 +221,11 @@ def _task(score, lookup) -> str:
       '<p class="legend">Timelines: filled is true, outlined is answered;'
       " a row without see or hear is both.</p>"
     )
+  alike = best and worst[0]["score"]["score"] == best[0]["score"]["score"]
+  names = ("", "") if alike else ("worst", "best")
   shown = [
     cards.card(score.task, name, row, lookup(row["id"]) if lookup else None)
-    for name, rows in (("worst", worst), ("best", best))
+    for name, rows in zip(names, (worst, best), strict=True)
     for row in rows
   ]
   return "".join([*parts, f'<div class="cards">{"".join(shown)}</div>'])
@@ -232,7 +253,7 @@ def _facts(score) -> str:
 def _official(official: dict) -> str:
   """The numbers under the official conventions, in words."""
   others = [
-    f"{name} {value:.3f}"
+    f"{name.replace('_', ' ')} {value:.3f}"
     for name, value in official.items()
     if isinstance(value, float)
     and name not in ("value", official.get("metric"))
@@ -243,27 +264,53 @@ def _official(official: dict) -> str:
   return f"{name}{official['value']:.3f} ({words})"
 
 
-def _details(details: dict) -> str:
+def _others(official: dict) -> dict:
+  """The tables among the numbers under the official conventions."""
+  return {
+    f"official-compatible {name}": value
+    for name, value in official.items()
+    if isinstance(value, dict)
+  }
+
+
+def _details(details: dict, official: dict) -> str:
   """Numbers as facts, tables as tables, the confusion matrix as a plot."""
   facts, tables = [], []
-  for name, value in details.items():
+  for name, value in {**details, **official}.items():
     title = _text(name.replace("_", " "))
     if name == "confusion":
-      if len(value["labels"]) <= _CLASSES:
-        drawn = plots.confusion(value["labels"], np.array(value["counts"]))
-        tables.append(
-          f"<div>{_plot(plots.png(drawn), 'confusion matrix')}</div>"
-        )
+      tables.append(f"<div>{_confusion(**value)}</div>")
     elif isinstance(value, dict):
       if value:
         tables.append(f"<div><h4>{title}</h4>{_numbers(value)}</div>")
     elif value is not None:
       shown = f"{value:.3f}" if isinstance(value, float) else value
       facts.append(f"<span>{title} <b>{_text(shown)}</b></span>")
-  return (
-    f'<div class="facts">{"".join(facts)}</div>'
-    f'<div class="columns">{"".join(tables)}</div>'
+  rows = (("facts", facts), ("columns", tables))
+  return "".join(
+    f'<div class="{kind}">{"".join(parts)}</div>'
+    for kind, parts in rows
+    if parts
   )
+
+
+def _confusion(labels: list[str], counts: list[list[int]]) -> str:
+  """The matrix; of many classes only the commonest mistakes."""
+  if len(labels) <= _CLASSES:
+    drawn = plots.confusion(labels, np.array(counts))
+    return _plot(plots.png(drawn), "confusion matrix")
+  names = [*labels, "other"]
+  mistakes = [
+    (count, true, names[column])
+    for row, (true, line) in enumerate(zip(labels, counts, strict=True))
+    for column, count in enumerate(line)
+    if count and column != row
+  ]
+  mistakes.sort(key=lambda mistake: -mistake[0])
+  table = {f"{true} → {said}": count for count, true, said in mistakes}
+  shown = dict(list(table.items())[:_CONFUSED])
+  title = "<h4>commonest mistakes: true → answered</h4>"
+  return title + _numbers(shown) if shown else ""
 
 
 def _numbers(values: dict) -> str:
@@ -289,5 +336,7 @@ def _footer() -> str:
     "<footer>Strict scores: what was not read, failed or is missing counts as"
     " wrong. Official-compatible: the conventions of the official scripts,"
     " rows that they drop left out. Chance: the best blind guess under the"
-    " same metric, computed from the references.</footer>"
+    " same metric, computed from the references. Published numbers come from"
+    " anchors.json; a dash stands where none has a source that was"
+    " checked.</footer>"
   )

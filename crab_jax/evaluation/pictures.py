@@ -17,6 +17,7 @@ from crab_jax.evaluation import masks
 
 TRUE = (22, 163, 74)
 SAID = (219, 39, 119)
+_LINE = 3  # width of the line around a box, pixels
 _GAP = 4  # pixels between frames of a contact sheet
 _BAR = 24  # height of a line of a timeline, pixels
 
@@ -64,8 +65,9 @@ def place(
   Args:
     frame: an encoded image.
     truth: bool[224, 224] or None; its outline is drawn.
-    true_box, said_box: (x1, y1, x2, y2) in the 224 frame, or None. Where
-      both are equal, the answered one is seen inside the line of the true.
+    true_box, said_box: (x1, y1, x2, y2) in the 224 frame, or None. The line
+      of the true one lies outside of it, that of the answered one inside, so
+      both are seen where they are equal.
     points: answered (x, y).
     size: pixels of the result.
   """
@@ -73,11 +75,8 @@ def place(
   if truth is not None:
     drawn.paste(TRUE, mask=_outline(truth, size))
   pen = ImageDraw.Draw(drawn)
-  lines = [(true_box, TRUE, 5), (said_box, SAID, 2)]
-  for box, _, width in lines:
-    _rectangle(pen, box, "white", size, width + 2)
-  for box, colour, width in lines:
-    _rectangle(pen, box, colour, size, width)
+  _frame(pen, true_box, TRUE, size, outside=True)
+  _frame(pen, said_box, SAID, size, outside=False)
   scale = size / configs.COORDINATE_SIZE
   for x, y in points:
     x, y = (x + 0.5) * scale, (y + 0.5) * scale
@@ -93,19 +92,23 @@ def _outline(truth: np.ndarray, size: int) -> Image.Image:
   return ImageChops.subtract(mask, inner)
 
 
-def _rectangle(pen, box, colour, size: int, width: int) -> None:
-  """The line around a box, centred on its border; nothing for None."""
+def _frame(pen, box, colour, size: int, outside: bool) -> None:
+  """A line along the border of a box, on one side of it; nothing for None.
+
+  A thin white line beyond it keeps it in sight on any ground.
+  """
   if box is None:
     return
-  scale, half = size / configs.COORDINATE_SIZE, width / 2
-  x1, y1, x2, y2 = box
-  corners = (
-    x1 * scale - half,
-    y1 * scale - half,
-    (x2 + 1) * scale + half,
-    (y2 + 1) * scale + half,
-  )
-  pen.rectangle(corners, outline=colour, width=width)
+  scale = size / configs.COORDINATE_SIZE
+  x1, y1 = (round(value * scale) for value in box[:2])
+  x2, y2 = (round((value + 1) * scale) - 1 for value in box[2:])
+  lines = ((_LINE, colour, _LINE), (_LINE + 1, "white", 1))
+  if not outside:
+    lines = ((0, colour, _LINE), (-_LINE, "white", 1))
+  for grown, ink, width in lines:
+    corners = (x1 - grown, y1 - grown, x2 + grown, y2 + grown)
+    if corners[0] <= corners[2] and corners[1] <= corners[3]:
+      pen.rectangle(corners, outline=ink, width=width)
 
 
 def timeline(
@@ -147,7 +150,8 @@ def timeline(
 
 def jpeg(picture: Image.Image, quality: int = 82) -> bytes:
   buffer = io.BytesIO()
-  picture.save(buffer, "JPEG", quality=quality)
+  # Thin lines of colour want every pixel's own.
+  picture.save(buffer, "JPEG", quality=quality, subsampling=0)
   return buffer.getvalue()
 
 

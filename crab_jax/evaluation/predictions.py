@@ -19,6 +19,10 @@ from crab_jax.evaluation import labels
 from crab_jax.evaluation import scores
 
 _PREFIX = "inference_"  # of the official file names
+# Names in the official metadata -> those of the annotation, by task.
+_RENAMED = {
+  "avqa_thu": {"type": "question_type", "relation": "question_relation"}
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +90,8 @@ def from_official(
 
 def _row(name: str, task: str, line: dict) -> dict:
   kept = ("split", "type", "relation", "a_obj")
-  reference = {key: line[key] for key in kept if key in line}
+  names = _RENAMED.get(task, {})
+  reference = {names.get(k, k): line[k] for k in kept if k in line}
   return {
     "id": name,
     "task": task,
@@ -168,6 +173,8 @@ def _read(
   task: str, path: pathlib.Path, clips: held_out.Clips | None
 ) -> Imported:
   rows = scores.read_rows(path)
+  if not rows:
+    raise errors.UserError(f"{path} holds no line")
   records = clips.of(task) if clips else None
   if clips is not None and not records:
     raise errors.UserError(f"the records hold no clips of {task}, {path} does")

@@ -70,7 +70,7 @@ def _place(text: str, reference: dict) -> answers.Answer:
   """The box of ARIG's corners, else of the text; the masks are elsewhere."""
   corners = [reference.get(k) for k in ("top_left", "bottom_right")]
   if all(corners):
-    box = tuple(int(value) for corner in corners for value in corner)
+    box = tuple(int(value) for corner in corners for value in fields(corner))
     return answers.Answer("place", box=box)
   found = answers.parse_place(text)
   return found if not found.failure else answers.Answer("place")

@@ -143,6 +143,53 @@ def mean_gates(
   return drawn
 
 
+def gate_panels(
+  gates: Float[np.ndarray, "panels P groups E"],
+  groups: list[str],
+  projections: list[str],
+  titles: list[str],
+  title: str,
+) -> figure.Figure:
+  """Mean gates of groups of tokens (rows) on every projection's heads.
+
+  A panel a group of layers, in it the projections side by side, in them the
+  heads. Head 1 of one projection has nothing to do with that of another.
+
+  Args:
+    gates: NaN where there was no token.
+    groups, projections, titles: names of rows, of columns, of panels.
+    title: of the picture.
+  """
+  count, wide, rows, heads = gates.shape
+  spread = max(float(np.nanmax(np.abs(gates - 1 / heads))), 1e-3)
+  drawn = figure.Figure(
+    figsize=(2.0 + 0.13 * count * (wide * heads + 2), 1.7 + 0.2 * rows),
+    layout="constrained",
+  )
+  panels = drawn.subplots(1, count, sharey=True, squeeze=False)[0]
+  for axes, values, name in zip(panels, gates, titles, strict=True):
+    image = axes.imshow(
+      values.transpose(1, 0, 2).reshape(rows, -1),
+      cmap="RdBu_r",
+      vmin=1 / heads - spread,
+      vmax=1 / heads + spread,
+      aspect="auto",
+    )
+    for edge in heads * np.arange(1, wide) - 0.5:
+      axes.axvline(edge, color=plots.INK, lw=0.8)
+    middles = heads * np.arange(wide) + (heads - 1) / 2
+    axes.set_xticks(middles, projections, rotation=45, ha="right")
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+    axes.set_title(name, fontsize=9)
+  panels[0].set_yticks(range(rows), groups)
+  drawn.suptitle(title, fontsize=10)
+  bar = drawn.colorbar(image, ax=list(panels), aspect=30)
+  bar.ax.tick_params(labelsize=7.5, length=2)
+  bar.outline.set_visible(False)
+  return drawn
+
+
 def gates_along(
   gates: np.ndarray, kinds: np.ndarray, title: str = ""
 ) -> figure.Figure:

@@ -34,6 +34,7 @@ from crab_jax.training import router
 _NAMES = [task.name for task in tasks.TASKS]
 _KINDS = [kind.name.lower() for kind in array_types.TokenKind]
 _PLOTS = "router"
+_PANELS = 4  # groups of layers side by side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +191,8 @@ def figures(found: Found, params: array_types.Tree) -> dict[str, figure.Figure]:
     name = tower.replace(" ", "_")
     drawn[f"datasets_{name}"] = _by_group(found, tower, paths, found.seen)
     kinds = [len(_NAMES) + kind for kind in range(len(_KINDS))]
-    kinds = [k for k in kinds if found.statistics.tokens[k]]
+    read = sum(gates.by_layer(found.statistics.sums[p]).sum(0) for p in paths)
+    kinds = [k for k in kinds if read[k].any()]
     drawn[f"kinds_{name}"] = _by_group(found, tower, paths, kinds)
     drawn[f"entropy_{name}"] = _entropy(found, tower, paths)
   drawn["heads"] = _likeness(params)
@@ -205,11 +207,25 @@ def figures(found: Found, params: array_types.Tree) -> dict[str, figure.Figure]:
 def _by_group(
   found: Found, tower: str, paths: list[str], groups: list[int]
 ) -> figure.Figure:
-  """Mean gate of each group on each head, over a tower."""
+  """Mean gates of groups of tokens, by projection and group of layers."""
   means = found.statistics.gates(found.heads)
-  own = np.concatenate([gates.by_layer(means[path]) for path in paths])
-  names = [[*_NAMES, *_KINDS][group] for group in groups]
-  return router_plots.mean_gates(own.mean(0)[groups], names, tower)
+  # [L, P, groups, E]
+  own = np.stack([gates.by_layer(means[path]) for path in paths], 1)[
+    :, :, groups
+  ]
+  parts = np.array_split(np.arange(len(own)), min(len(own), _PANELS))
+  return router_plots.gate_panels(
+    np.stack([own[part].mean(0) for part in parts]),
+    [[*_NAMES, *_KINDS][group] for group in groups],
+    [path.rpartition("/")[2] for path in paths],
+    [_layers(part) for part in parts],
+    f"mean gates: {tower}, heads 1 to {found.heads} of every projection",
+  )
+
+
+def _layers(numbers: np.ndarray) -> str:
+  first, last = int(numbers[0]), int(numbers[-1])
+  return f"layer {first}" if first == last else f"layers {first} to {last}"
 
 
 def _entropy(found: Found, tower: str, paths: list[str]) -> figure.Figure:

@@ -44,22 +44,57 @@ def test_pairs_of_families_have_the_datasets_of_both():
   assert cells["action+localization"].tasks == _TASKS
 
 
-def test_a_study_that_stops_early_has_whole_seeds():
-  seeds = [cell.seed for cell in grid.cells(_STUDY, _TASKS)]
-  assert seeds == sorted(seeds)
+def test_the_comparison_comes_first_seed_by_seed():
+  """2 x 2 x 5 cells of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
+  cells = grid.cells(_STUDY, _TASKS)
+  seeds = [cell.seed for cell in cells]
+  assert seeds == 2 * ([0] * 5 + [1] * 5) + 2 * ([0] * 3 + [1] * 3)
+  assert {cell.targets for cell in cells[:10]} == {"reasoning"}
+  assert {cell.budget for cell in cells[:20]} == {"samples"}
+  assert {cell.budget for cell in cells[20:26]} == {"steps"}
+  assert {cell.method for cell in cells[26:]} == {"ilora_e3"}
 
 
-def test_budgets():
-  alone = {("reasoning", "ks"): 3, ("reasoning", "ave"): 5}
-  alone["reasoning", "avvp"] = 7
+@pytest.mark.parametrize(
+  ("done", "seeds", "targets", "same_steps", "pairs"),
+  [
+    (5, (0,), ("reasoning",), (), ()),
+    (9, (0,), ("reasoning",), (), ()),
+    (10, (0, 1), ("reasoning",), (), ()),
+    (19, (0, 1), ("reasoning",), (), ()),
+    (20, (0, 1), ("reasoning", "answer"), (), ()),
+    (26, (0, 1), ("reasoning", "answer"), ("reasoning",), ()),
+    (32, (0, 1), ("reasoning", "answer"), ("reasoning",), ("ilora_e3",)),
+  ],
+)
+def test_what_is_done_of_a_study_is_a_smaller_study(
+  done, seeds, targets, same_steps, pairs
+):
+  cells = grid.cells(_STUDY, _TASKS)
+  found = grid.finished(_STUDY, _TASKS, cells[:done])
+  assert (found.seeds, found.targets) == (seeds, targets)
+  assert (found.same_steps, found.pairs) == (same_steps, pairs)
+  assert set(grid.cells(found, _TASKS)) <= set(cells[:done])
+
+
+def test_pairs_go_with_the_targets_that_they_were_trained_on():
+  study = dataclasses.replace(_STUDY, targets=("answer", "reasoning"))
+  cells = grid.cells(study, _TASKS)
+  lacking = [c for c in cells if c.name != "reasoning.all.lora.seed1"]
+  found = grid.finished(study, _TASKS, lacking)
+  assert (found.targets, found.same_steps, found.pairs) == (("answer",), (), ())
+
+
+def test_a_seed_that_lacks_a_cell_is_no_study():
+  assert grid.finished(_STUDY, _TASKS, grid.cells(_STUDY, _TASKS)[:4]) is None
+
+
+def test_what_sets_the_steps_of_a_cell():
   own = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
   joint = grid.Cell("all", _TASKS, "lora", "reasoning", 0)
   long = dataclasses.replace(own, budget="steps")
-  assert [grid.steps(c, alone, _TASKS) for c in (own, joint, long)] == [
-    3,
-    15,
-    15,
-  ]
+  assert own.counted(_TASKS) == ("ks",)
+  assert joint.counted(_TASKS) == long.counted(_TASKS) == _TASKS
 
 
 def test_methods_are_the_baselines_of_the_adapter():

@@ -192,6 +192,29 @@ def test_the_table_says_what_is_done_what_is_left_and_how_long_it_is(
   )
 
 
+def test_a_report_of_what_is_done_so_far(
+  experiment, tmp_path, monkeypatch, capsys
+):
+  """Of two seeds one is done, on one kind of targets: 2 + 3 cells."""
+  monkeypatch.setattr(_Bench, "killed_after", 8)
+  with pytest.raises(KeyboardInterrupt):
+    _run(experiment, tmp_path)
+  study.draw(experiment, tmp_path)
+  assert f"report: {tmp_path / 'report.md'}" in capsys.readouterr().out
+  assert (tmp_path / "report.md").read_text() == "5"
+  assert len(_Bench.done) == 8
+
+
+def test_less_than_a_seed_gives_no_report(experiment, tmp_path, monkeypatch):
+  with pytest.raises(errors.UserError, match="the backbone first"):
+    study.draw(experiment, tmp_path)
+  monkeypatch.setattr(_Bench, "killed_after", 4)
+  with pytest.raises(KeyboardInterrupt):
+    _run(experiment, tmp_path)
+  with pytest.raises(errors.UserError, match="no seed whose comparison"):
+    study.draw(experiment, tmp_path)
+
+
 def test_without_a_plan_there_is_no_table(experiment, tmp_path):
   with pytest.raises(errors.UserError, match="has no plan yet"):
     study.show(experiment, tmp_path)

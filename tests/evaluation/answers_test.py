@@ -1,5 +1,6 @@
 """Reading answers: every format, every kindness, and hostile text."""
 
+import json
 import random
 import time
 
@@ -158,13 +159,48 @@ _PIECES = (
 )  # fmt: skip
 
 
-def _fuzz(count):
+_SOUND = (
+  "I see a violin, so <answer>Violin</answer>.",
+  "Both agree: <event>Dog, bark, (0 3)(5,7)[8,10]</event> <event>cat, (1 2)"
+  "</event>",
+  "<visual>car,(0 4)</visual> <audio>car horn,(2 3)(4 5)</audio>",
+  "is <event> Speech </event>, and the range is <range> 0,8 </range>.",
+  "The drum is at [28,28,83,83] and [56,49], [56,56], [56,63].",
+  "It is the bell: <obj>(14,126)(97,209)</obj>.",
+  "<answer>true</answer>, it is the dog: [1,2,30,40] [5,6] [7,8] [9,9].",
+  "<answer>false</answer>, it is not there.</s>",
+)
+
+
+def _mutated(r, text):
+  """A text with a part cut out, said twice, or any characters put in."""
+  for _ in range(r.randrange(1, 5)):
+    start, end = sorted(r.randrange(len(text) + 1) for _ in range(2))
+    text = r.choice(
+      (
+        text[:start] + text[end:],
+        text[:end] + text[start:],
+        text[:start] + chr(r.randrange(0x110000)) + text[start:],
+        text[:start] + r.choice(_PIECES) + text[end:],
+      )
+    )
+  return text
+
+
+def _texts(count):
+  """Half of them random, half of them answers as they should be, mutated."""
   r = random.Random(0)
-  for _ in range(count):
+  for i in range(count):
     text = "".join(r.choices(_PIECES, k=r.randrange(0, 25)))
-    if r.random() < 0.3:  # mutate: cut, double, or insert any character
-      cut = r.randrange(len(text) + 1)
-      text = text[:cut] + chr(r.randrange(0x110000)) + text[cut // 2 :]
+    if i % 2:
+      text = r.choice(_SOUND)
+    yield text if i % 10 == 0 else _mutated(r, text)
+
+
+def _fuzz(count):
+  seen = 0
+  for text in _texts(count):
+    seen += 1
     for task in KINDS:
       answer = answers.parse(task, text)
       assert answer.kind == answers.kind_of(task)
@@ -172,6 +208,8 @@ def _fuzz(count):
         assert all(0 <= value <= 223 for value in answer.box)
         assert answer.box[0] < answer.box[2] and answer.box[1] < answer.box[3]
       assert all(0 <= event.start < event.end for event in answer.events)
+      json.dumps(answer.to_json())
+  assert seen == count
 
 
 def test_random_text_never_raises():

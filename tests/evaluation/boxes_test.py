@@ -57,3 +57,32 @@ def test_candidates_hold_mean_median_frame_and_the_boxes():
   assert (0, 0, 9, 9) in found
   assert (0, 0, 223, 223) in found
   assert len(boxes.candidates([(0, 0, i, i) for i in range(1, 200)] * 20)) < 900
+
+
+IOUS = st.lists(st.floats(0, 1), min_size=1, max_size=20)
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(IOUS, st.randoms(), st.data())
+def test_success_and_auc_in_any_order_and_never_lower(ious, random, data):
+  better = list(ious)
+  place = data.draw(st.integers(0, len(ious) - 1))
+  better[place] = data.draw(st.floats(ious[place], 1))
+  shuffled = random.sample(ious, len(ious))
+  for metric, worst in ((boxes.success, 0), (boxes.auc, 0.025)):
+    value = metric(np.array(ious))
+    assert metric(np.array(shuffled)) == pytest.approx(value, abs=1e-12)
+    assert value <= metric(np.array(better)) + 1e-12
+    assert metric(np.zeros(len(ious))) == pytest.approx(worst, abs=1e-12)
+    assert metric(np.ones(len(ious))) == pytest.approx(1, abs=1e-12)
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(BOX, st.data())
+def test_a_box_that_grows_within_the_truth_never_loses(truth, data):
+  x1, y1, x2, y2 = truth
+  xs = sorted(data.draw(st.integers(x1, x2)) for _ in range(2))
+  ys = sorted(data.draw(st.integers(y1, y2)) for _ in range(2))
+  inner = (xs[0], ys[0], xs[1], ys[1])
+  grown = (x1, ys[0], x2, ys[1])
+  assert boxes.iou(truth, inner) <= boxes.iou(truth, grown) <= 1

@@ -124,3 +124,95 @@ def test_all_are_shares_and_perfect_is_best(references, said):
   assert 0 <= cider.score(0, cider.weigh(said)) <= 10 + 1e-9
   assert cider.score(0, cider.weigh(true)) == 10
   assert captions.rouge_l(true, true) == 1
+
+
+def test_the_same_words_score_as_in_cococaption():
+  """Numbers of pycocoevalcap 1.2 for the same words."""
+  pairs = [
+    (
+      "a red dog runs fast over the wet grass",
+      "a red dog runs over the green grass",
+    ),
+    (
+      "a man plays a loud guitar while a crowd claps",
+      "a man plays the guitar and people clap",
+    ),
+    (
+      "two birds sing in a tall tree near the road",
+      "two birds are singing in a tree",
+    ),
+    (
+      "a red car drives down the road in the rain",
+      "a red car drives down the road in the rain at night",
+    ),
+    ("waves break on the beach and the wind blows", "the wind blows"),
+  ]
+  true, said = (
+    [text.split() for text in texts] for texts in zip(*pairs, strict=True)
+  )
+  bleu = captions.bleu4(true, said)
+  assert bleu == pytest.approx(0.38884080667392973, abs=1e-9)
+  rouge = [captions.rouge_l(t, s) for t, s in zip(true, said, strict=True)]
+  assert rouge == pytest.approx(
+    [
+      0.8148854961832059,
+      0.43571428571428567,
+      0.5700934579439253,
+      0.9242424242424241,
+      0.45864661654135336,
+    ],
+    abs=1e-9,
+  )
+  weighed = captions.Cider(true)
+  cider = [weighed.score(i, weighed.weigh(s)) for i, s in enumerate(said)]
+  assert cider == pytest.approx(
+    [
+      4.256639296375346,
+      2.0359691407759177,
+      1.8583849120926843,
+      8.309017045161383,
+      2.1489518324009387,
+    ],
+    abs=1e-9,
+  )
+
+
+CORPUS = st.lists(
+  st.tuples(st.lists(st.sampled_from("abcd"), min_size=4, max_size=9), WORDS),
+  min_size=1,
+  max_size=4,
+)
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(CORPUS, st.randoms())
+def test_bleu_is_a_share_in_any_order(pairs, random):
+  true, said = zip(*pairs, strict=True)
+  bleu = captions.bleu4(true, said)
+  assert 0 <= bleu <= 1
+  shuffled = zip(*random.sample(pairs, len(pairs)), strict=True)
+  assert captions.bleu4(*shuffled) == pytest.approx(bleu, abs=1e-12)
+  assert captions.bleu4(true, true) == pytest.approx(1, abs=1e-12)
+  assert captions.bleu4(true, [[]] * len(true)) == 0
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(WORDS.filter(bool), WORDS, st.randoms())
+def test_content_is_a_set_and_a_right_word_never_lowers_it(true, said, random):
+  f1 = captions.content_f1(true, said, set())
+  assert 0 <= f1 <= 1
+  shuffled = random.sample(said, len(said))
+  assert captions.content_f1(true, shuffled, set()) == f1
+  assert captions.content_f1(true, [*said, true[0]], set()) >= f1
+  assert captions.content_f1(true, true, set()) == 1
+  assert captions.content_f1(true, [], set()) == 0
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(WORDS.filter(bool), st.data())
+def test_more_of_the_reference_never_lowers_the_overlap(true, data):
+  """Of a caption that is a beginning of the reference."""
+  upto = data.draw(st.integers(0, len(true) - 1))
+  for metric in (captions.rouge_l, captions.meteor_exact):
+    assert metric(true, true[:upto]) <= metric(true, true[: upto + 1]) + 1e-12
+  assert captions.meteor_exact(true, []) == captions.rouge_l(true, []) == 0

@@ -60,3 +60,10 @@ def test_timeline_has_a_row_a_label_and_modality():
   assert svg.count("<rect") == 3
   assert ">see dog<" in svg and ">hear dog<" in svg and ">dog<" in svg
   assert cards.timeline((), ()) == ""
+
+
+def test_a_timeline_of_an_endless_answer_has_an_end():
+  said = tuple(answers.Event(f"dog {i}", 0, 5) for i in range(500))
+  svg = cards.timeline((), said)
+  assert svg.count("<rect") == 12
+  assert "and 488 more labels" in svg

@@ -77,3 +77,27 @@ def test_confusion():
   table = classification.confusion(TRUTH, ["a", "b", "?", "b"])
   assert table.labels == ["a", "b"]
   np.testing.assert_array_equal(table.counts, [[1, 1, 1], [0, 1, 0]])
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(LABELS, st.data())
+def test_a_corrected_label_never_lowers_a_metric(pairs, data):
+  truth, said = (list(column) for column in zip(*pairs, strict=True))
+  place = data.draw(st.integers(0, len(pairs) - 1))
+  better = [*said[:place], truth[place], *said[place + 1 :]]
+  for metric in METRICS:
+    assert 0 <= metric(truth, said) <= metric(truth, better) + 1e-12 <= 1 + 1e-9
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(
+  st.lists(st.tuples(st.booleans(), st.sampled_from("pq")), min_size=1),
+  st.randoms(),
+)
+def test_groups_make_up_the_whole_in_any_order(pairs, random):
+  groups = classification.by_group(*zip(*pairs, strict=True))
+  shuffled = random.sample(pairs, len(pairs))
+  assert classification.by_group(*zip(*shuffled, strict=True)) == groups
+  right = sum(g["accuracy"] * g["n"] for g in groups.values())
+  assert right == pytest.approx(sum(pair[0] for pair in pairs), abs=1e-9)
+  assert sum(g["n"] for g in groups.values()) == len(pairs)

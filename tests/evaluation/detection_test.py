@@ -65,6 +65,10 @@ def test_count_f1():
   assert scores["OSA"] == pytest.approx(0.5, abs=1e-9)
   assert scores["CountF1"] == pytest.approx(0.5, abs=1e-9)
   assert detection.count_f1([(2, 2)])["CountF1"] is None
+  # TiTok's own code takes no segment for one: OSA 1.
+  scores = detection.count_f1([(3, 2), (1, 1), (1, 0)], none_is_one=True)
+  assert scores["OSA"] == 1
+  assert scores["CountF1"] == pytest.approx(2 / 3, abs=1e-9)
 
 
 def test_union_iou_joins_what_overlaps():
@@ -101,3 +105,84 @@ def test_perfect_is_one_and_empty_is_zero(pairs):
   assert (detection.mean_average_precision(truths, truths) == 1).all()
   empty = [{}] * len(truths)
   assert not detection.mean_average_precision(truths, empty).any()
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(CLIPS, st.data())
+def test_one_more_clip_read_rightly_never_lowers_the_map(pairs, data):
+  truths = [truth for truth, _ in pairs]
+  said = [answer if data.draw(st.booleans()) else {} for _, answer in pairs]
+  silent = [i for i, answer in enumerate(said) if not answer]
+  hypothesis.assume(silent)
+  better = list(said)
+  better[silent[0]] = truths[silent[0]]
+  before, after = (
+    detection.mean_average_precision(truths, answers)
+    for answers in (said, better)
+  )
+  assert (before <= after + 1e-12).all()
+  assert ((before >= 0) & (after <= 1)).all()
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(SEGMENT, SEGMENT)
+def test_tiou_is_a_symmetric_share(first, second):
+  value = detection.tiou(first, second)
+  assert 0 <= value <= 1
+  assert value == detection.tiou(second, first)
+  assert detection.tiou(first, first) == 1
+  assert detection.union_iou(first, [second]) == value
+
+
+APART = st.lists(st.integers(0, 4), min_size=1, unique=True).map(
+  lambda starts: [(2 * start, 2 * start + 1) for start in starts]
+)
+QUERIES = st.lists(
+  st.tuples(
+    st.dictionaries(st.sampled_from("ab"), APART, min_size=1),
+    st.dictionaries(st.sampled_from("ab"), st.lists(SEGMENT, unique=True)),
+  ),
+  min_size=1,
+  max_size=5,
+)
+_SHARES = ("mIoU", "F1@0.3", "F1@0.5", "F1@0.7")
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(QUERIES, st.randoms(), st.data())
+def test_queries_in_any_order_perfect_empty_and_better(pairs, random, data):
+  truths, said = (list(column) for column in zip(*pairs, strict=True))
+  scores = detection.query_scores(truths, said)
+  shuffled = random.sample(pairs, len(pairs))
+  again = detection.query_scores(*zip(*shuffled, strict=True))
+  assert again == {
+    name: value if value is None else pytest.approx(value, abs=1e-12)
+    for name, value in scores.items()
+  }
+  perfect = detection.query_scores(truths, truths)
+  assert all(v is None or abs(v - 1) < 1e-12 for v in perfect.values())
+  empty = detection.query_scores(truths, [{}] * len(truths))
+  assert not any(empty.values())
+  place = data.draw(st.integers(0, len(truths) - 1))
+  name = data.draw(st.sampled_from(sorted(truths[place])))
+  segment = data.draw(st.sampled_from(truths[place][name]))
+  better = [dict(clip) for clip in said]
+  better[place][name] = [*better[place].get(name, []), segment]
+  after = detection.query_scores(truths, better)
+  for share in _SHARES:
+    assert 0 <= scores[share] <= after[share] + 1e-12 <= 1 + 1e-9
+
+
+@hypothesis.given(
+  st.lists(st.tuples(st.integers(1, 5), st.integers(0, 7)), min_size=1),
+  st.data(),
+)
+def test_a_count_nearer_to_the_true_one_never_lowers(counts, data):
+  place = data.draw(st.integers(0, len(counts) - 1))
+  true, said = counts[place]
+  nearer = [*counts]
+  nearer[place] = (true, said + (said < true) - (said > true))
+  before, after = detection.count_f1(counts), detection.count_f1(nearer)
+  for name in ("USA", "OSA", "CountF1"):
+    if before[name] is not None:
+      assert 0 <= before[name] <= after[name] + 1e-12 <= 1 + 1e-9

@@ -36,6 +36,91 @@ def test_music_avqa_by_type_and_modality():
   assert score.details["by_modality"]["Audio"] == {"accuracy": 0.5, "n": 2}
 
 
+def test_the_nine_types_of_music_avqa():
+  """Questions of a type and how many of them are answered rightly."""
+  asked = {
+    ("Audio", "Counting"): (4, 3),
+    ("Audio", "Comparative"): (1, 0),
+    ("Visual", "Counting"): (2, 2),
+    ("Visual", "Location"): (6, 1),
+    ("Audio-Visual", "Existential"): (1, 1),
+    ("Audio-Visual", "Counting"): (2, 1),
+    ("Audio-Visual", "Location"): (3, 2),
+    ("Audio-Visual", "Comparative"): (5, 0),
+    ("Audio-Visual", "Temporal"): (1, 1),
+  }
+  rows = _rows(
+    "avqa",
+    *(
+      (f"<answer>{'two' if i < right else 'six'}</answer>", reference, {})
+      for kind, (n, right) in asked.items()
+      for reference in [{"text": "two", "type": list(kind)}]
+      for i in range(n)
+    ),
+  )
+  score = scores.score_rows("avqa", rows)
+  assert score.value == pytest.approx(11 / 25, abs=1e-9)
+  assert score.details["by_type"] == {
+    f"{modality.replace('Audio-Visual', 'AV')} {kind}": {
+      "accuracy": pytest.approx(right / n, abs=1e-9),
+      "n": n,
+    }
+    for (modality, kind), (n, right) in asked.items()
+  }
+  # Of all questions of a modality, not of its types.
+  assert score.details["by_modality"] == {
+    "AV": {"accuracy": pytest.approx(5 / 12, abs=1e-9), "n": 12},
+    "Audio": {"accuracy": pytest.approx(3 / 5, abs=1e-9), "n": 5},
+    "Visual": {"accuracy": pytest.approx(3 / 8, abs=1e-9), "n": 8},
+  }
+
+
+def test_avqa_by_type_and_relation():
+  kinds = (
+    "Which", "Come From", "Happening", "Where", "Why", "Before Next", "When",
+    "Used For",
+  )  # fmt: skip
+  rows = _rows(
+    "avqa_thu",
+    *(
+      (
+        f"<answer>{'dog' if i % 2 else 'cat'}</answer>",
+        {
+          "text": "dog",
+          "question_type": kind,
+          "question_relation": "Both" if i < 3 else "View",
+        },
+        {"question": {"options": ["cat", "dog", "car", "bus"]}},
+      )
+      for i, kind in enumerate(kinds)
+    ),
+  )
+  score = scores.score_rows("avqa_thu", rows)
+  assert score.value == pytest.approx(1 / 2, abs=1e-9)
+  assert score.details["by_type"] == {
+    kind: {"accuracy": i % 2, "n": 1} for i, kind in enumerate(kinds)
+  }
+  assert score.details["by_relation"] == {
+    "Both": {"accuracy": pytest.approx(1 / 3, abs=1e-9), "n": 3},
+    "View": {"accuracy": pytest.approx(3 / 5, abs=1e-9), "n": 5},
+  }
+
+
+def test_uar_war_and_f1_stand_beside_each_other():
+  rows = _rows(
+    "dfew",
+    *(
+      (f"<answer>{said}</answer>", {"text": f"<answer>{true}</answer>"}, {})
+      for said, true in (("sad",) * 2, ("sad",) * 2, ("sad", "angry"))
+    ),
+  )
+  score = scores.score_rows("dfew", rows)
+  # Sad: P 2/3, R 1, F 4/5; angry: none. Weights 2/3 and 1/3.
+  assert (score.metric, score.value) == ("UAR", 1 / 2)
+  assert score.details["WAR"] == pytest.approx(2 / 3, abs=1e-9)
+  assert score.details["weighted_F1"] == pytest.approx(8 / 15, abs=1e-9)
+
+
 def test_a_blind_guess_knows_the_question():
   kinds = {"Counting": "two", "Location": "left"}
   rows = _rows(
@@ -82,6 +167,17 @@ def test_the_best_position_is_a_blind_guess():
   )
   score = scores.score_rows("avqa_thu", rows)
   assert (score.chance, score.guess) == (1, "always the same option")
+
+
+def test_options_that_nobody_told_are_no_guess():
+  rows = _rows(
+    "avqa_thu",
+    ("<answer>dog</answer>", {"text": "dog"}, {}),
+    ("<answer>cat</answer>", {"text": "cat"}, {}),
+  )
+  score = scores.score_rows("avqa_thu", rows)
+  assert "always the same option" not in score.details["blind_guesses"]
+  assert (score.value, score.chance) == (1, 0.5)
 
 
 def test_synonyms_and_spacing_are_counted():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
+from crab_jax import errors
 from crab_jax.evaluation import masks
 
 SIZE = masks.SIZE
@@ -96,6 +97,22 @@ def test_run_length_code(first):
   assert masks.to_rle(small) == {"size": [2, 2], "counts": [1, 3]}
 
 
+@pytest.mark.parametrize(
+  "code",
+  [
+    {"size": [224, 224], "counts": "Ql_1"},  # compressed
+    {"size": [224, 224], "counts": [3, 4]},
+    {"size": [112, 448], "counts": [SIZE**2]},
+    {"size": [224, 224], "counts": [-1, SIZE**2 + 1]},
+    {"counts": [SIZE**2]},
+    [1],
+  ],
+)
+def test_what_is_no_code_is_told(code):
+  with pytest.raises(errors.UserError, match="no uncompressed run-length"):
+    masks.from_rle(code)
+
+
 def test_png_of_another_size_is_resized_to_nearest():
   buffer = io.BytesIO()
   Image.fromarray(np.array([[0, 255], [0, 1]], np.uint8)).save(buffer, "PNG")
@@ -159,3 +176,5 @@ def test_s_of_null_frames_grows_with_what_is_drawn(said):
   more = [said[0] + 1, *said[1:]]
   assert masks.null_s(more) > masks.null_s(said)
   assert masks.null_s([SIZE**2] * len(said)) == pytest.approx(1)
+  assert masks.null_s_background(0) == 0
+  assert masks.null_s_background(more[0]) > masks.null_s_background(said[0])

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation import predictions
 from crab_jax.evaluation import scores
 
@@ -69,6 +70,38 @@ def test_masks_are_compared_by_their_object():
     predictions.from_official("s4", [{**line, "a_obj": "cat"}], record)
 
 
+_MASKED = ("ms3", "s4", "ref_avs")  # their lines hold no mask
+_TESTED = [
+  task.name
+  for task in tasks.TASKS
+  if task.name not in (*_MASKED, "mer24", "unav", "avcap")
+]
+
+
+@pytest.mark.parametrize("task", _TESTED)
+def test_official_lines_score_as_our_rows_do(task, fabricate):
+  rows = fabricate(task, [True, False, True, True])
+  lines = []
+  for row in rows:
+    fields = dict(row["reference"])
+    if task == "arig":  # the official reference is a sentence with the box
+      (x1, y1), (x2, y2) = fields["top_left"], fields["bottom_right"]
+      fields["text"] = f"the dog at <obj>({x1},{y1})({x2},{y2})</obj>"
+    if task == "avqa_thu":
+      fields["type"] = fields["question_type"]
+    line = {"task_name": task, "output": fields["text"], "predict": row["text"]}
+    if "type" in fields:
+      line["type"] = fields["type"]
+    lines.append(line)
+  imported = predictions.from_official(task, lines)
+  theirs = scores.score_rows(task, imported.rows)
+  ours = scores.score_rows(task, rows)
+  assert theirs.value == ours.value
+  if task == "avqa_thu":  # their lines do not tell the options
+    del ours.details["blind_guesses"]["always the same option"]
+  assert theirs.details == ours.details
+
+
 class _Clips:
   """Records of ks, as `held_out.Clips` gives them."""
 
@@ -106,6 +139,12 @@ def test_our_rows_are_compared_with_the_records(tmp_path):
     "2 rows with ids; 1 of no record left out;"
     " 1 records without a row count as wrong"
   )
+
+
+def test_an_empty_file_is_a_mistake(tmp_path):
+  (tmp_path / "inference_ks.jsonl").write_text("\n")
+  with pytest.raises(errors.UserError, match="inference_ks.jsonl holds no li"):
+    predictions.read_folder(tmp_path, clips=_Clips())
 
 
 def test_mistakes_name_the_folder(tmp_path):

@@ -36,6 +36,8 @@ def test_corners_come_before_the_text():
     "bottom_right": [3, 4],
   }
   assert references.read("arig", reference).box == (0, 2, 3, 4)
+  reference["top_left"] = "[0, 2]"  # as a string
+  assert references.read("arig", reference).box == (0, 2, 3, 4)
   assert references.read("arig", {"text": "[1,2,3,4]"}).box == (1, 2, 3, 4)
 
 

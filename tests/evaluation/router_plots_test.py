@@ -34,6 +34,20 @@ def test_mean_gates_of_an_unseen_task():
   assert min(_size(drawn)) > 50
 
 
+def test_gate_panels_show_every_head_of_every_projection():
+  gates = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4, 5))
+  names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+  drawn = router_plots.gate_panels(
+    gates, list("abcde"), names, ["layer 0", "layer 1"], "decoder"
+  )
+  for panel, axes in zip(gates, drawn.axes, strict=False):
+    shown = axes.images[0].get_array()
+    assert shown.shape == (5, 12)
+    np.testing.assert_allclose(shown[3, 6:9], panel[2, 3])
+    assert [t.get_text() for t in axes.get_xticklabels()] == names
+  assert min(_size(drawn)) > 50
+
+
 def test_gates_along_fill_the_height_over_a_strip_of_kinds():
   gates = np.array([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
   kinds = np.array([TokenKind.TEXT, TokenKind.AUDIO, TokenKind.ANSWER], "u1")

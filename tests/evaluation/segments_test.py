@@ -67,3 +67,5 @@ def test_a_right_second_never_lowers_the_accuracy(truth, said, second):
   ):
     assert 0 <= metric(truth, said) <= metric(truth, better) <= 1
   assert segments.segment_accuracy(truth, truth) == 1
+  nothing = [segments.BACKGROUND] * segments.SEGMENTS
+  assert segments.foreground_accuracy([truth], [nothing]) == 0

@@ -89,3 +89,53 @@ def test_counts_swap_with_their_arguments(truth, said):
   assert sum(row.bit_count() for row in video_parsing.runs(truth)) == (
     truth.bit_count()
   )
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(ROWS.filter(bool))
+def test_silence_about_what_is_seen_and_heard_is_zero(row):
+  assert video_parsing.clip_scores((row, row), ({}, {})) == (0,) * 10
+
+
+EVENTS = st.lists(
+  st.builds(
+    lambda label, start, length, modality: answers.Event(
+      label, start, start + length, modality
+    ),
+    st.sampled_from("abc"),
+    st.integers(0, 9),
+    st.integers(1, 5),
+    st.sampled_from(("both", "audio", "visual")),
+  ),
+  max_size=6,
+)
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(EVENTS, EVENTS, st.randoms())
+def test_the_order_of_events_does_not_matter(truth, said, random):
+  scores = [
+    video_parsing.clip_scores(
+      video_parsing.grids(tuple(true)), video_parsing.grids(tuple(answer))
+    )
+    for true, answer in (
+      (truth, said),
+      (random.sample(truth, len(truth)), random.sample(said, len(said))),
+    )
+  ]
+  assert scores[0] == pytest.approx(scores[1], abs=1e-12)
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(st.integers(1, 1023), st.integers(0, 1023), st.data())
+def test_a_right_second_never_lowers_the_segment_f(truth, said, data):
+  second = 1 << data.draw(st.integers(0, 9))
+  better = said | (truth & second)
+  before, after = (
+    video_parsing.mean_f([video_parsing.segment_counts(truth, row)])
+    for row in (said, better)
+  )
+  assert 0 <= before <= after <= 1
+  hits, extra, missed = video_parsing.event_counts(truth, said)
+  assert hits + extra == len(video_parsing.runs(said))
+  assert missed <= len(video_parsing.runs(truth))

@@ -103,12 +103,22 @@ def _wait_for(path, process):
     time.sleep(0.02)
 
 
-def test_a_mesh_trains_to_the_same_losses(finished, tmp_path):
-  done = _run(tmp_path, "Mesh.strategy='mesh'")
+def test_a_mesh_that_validates_trains_to_the_same_losses(finished, tmp_path):
+  looks = ("Validation.every=3", "Validation.clips=1")
+  done = _run(tmp_path, "Mesh.strategy='mesh'", *looks)
   assert done.returncode == 0, done.stderr[-2000:]
   for ours, theirs in zip(_losses(tmp_path), _losses(finished[0]), strict=True):
     assert ours[:2] == theirs[:2]
     assert ours[2] == pytest.approx(theirs[2], rel=1e-4)
+  lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+  judged = [line for line in lines if "validation/score" in line]
+  places = [("backbone", 3), ("backbone", 6), ("tuning", 3), ("tuning", 4)]
+  assert [(line["stage"], line["step"]) for line in judged] == places
+  for line, (stage, step) in zip(judged, places, strict=True):
+    assert sum(name.startswith("validation/loss/") for name in line) == 19
+    assert sum(name.startswith("validation/score/") for name in line) == 19
+    said = tmp_path / "validation" / stage / f"{step}.jsonl"
+    assert len(said.read_text().splitlines()) == 19
 
 
 def test_evaluate_reads_what_train_wrote(finished, tmp_path):
