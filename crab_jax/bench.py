@@ -21,6 +21,7 @@ from crab_jax import doors
 from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.planning import timing
+from crab_jax.training import huge_pages
 
 doors.define_config_flags()
 _STAGE = flags.DEFINE_string(
@@ -80,4 +81,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  huge_pages.restart()
   doors.run(main)

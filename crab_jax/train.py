@@ -13,6 +13,7 @@ from crab_jax import doors
 from crab_jax import gin_utils
 from crab_jax.experiment import run
 from crab_jax.training import hosts
+from crab_jax.training import huge_pages
 from crab_jax.training import preemption
 from crab_jax.training import profiling
 
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  huge_pages.restart()
   doors.run(main)

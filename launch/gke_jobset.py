@@ -4,9 +4,9 @@
 Fills gke_jobset.yaml and hands it to kubectl, which must know the cluster:
 
   gke_jobset.py --name=crab --slice=v5e_16 --image=IMAGE --bucket=BUCKET [--spot]
-    -- --gin_file=gin/base.gin --workdir=gs://BUCKET/run1
+    -- --gin_file=gin/base.gin --workdir=/bucket/run1
 
-The bucket is also mounted at /bucket, for records and converted weights. With
+The bucket is mounted at /bucket: work directory, records, weights. With
 --dry_run the filled manifest goes to stdout, its first line the command that
 would read it. Only Python's standard library is needed.
 """
@@ -72,10 +72,10 @@ def _checked(flags: argparse.Namespace) -> None:
       " and dashes"
     )
   text = "\n".join(flags.arguments)
-  if not re.search(r"^--workdir[=\n](gs://.|/bucket/.)", text, re.M):
+  if not re.search(r"^--workdir[=\n]/bucket/.", text, re.M):
     _fail(
       "the training needs a --workdir that all hosts share and that outlives"
-      " the pods: gs://BUCKET/RUN or /bucket/RUN"
+      " the pods: /bucket/RUN, where gs://BUCKET/RUN is mounted"
     )
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types as at
+from crab_jax.models import products
 
 # Finite, so that a query that may see nothing gets an average and not NaN.
 MASKED = -1e30
@@ -116,7 +117,7 @@ def _forward(q, k, v, mask):
   weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
   weights = weights / jnp.sum(weights, axis=-1, keepdims=True)
   weights = weights.astype(dtype)
-  out = _settle(jnp.einsum("...MS,...SH->...MH", weights, v))
+  out = products.settled(jnp.einsum("...MS,...SH->...MH", weights, v))
   return _queries_back(out, shape), (q, k, v, weights, out)
 
 
@@ -132,15 +133,15 @@ def _backward(saved, grad):
     "...MH,...SH->...MS", grad, v, preferred_element_type=jnp.float32
   )
   dscores = (weights.astype(jnp.float32) * (dweights - total)).astype(dtype)
-  dq = _settle(jnp.einsum("...MS,...SH->...MH", dscores, k))
+  dq = products.settled(jnp.einsum("...MS,...SH->...MH", dscores, k))
   dq = _queries_back(dq, shape) * jnp.asarray(shape[-1] ** -0.5, dtype)
   return dq, _over_queries(q, dscores), _over_queries(grad, weights), None
 
 
 def _over_queries(x, weights):
   """sum over M of x [.., M, H] weights [.., M, S], as keys [.., S, K, H]."""
-  x = _settle(jnp.swapaxes(x, -1, -2))
-  out = _settle(jnp.einsum("...HM,...MS->...HS", x, weights))
+  x = products.settled(jnp.swapaxes(x, -1, -2))
+  out = products.settled(jnp.einsum("...HM,...MS->...HS", x, weights))
   return jnp.moveaxis(out, -1, -3)
 
 
@@ -150,7 +151,7 @@ softmax_attention.defvjp(_forward, _backward)
 def _queries_first(x: at.Array) -> at.Array:
   """[.., T, K, G, H] -> [.., K, M = T*G, H]."""
   x = jnp.moveaxis(x, -3, -4)
-  return _settle(x.reshape(*x.shape[:-3], -1, x.shape[-1]))
+  return products.settled(x.reshape(*x.shape[:-3], -1, x.shape[-1]))
 
 
 def _queries_back(x: at.Array, shape: tuple[int, ...]) -> at.Array:
@@ -162,7 +163,7 @@ def _queries_back(x: at.Array, shape: tuple[int, ...]) -> at.Array:
 
 def _heads_first(x: at.Array) -> at.Array:
   """[.., S, K, H] -> [.., K, S, H]."""
-  return _settle(jnp.swapaxes(x, -2, -3))
+  return products.settled(jnp.swapaxes(x, -2, -3))
 
 
 def _over_groups(mask: at.Array, shape: tuple[int, ...]) -> at.Array:
@@ -173,13 +174,6 @@ def _over_groups(mask: at.Array, shape: tuple[int, ...]) -> at.Array:
     (*mask.shape[:-2], 1, mask.shape[-2], group, mask.shape[-1]),
   )
   return mask.reshape(*mask.shape[:-3], -1, mask.shape[-1])
-
-
-def _settle(x: at.Array) -> at.Array:
-  """On CPU, keeps XLA from folding a transpose into a product."""
-  return jax.lax.platform_dependent(
-    x, cpu=jax.lax.optimization_barrier, default=lambda x: x
-  )
 
 
 def _lead(mask: at.Array, ndim: int) -> at.Array:

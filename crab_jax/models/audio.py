@@ -15,6 +15,7 @@ from crab_jax.models import attention
 from crab_jax.models import axes
 from crab_jax.models import ilora
 from crab_jax.models import layers
+from crab_jax.models import products
 from crab_jax.models import scanning
 
 RESIDUAL = ("batch", "chunks", "positions", None)
@@ -64,7 +65,7 @@ class Conv(nn.Module):
     bias = self.param("bias", init, shape, self.config.param_dtype)
     kernel = axes.in_use(kernel.astype(dtype), "window", *self.names)
     kernel = kernel.reshape(3 * inputs, self.features)
-    y = layers.project(taps(x.astype(dtype), self.stride), kernel)
+    y = products.project(taps(x.astype(dtype), self.stride), kernel)
     return layers.add_bias(y, bias)
 
 

@@ -29,6 +29,7 @@ from flax import linen as nn
 from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
+from crab_jax.models import products
 
 # A projection is adapted when its own name is one of these. "out_proj" of the
 # audio tower is not, nor is the attention of the vision tower (q, k, v, proj).
@@ -106,7 +107,7 @@ def fused(
   if code.ndim == gates.ndim:
     code = code[..., None, :]
   weighted = (gates * scale)[..., None] * code  # [*B, E, R]
-  return jnp.einsum("...ER,ERF->...F", weighted, b)
+  return products.project_heads(weighted, b)
 
 
 def statistics(

@@ -17,6 +17,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import ilora
+from crab_jax.models import products
 from crab_jax.models import quantised
 
 KERNEL = nn.initializers.lecun_normal()
@@ -65,7 +66,7 @@ class Linear(nn.Module):
         dropped=dropped,
         groups=groups,
       )
-    return ad_checkpoint.checkpoint_name(y, self.name)
+    return ad_checkpoint.checkpoint_name(products.kept(y), self.name)
 
   def _base(self, x):
     """x W."""
@@ -73,22 +74,12 @@ class Linear(nn.Module):
     shape = (x.shape[-1], self.features)
     if config.frozen_dtype == "int8":
       kernel, scale = quantised.kernel_of(self, shape, names)
-      return quantised.scaled(project(x, kernel.astype(x.dtype)), scale)
+      y = products.project(x, kernel.astype(x.dtype))
+      return quantised.scaled(y, scale)
     init = axes.named(KERNEL, *names)
     kernel = self.param("kernel", init, shape, config.param_dtype)
-    return project(x, axes.in_use(kernel.astype(x.dtype), *names))
-
-
-def project(
-  x: at.Float[at.Array, "*B D"], kernel: at.Float[at.Array, "D F"]
-) -> at.Float[at.Array, "*B F"]:
-  """x kernel, as one product of matrices.
-
-  With the leading axes kept apart, XLA:CPU makes the kernel's gradient by a
-  product that is half as fast.
-  """
-  y = jnp.einsum("TD,DF->TF", x.reshape(-1, x.shape[-1]), kernel)
-  return y.reshape(*x.shape[:-1], kernel.shape[-1])
+    kernel = axes.in_use(kernel.astype(x.dtype), *names)
+    return products.project(x, kernel)
 
 
 def gelu(x: at.Float[at.Array, "*B D"]) -> at.Float[at.Array, "*B D"]:

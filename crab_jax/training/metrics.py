@@ -51,6 +51,18 @@ class Writer:
     new.write_text("".join(kept))
     new.rename(self._path)
 
+  def has(self, stage: str, step: int, prefix: str) -> bool:
+    """Whether the log has scalars of such names; every host may ask."""
+    if not self._path.exists():
+      return False
+    lines = self._path.read_text().splitlines(keepends=True)
+    found = (json.loads(line) for line in lines if line.endswith("\n"))
+    return any(
+      (line["stage"], line["step"]) == (stage, step)
+      and any(name.startswith(prefix) for name in line)
+      for line in found
+    )
+
   def write(self, stage: str, step: int, scalars: Mapping[str, float]) -> None:
     """Appends one line {"stage", "step", **scalars}."""
     if self._silent:

@@ -118,6 +118,8 @@ class Notice:
     """From now on a notice only sets `given`: there is something to save."""
     with self._lock:
       self._held = True
+      if not self.given:
+        self._saving.clear()  # of an earlier save
 
   def obey(self) -> None:
     """The loop begins to save; it is waited for, however long it takes."""

@@ -97,13 +97,14 @@ class Loop:
     meter = metrics_lib.Meter(self.stage.name, first, self.stage.steps)
     watch = compilation.Watch(self.stage.name)
     try:
+      if first and self._due(first) and not self._validated(first):
+        self._validate(first, state, frozen, meter)
       state = self._steps(first, state, frozen, key, meter, watch)
     finally:
       watch.close()
       self.profiler.close()
       meter.close()
-    self.checkpoints.wait()
-    self.notice.release()
+    self._settle()
     return self.runner.to_save(state)
 
   def _steps(self, first: int, state, frozen, key, meter, watch):
@@ -125,17 +126,30 @@ class Loop:
       routers = self._routers(step, state, frozen, batch)
       if last or routers or step % self.logging.every == 0:
         self._log(step, sums, meter, routers)
-      if self.validator is not None and self.validator.due(step):
-        self._check(pending)
-        self._validate(step, state, frozen, meter)
-      if last or step % self.saving.every == 0 or stop:
+      due = self._due(step)
+      if last or due or stop or step % self.saving.every == 0:
         self._check(pending)
         self._save(state)
       meter.tick()
       if stop and not last:
         self.checkpoints.wait()
         raise Stopped(f"stopped after step {step} of {self.stage.name}")
+      if due:
+        self._validate(step, state, frozen, meter)
     return state
+
+  def _due(self, step: int) -> bool:
+    return self.validator is not None and self.validator.due(step)
+
+  def _validated(self, step: int) -> bool:
+    """Whether an earlier start finished the validation after a step."""
+    return self.writer.has(self.stage.name, step, validation_lib.PREFIX)
+
+  def _settle(self) -> None:
+    """Waits for the checkpoint: from here on a notice ends the run at once."""
+    self.notice.obey()
+    self.checkpoints.wait()
+    self.notice.release()
 
   def _resume(self, state: state_lib.State) -> state_lib.State:
     if self.checkpoints.latest() is None:
@@ -208,16 +222,21 @@ class Loop:
     meter.show(scalars)
 
   def _validate(self, step: int, state, frozen, meter) -> None:
-    """Before the checkpoint: a run that resumes has validated what it holds."""
+    """After the checkpoint: it may take minutes, and a notice gives seconds.
+
+    A run that was stopped in it validates when it goes on. The line of the log
+    comes last: it says that all is done.
+    """
     start = time.perf_counter()
+    self._settle()
     scalars = self.validator.losses(state.params, frozen)
     if self.validator.decodes:
       whole = state_lib.merge(
         self.runner.fetch(state.params), self.runner.fetch(frozen)
       )
       scalars |= self.validator.checked(step, whole)
-    self.writer.write(self.stage.name, step, scalars)
     self.validator.keep(scalars, lambda: self.runner.to_save(state))
+    self.writer.write(self.stage.name, step, scalars)
     meter.paused(time.perf_counter() - start)
 
   def _save(self, state: state_lib.State) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 _LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 _FLAGS = ("--name=crab-1", "--slice=v5p_64", "--image=r/i:1", "--bucket=b")
-_TRAIN = ("--gin_file=gin/base.gin", "--workdir=gs://b/a run")
+_TRAIN = ("--gin_file=gin/base.gin", "--workdir=/bucket/a run")
 
 
 def _run(*arguments: str, **environment: str):
@@ -145,6 +145,7 @@ def test_without_kubectl_it_says_so(tmp_path):
     ((*_FLAGS, "--max_restarts=few", "--", *_TRAIN), "max_restarts"),
     (_FLAGS, "arguments"),
     ((*_FLAGS, "--", "--workdir=runs/1"), "--workdir"),
+    ((*_FLAGS, "--", "--workdir=gs://b/run"), "/bucket/RUN"),
     ((*_FLAGS, "--", "--workdir", "/tmp/run"), "--workdir"),
   ],
 )

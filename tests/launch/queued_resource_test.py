@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 _WHERE = ("--name=crab", "--zone=us-west4-a")
-_TRAIN = ("--gin_file=gin/base.gin", "--workdir=gs://bucket/a run")
+_TRAIN = ("--gin_file=gin/base.gin", "--workdir=/mnt/crab/a run")
 _FLAGS = (*_WHERE, "--slice=v5e_16", "--spot", "--poll=0.1")
 _COMMAND = ["-m", "crab_jax.train", "--distributed", *_TRAIN]
 

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 _WHERE = ("--name=crab", "--zone=us-west4-a")
-_TRAIN = ("--gin_file=gin/base.gin", "--workdir=gs://bucket/run")
+_TRAIN = ("--gin_file=gin/base.gin", "--workdir=/mnt/crab/run")
 
 
 def _words(*flags: str) -> list[str]:
@@ -188,6 +188,7 @@ def test_a_dry_run_needs_no_gcloud(cloud, tmp_path):
     (("run", *_WHERE), "after --"),
     (("run", *_WHERE, "--", "--gin_file=a"), "--workdir"),
     (("run", *_WHERE, "--", "--workdir=runs/1"), "runs/1"),
+    (("run", *_WHERE, "--", "--workdir=gs://b/1"), "gs://b/1: a bucket has"),
     (("run", *_WHERE, "--", "--workdir", "runs/2"), "runs/2"),
   ],
 )

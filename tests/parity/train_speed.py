@@ -1,6 +1,7 @@
-"""Times a training step against torch: same weights, batch and machine.
+r"""Times a training step against torch: same weights, batch and machine.
 
-  python tests/parity/train_speed.py [--batch 4] [--steps 3] [--dropout 0.1]
+  python tests/parity/train_speed.py [--batch 4] [--steps 3] [--dropout 0.1] \
+    [--pages both]
 
 Torch runs the way of the official implementation: the thinker of transformers,
 I-LoRA as a loop over its heads in every adapted projection, samples padded to
@@ -12,13 +13,19 @@ A thinker of 209 M parameters (decoder 8 x 512, vocabulary 152064, towers of
 4 x 256), I-LoRA of rank 64 with 3 heads, samples of 10 frames at 224, 10 s of
 sound and 170 tokens of text, of which 60 are supervised (744 tokens), float32.
 Prints seconds a step (the median), samples a second, and the ratio; the losses
-of both stand beside, and are equal where --dropout=0.
+of both stand beside, and are equal where --dropout=0. Each side has a process
+of its own. Ours is started as `crab_jax.train` starts itself, with its memory in
+large pages (`training.huge_pages`), torch as it comes; --pages=both gives them
+to torch as well.
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 
 import flax.traverse_util
@@ -29,6 +36,7 @@ import torch
 import torch_thinker
 
 from crab_jax import configs
+from crab_jax.training import huge_pages
 from crab_jax.training import losses
 from crab_jax.training import optim
 from crab_jax.training import pmapped
@@ -186,38 +194,61 @@ def timed(step, count: int) -> tuple[float, list[float]]:
   return statistics.median(seconds), found
 
 
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--batch", type=int, default=4)
-  parser.add_argument("--steps", type=int, default=3)
-  parser.add_argument("--dropout", type=float, default=0.1)
-  parser.add_argument("--supervised", type=int, default=60)
-  flags = parser.parse_args()
+def measured(flags) -> tuple[float, list[float], str]:
+  """Seconds a step and the losses of one side, and what was timed."""
   lora = configs.ILora(rank=64, heads=3, alpha=128.0, dropout=flags.dropout)
   model = dataclasses.replace(
     generate_speed.MODEL, adapter=lora, remat="none", logit_chunk=256
   )
   thinker = adapt(torch_thinker.make(model, attention="sdpa"), lora)
   chosen = generate_speed.prompts(flags.batch)
-  theirs = Torch(thinker, chosen, flags.supervised)
-  batch = our_batch(thinker, chosen, flags.supervised, model)
-  params = params_of(thinker)
-  trained = sum(p.numel() for p in theirs.trained)
-  print(
-    f"{batch['tokens'].shape[1]} tokens a sample, batch {flags.batch},"
+  if flags.side == "torch":
+    side = Torch(thinker, chosen, flags.supervised)
+  else:
+    batch = our_batch(thinker, chosen, flags.supervised, model)
+    side = Ours(params_of(thinker), batch, model)
+  trained = sum(p.numel() for p in thinker.parameters() if p.requires_grad)
+  what = (
+    f"{len(chosen[0].tokens)} tokens a sample, batch {flags.batch},"
     f" {trained / 1e6:.1f} M adapter parameters; {os.cpu_count()} cores, torch"
-    f" {torch.get_num_threads()} threads",
-    flush=True,
+    f" {torch.get_num_threads()} threads"
   )
+  return *timed(side.step, flags.steps), what
+
+
+def apart(side: str, pages: str):
+  """`measured` in a process of its own, its memory in large pages or not."""
+  environment = {**os.environ}
+  environment.pop(huge_pages.VARIABLE, None)
+  if side == "crab_jax" or pages == "both":
+    environment[huge_pages.VARIABLE] = huge_pages.WANTED
+  command = [sys.executable, *sys.argv, f"--side={side}"]
+  done = subprocess.run(
+    command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+  )
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--batch", type=int, default=4)
+  parser.add_argument("--steps", type=int, default=3)
+  parser.add_argument("--dropout", type=float, default=0.1)
+  parser.add_argument("--supervised", type=int, default=60)
+  parser.add_argument("--pages", choices=("ours", "both"), default="ours")
+  parser.add_argument("--side", choices=("torch", "crab_jax"))
+  flags = parser.parse_args()
+  if flags.side:
+    print(json.dumps(measured(flags)))
+    return
   speeds = []
-  for name, side in (
-    ("torch", lambda: theirs),
-    ("crab_jax", lambda: Ours(params, batch, model)),
-  ):
-    seconds, found = timed(side().step, flags.steps)
+  for side in ("torch", "crab_jax"):
+    seconds, found, what = apart(side, flags.pages)
+    if not speeds:
+      print(what)
     speeds.append(flags.batch / seconds)
     print(
-      f"{name:9} {seconds:7.2f} s a step, {speeds[-1]:6.3f} samples/s; losses"
+      f"{side:9} {seconds:7.2f} s a step, {speeds[-1]:6.3f} samples/s; losses"
       f" {' '.join(f'{loss:.4f}' for loss in found)}",
       flush=True,
     )

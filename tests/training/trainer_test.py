@@ -77,6 +77,7 @@ def _loop(
   validator=None,
   monitor=None,
   router_every=50,
+  leave=_left,
 ):
   stage = configs.Stage(name="toy", steps=steps, trains="all")
   optimizer = optim.optimizer(configs.Optimizer(peak=0.1, warmup=0.5), 10)
@@ -98,7 +99,7 @@ def _loop(
     writer=metrics.Writer(folder, logging),
     learning_rate=optim.schedule(configs.Optimizer(), 10),
     task_names=_TASKS,
-    notice=preemption.Notice(leave=_left),
+    notice=preemption.Notice(leave=leave),
     profiler=profiling.Profiler(profile, folder / "profile"),
     validator=validator,
     monitor=monitor,

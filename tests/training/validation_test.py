@@ -1,5 +1,9 @@
 """Validation: losses by dataset, hosts in step, the best state kept."""
 
+import os
+import signal
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +15,7 @@ from crab_jax.training import metrics
 from crab_jax.training import optim
 from crab_jax.training import pmapped
 from crab_jax.training import state as state_lib
+from crab_jax.training import trainer
 from crab_jax.training import validation
 from tests.training import trainer_test as toy
 
@@ -166,3 +171,63 @@ def test_the_loop_validates_and_its_steps_stay_the_same(tmp_path):
     (4, 0.0),
     (6, 2.0),
   ]
+
+
+def _validations(folder):
+  return [
+    (line["step"], line["validation/loss"])
+    for line in metrics.read(folder)
+    if "validation/loss" in line
+  ]
+
+
+class _Ended(Exception):
+  """Stands in for the end of the process."""
+
+
+class _Terminated(_Judge):
+  """SIGTERM comes while it validates."""
+
+  def __init__(self, folder):
+    super().__init__(folder)
+    self.left = threading.Event()
+
+  def losses(self, params, frozen):
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert self.left.wait(10)
+    raise _Ended
+
+
+def test_sigterm_ends_a_validation_at_once_and_it_is_made_up_for(tmp_path):
+  judge = _Terminated(tmp_path / "best")
+  with pytest.raises(_Ended):
+    toy._loop(
+      tmp_path / "run",
+      6,
+      toy._Loader(),
+      every=100,
+      validator=judge,
+      leave=lambda _: judge.left.set(),
+    )
+  judge.best.close()
+  assert _validations(tmp_path / "run") == []
+  again = _Judge(tmp_path / "best")
+  ended = toy._loop(
+    tmp_path / "run", 6, toy._Loader(), every=100, validator=again
+  )
+  again.best.close()
+  assert _validations(tmp_path / "run") == [(2, 2.0), (4, 0.0), (6, 2.0)]
+  straight = toy._loop(tmp_path / "plain", 6, toy._Loader())
+  jax.tree.map(np.testing.assert_array_equal, straight, ended)
+
+
+def test_a_run_that_stops_when_a_validation_is_due_stops_first(tmp_path):
+  judge = _Judge(tmp_path / "best")
+  with pytest.raises(trainer.Stopped, match="step 4"):
+    toy._loop(tmp_path, 6, toy._Loader(terminate=4), every=100, validator=judge)
+  assert [step for step, _ in judge.seen] == [2]
+  toy._loop(tmp_path, 6, toy._Loader(), every=100, validator=judge)
+  assert [step for step, _ in judge.seen] == [2, 4, 6]
+  toy._loop(tmp_path, 6, toy._Loader(), every=100, validator=judge)
+  assert [step for step, _ in judge.seen] == [2, 4, 6]  # once is enough
+  judge.best.close()
