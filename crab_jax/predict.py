@@ -53,6 +53,7 @@ _GATES = flags.DEFINE_bool(
 )
 
 _FILE = "answers.json"
+_PICTURE = 448  # pixels of a side
 
 
 def _path(flag: flags.FlagHolder) -> pathlib.Path | None:
@@ -97,8 +98,7 @@ def _maker(model: folder.Model) -> samples.SampleMaker:
   data = configs.Data(
     chat_template=str(template) if template else None,
     # One position for every audio token, as the released models count.
-    positions_per_second=configs.MEL_FRAME_RATE
-    // (2 * model.config.audio.pool),
+    positions_per_second=configs.MEL_FRAME_RATE / (2 * model.config.audio.pool),
   )
   return samples.sample_maker(model.tokenizer, data, model.config)
 
@@ -129,11 +129,16 @@ def _answerer(
   )
 
 
-def _picture(record: records.Record, answer: answers.Answer):
+def _picture(
+  clip: clip_lib.Clip, record: records.Record, answer: answers.Answer
+):
   """The frame with its box, or the timeline; None where nothing can be drawn."""
   if answer.box or answer.points:
+    task = tasks.BY_NAME[record.task]
+    # Sharper than what the model sees.
+    frame = clip_lib.frame(clip, task, _PICTURE)
     return pictures.place(
-      record.frames[0], said_box=answer.box, points=answer.points
+      frame, said_box=answer.box, points=answer.points, size=_PICTURE
     )
   if answer.events:
     seconds = max(10.0, *(event.end for event in answer.events))
@@ -146,19 +151,24 @@ def _draw_gates(
   maker: samples.SampleMaker,
   record: records.Record,
   text: str,
-  out: pathlib.Path,
-) -> dict:
-  """Draws the gates along an answer; what answers.json says of them."""
+) -> tuple[dict, dict[str, bytes]]:
+  """What answers.json says of the gates along an answer, and their picture."""
   if not text.strip():  # no tokens of an answer: the prompt's are no news
-    return {"gates": None}
+    return {"gates": None}, {}
   along = sequence_gates.along(model.config, model.params, maker, record, text)
   name = f"{record.task}_gates.png"
   drawn = router_plots.gates_along(along.gates, along.kinds, record.task)
-  (out / name).write_bytes(plots.png(drawn))
-  return {"gates": along.by_kind(), "gates_picture": name}
+  said = {"gates": along.by_kind(), "gates_picture": name}
+  return said, {name: plots.png(drawn)}
 
 
-def _write(out: pathlib.Path, found: list[dict]) -> None:
+def _write(
+  out: pathlib.Path, drawn: dict[str, bytes], found: list[dict]
+) -> None:
+  """Writes all at once, the pictures first: an error before leaves nothing."""
+  out.mkdir(parents=True, exist_ok=True)
+  for name, data in drawn.items():
+    (out / name).write_bytes(data)
   new = out / f"{_FILE}.incomplete"
   new.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
   new.rename(out / _FILE)
@@ -178,9 +188,7 @@ def main() -> None:
     )
   maker = _maker(model)
   asked = _records(clip, chosen, maker)
-  out = pathlib.Path(_OUT.value)
-  out.mkdir(parents=True, exist_ok=True)
-  found = []
+  found, drawn = [], {}
   for row in _answerer(model, maker).answers(asked.values()):
     name = row["task"]
     if row["error"]:
@@ -188,13 +196,19 @@ def main() -> None:
     answer = answers.parse(name, row["text"])
     print(f"{name}: {' '.join(row['text'].split())}")
     line = {"task": name, "text": row["text"], "answer": answer.to_json()}
-    if (picture := _picture(asked[name], answer)) is not None:
+    if (picture := _picture(clip, asked[name], answer)) is not None:
       line["picture"] = f"{name}.jpg"
-      (out / line["picture"]).write_bytes(pictures.jpeg(picture, 90))
+      drawn[line["picture"]] = pictures.jpeg(picture, 90)
     if _GATES.value:
-      line |= _draw_gates(model, maker, asked[name], row["text"], out)
+      gates, picture = _draw_gates(model, maker, asked[name], row["text"])
+      line |= gates
+      drawn |= picture
     found.append(line)
-  _write(out, found)
+  out = pathlib.Path(_OUT.value)
+  try:
+    _write(out, drawn, found)
+  except OSError as error:
+    raise errors.UserError(f"cannot write {out}: {error}") from error
   print(f"written: {out / _FILE}")
 
 

@@ -1,14 +1,17 @@
 """The door: commands, exit codes, and nothing left behind."""
 
 import dataclasses
+import json
 import pathlib
 import runpy
+import shutil
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from flax import linen as nn
 
 from crab_jax import configs
@@ -92,12 +95,13 @@ def test_flags(command, values, message):
     convert.main(command, {**absent, **values})
 
 
-def test_adapters_there_and_back(base, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["finetune_weights.bin", "lora_weights.bin"])
+def test_adapters_there_and_back(base, tmp_path, capsys, name):
   lora = configs.ILora(rank=2, heads=2, alpha=4.0)
   model = model_folder.load_config(base)
   params = _adapter(model, lora)
   adapter.save(tmp_path / "ours", params, lora)
-  out = tmp_path / "finetune_weights.bin"
+  out = tmp_path / name
   convert.export_adapter(tmp_path / "ours", out, None)
   assert len(torch_file.read(out)) == (3 * 2 + 3 * 3 + 7 * 3) * 4
   assert "rank 2, 2 heads, alpha 4" in capsys.readouterr().out
@@ -107,6 +111,50 @@ def test_adapters_there_and_back(base, tmp_path, capsys):
   assert settings == lora
   for path, leaf in adapter.leaves(params).items():
     assert adapter.leaves(back)[path].tobytes() == leaf.tobytes()
+
+
+def _bad_source(source, folder, damage):
+  """A copy of a checkpoint with one thing wrong."""
+  shutil.copytree(source, folder)
+  if damage == "config":
+    config = json.loads((folder / "config.json").read_text())
+    config["thinker_config"]["audio_config"]["output_dim"] = 48
+    (folder / "config.json").write_text(json.dumps(config))
+  else:
+    shard = folder / "model-00000.safetensors"
+    tensors = safetensors.numpy.load_file(shard)
+    tensors["model.norm.weight"][2] = np.nan
+    safetensors.numpy.save_file(tensors, shard)
+  return folder
+
+
+@pytest.mark.parametrize(
+  ("damage", "culprit"),
+  [
+    ("config", "output_dim of audio_config is 48"),
+    ("nan", "model.norm.weight holds values that are not finite"),
+  ],
+)
+def test_a_bad_source_leaves_nothing(source, tmp_path, damage, culprit):
+  bad = _bad_source(source, tmp_path / "hf", damage)
+  with pytest.raises(errors.UserError, match=culprit):
+    convert.convert_base(str(bad), tmp_path / "out")
+  assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+
+
+def test_an_adapter_of_another_base_leaves_nothing(base, tmp_path):
+  lora = configs.ILora(rank=2, heads=2, alpha=4.0)
+  model = model_folder.load_config(base)
+  deeper = dataclasses.replace(model.decoder, layers=4)
+  params = _adapter(dataclasses.replace(model, decoder=deeper), lora)
+  adapter.save(tmp_path / "ours", params, lora)
+  out = tmp_path / "lora_weights.bin"
+  convert.export_adapter(tmp_path / "ours", out, None)
+  with pytest.raises(
+    errors.UserError, match=r"28 unexpected: model\.layers\.3"
+  ):
+    convert.import_adapter(out, tmp_path / "back", base, None)
+  assert not (tmp_path / "back").exists()
 
 
 def _adapter(model, lora):

@@ -123,7 +123,9 @@ def test_rows_stand_in_order_with_their_scores(alone):
   assert names == [f"{t}/test/{i}" for t in _TASKS for i in range(_CLIPS)]
   line = (alone / "predictions" / "ks.jsonl").read_text().splitlines()[0]
   row = json.loads(line)
-  assert {"prompt", "text", "reference", "error"} <= row.keys()
+  assert {"text", "reference", "error"} <= row.keys()
+  asked = "A video and an audio: [video] [audio] What action makes this sound?"
+  assert row["prompt"] == asked
   assert row["parsed"]["kind"] == "label"
   assert "score" in row["score"]
 

@@ -1,13 +1,18 @@
 """The door `predict`: its mistakes are one line; a model that is none, too."""
 
+import dataclasses
+import json
+import os
+
 import numpy as np
 import pytest
 
 from crab_jax import configs
-from crab_jax import errors
-from crab_jax.evaluation import folder
 from crab_jax.training import model_folder
+from crab_jax.weights import adapter
 from tests import door_calls
+from tests.data import clips
+from tests.data import small_records
 from tests.models import random_parameters
 
 _MISTAKES = {
@@ -32,10 +37,107 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
   assert not list(folder.iterdir())
 
 
-def test_weights_that_are_not_finite_are_named(tmp_path):
-  config = configs.tiny()
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+  """A model folder, adapters for it, a clip, and what is wrong with others."""
+  place = tmp_path_factory.mktemp("files")
+  decoder = dataclasses.replace(
+    configs.tiny().decoder, layers=1, vocabulary=512, context=400
+  )
+  config = configs.tiny(decoder=decoder)
   params = random_parameters.draw(config)
+  tokenizer = place / "tokenizer.json"
+  wording = [small_records.record("ave", row) for row in range(2)]
+  small_records.small_tokenizer(wording).save(tokenizer)
+  beside = {"tokenizer.json": tokenizer}
+
+  def model(name, params, config):
+    model_folder.save(place / name, params, config, beside)
+
+  model("model", params, config)
+  _adapter(place / "adapter", config, params, rank=3)
+  _adapter(place / "other_base", config, random_parameters.draw(config, 1), 3)
+  _adapter(place / "other_rank", config, params, rank=3)
+  settings = place / "other_rank" / "adapter.json"
+  settings.write_text(settings.read_text().replace('"rank": 3', '"rank": 4'))
   params["model"]["norm"]["weight"][3] = np.nan
-  model_folder.save(tmp_path / "model", params, config, {})
-  with pytest.raises(errors.UserError, match="model/norm/weight"):
-    folder.load(tmp_path / "model", None)
+  model("nan", params, config)
+  params["model"]["norm"]["weight"][3] = 1
+  narrow = dataclasses.replace(decoder, mlp=200)
+  model("other_config", params, configs.tiny(decoder=narrow))
+  model("cut", params, config)
+  largest = max(
+    (path for path in (place / "cut" / "params").rglob("*") if path.is_file()),
+    key=lambda path: path.stat().st_size,
+  )
+  clips.cut_short(largest)
+  clips.write_video(place / "-clip.mp4", 12)
+  clips.write_audio(place / "a.wav", clips.tone(3.0))
+  clips.write_audio(place / "empty.wav", clips.tone(0.0))
+  return place
+
+
+def _adapter(folder, config, base, rank):
+  lora = configs.ILora(rank=rank, heads=2, alpha=6.0)
+  adapted = dataclasses.replace(config, adapter=lora)
+  params = random_parameters.draw(adapted, b=0.1)
+  adapter.save(folder, params, lora, adapter.fingerprint(base))
+
+
+# What replaces the good arguments, and what the error names.
+_BAD_FILES = {
+  ("--checkpoint={}/nan",): "nan: model/norm/weight holds NaN",
+  ("--checkpoint={}/other_config",): "other_config: its model.json",
+  ("--adapter={}/other_base",): "other_base was trained on another base",
+  ("--adapter={}/other_rank",): "other_rank does not fit this base",
+  ("--adapter={}/model",): "model is no adapter folder",
+  ("--audio={}/empty.wav",): "empty.wav",
+  ("--video={}/a.wav",): "no video stream",
+  ("--video={}/nosuch.mp4",): "nosuch.mp4",
+  ("--task=avqa", "--question=" + "why " * 400): "the context of the model 400",
+  ("--gates",): "--gates: there is no router",
+  # The last: orbax's threads go on speaking of it while the process lives.
+  ("--checkpoint={}/cut",): "cut/params is damaged",
+}
+
+
+def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path):
+  (tmp_path / "empty").mkdir()
+  good = {
+    "--checkpoint": str(files / "model"),
+    "--video": str(files / "-clip.mp4"),
+    "--audio": str(files / "a.wav"),
+    "--task": "ave",
+    "--out": "answers",
+  }
+  calls = []
+  for bad in _BAD_FILES:
+    pairs = [argument.format(files).partition("=") for argument in bad]
+    asked = good | {name: value for name, _, value in pairs}
+    calls.append([f"{k}={v}" if v else k for k, v in asked.items()])
+  made = door_calls.call("crab_jax.predict", calls, tmp_path / "empty")
+  for call, culprit in zip(made, _BAD_FILES.values(), strict=True):
+    assert call.code == 2, culprit
+    (line,) = [x for x in call.stderr.splitlines() if x.startswith("error:")]
+    assert culprit in line
+    assert "Traceback" not in call.stderr
+  assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
+  (tmp_path / "place").mkdir()
+  os.symlink(files / "-clip.mp4", tmp_path / "place" / "-clip.mp4")
+  asked = (
+    f"--checkpoint={files / 'model'}",
+    f"--adapter={files / 'adapter'}",
+    "--video=-clip.mp4",
+    f"--audio={files / 'a.wav'}",
+    "--task=s4",
+    "--max_new_tokens=2",
+    "--out=-answers",
+  )
+  (made,) = door_calls.call("crab_jax.predict", [asked], tmp_path / "place")
+  assert made.code is None or made.code == 0, made.stderr
+  answers = tmp_path / "place" / "-answers" / "answers.json"
+  (line,) = json.loads(answers.read_text())
+  assert line["task"] == "s4"

@@ -50,3 +50,8 @@ class Experiment(checked.Checked):
       or all(stage.trains != "adapter" for stage in self.stages),
       'a Stage with trains="adapter" needs Model.adapter',
     )
+    checked.require(
+      self.transfer is None or self.model.frozen_dtype is None,
+      "a study of transfer (Experiment.transfer) compares adapters on the base"
+      " as it is: set Model.frozen_dtype = None",
+    )

@@ -11,6 +11,8 @@ class World(checked.Checked):
 
   seed: int = 0
   train_samples: int = 240  # records of train.json, each dataset
+  # Dataset -> times as many records in its train.json; the others have 1.
+  train_factors: dict[str, int] | None = None
   val_samples: int = 24  # records of val.json, each dataset
   test_samples: int = 32  # records of test.json, each dataset that has one
   video_size: int = 112  # pixels, square, of the mp4 and jpg files
@@ -21,6 +23,11 @@ class World(checked.Checked):
       checked.require(
         getattr(self, name) >= 4,
         f"World.{name}={getattr(self, name)} must be at least 4",
+      )
+    for task, factor in (self.train_factors or {}).items():
+      checked.require(
+        factor >= 1,
+        f"World.train_factors has {task}: {factor}; it must be at least 1",
       )
 
 

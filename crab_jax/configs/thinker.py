@@ -137,8 +137,11 @@ class Model(checked.Checked):
   adapter: ilora.ILora | None = None
   compute_dtype: str = "bfloat16"  # "float32": laptops and parity tests
   param_dtype: str = "bfloat16"  # of the base weights; adapters are float32
+  # "int8": kernels of a frozen base are stored so, with a scale a column.
+  frozen_dtype: str | None = None
   remat: str = "full"  # "none", "full", "projections": models/scanning.py
   tower_remat: str | None = None  # the same of the towers; None: as remat
+  attention: str = "xla"  # of the decoder; "splash": a kernel of TPUs
   logit_chunk: int = 1024  # supervised positions a chunk, on all devices
 
   def check(self):
@@ -147,6 +150,16 @@ class Model(checked.Checked):
         getattr(self, name) in ("bfloat16", "float32"),
         f'Model.{name}={getattr(self, name)!r} must be "bfloat16" or "float32"',
       )
+    checked.require(
+      self.frozen_dtype in (None, "int8"),
+      f'Model.frozen_dtype={self.frozen_dtype!r} must be None or "int8"',
+    )
+    checked.require(
+      self.attention == "xla"
+      or (self.attention == "splash" and self.decoder.head_size % 128 == 0),
+      f'Model.attention={self.attention!r} must be "xla", or "splash" where'
+      f" Decoder.head_size={self.decoder.head_size} is a multiple of 128",
+    )
     for name in ("remat", "tower_remat"):
       checked.require(
         getattr(self, name) in (None, "none", "full", "projections")

@@ -90,6 +90,19 @@ def record(
   )
 
 
+def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:
+  """The frame that a record of a picture task has, at another size, encoded.
+
+  Args:
+    clip: what fits the task.
+    task: one that looks at a picture.
+    size: pixels of a side.
+  """
+  config = configs.Preparation(frame_size=size)
+  reader = assembly.Reader(pathlib.Path.cwd(), config)
+  return _sight(reader, clip, task)[0][0]
+
+
 def _sight(reader: assembly.Reader, clip: Clip, task: tasks.Task):
   """Encoded frames and their seconds."""
   if task.kind == "video":

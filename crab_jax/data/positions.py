@@ -32,7 +32,7 @@ class Run:
 def position_ids(
   runs: Sequence[Run],
   seconds_per_pair: float = 2.0,
-  positions_per_second: int = 25,
+  positions_per_second: int | float = 25,
 ) -> Int[np.ndarray, "T 3"]:
   """Positions of the tokens of one sample.
 
@@ -61,7 +61,7 @@ def position_ids(
 
 
 def _grid_positions(
-  grid: tuple[int, int, int], seconds: float, per_second: int
+  grid: tuple[int, int, int], seconds: float, per_second: int | float
 ) -> Int[np.ndarray, "T 3"]:
   """Positions inside a video that starts at zero: time, row, column order."""
   # float32 and this order of products, as in the reference: a fraction that

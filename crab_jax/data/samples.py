@@ -115,6 +115,17 @@ class SampleMaker:
       len(encoded.tokens), features.frame_pairs(len(record.frames)), len(chunks)
     )
 
+  def wording(self, record: records.Record) -> str:
+    """What the model is asked, for people: "A video: [video] What is it?".
+
+    Raises:
+      SampleError: the record lacks a field that the question needs.
+    """
+    prompt = self.prompts.tasks[record.task]
+    question = _try("bad_question", record, prompt.ask, record.question)
+    media = [f"[{kind}] " for kind in media_order(tasks.BY_NAME[record.task])]
+    return "".join([prompt.lead_in, *media, question])
+
   def _make(self, record: records.Record, answer: str | None) -> Sample:
     wave = _try("bad_audio", record, features.decode_audio, record.audio)
     size = self.model.vision.frame_size

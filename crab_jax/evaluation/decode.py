@@ -40,12 +40,24 @@ def reference_of(record: records.Record) -> dict:
   return reference
 
 
-def row(record: records.Record, text: str | None, error: str | None) -> dict:
-  """The line of one clip, not yet parsed or scored."""
+def row(
+  record: records.Record,
+  text: str | None,
+  error: str | None,
+  prompt: str = "",
+) -> dict:
+  """The line of one clip, not yet parsed or scored.
+
+  Args:
+    record: the clip.
+    text: what the model said, or None.
+    error: why there is no text, or None.
+    prompt: what it was asked.
+  """
   return {
     "id": record.id,
     "task": record.task,
-    "prompt": record.question.get("question", ""),
+    "prompt": prompt,
     "question": record.question,
     "text": text,
     "reference": reference_of(record),
@@ -110,7 +122,8 @@ class Answerer:
         tokens, lengths = np.asarray(found.tokens), np.asarray(found.lengths)
         for index, record in enumerate(batch_records):
           ids = tokens[index, : lengths[index]]
-          yield row(record, self._tokenizer.decode(ids).strip(), None)
+          text = self._tokenizer.decode(ids).strip()
+          yield row(record, text, None, self._maker.wording(record))
       for record, reason in failed:
         yield row(record, None, reason)
 

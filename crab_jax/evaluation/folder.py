@@ -7,13 +7,16 @@ whoever wants answers of it.
 import dataclasses
 import pathlib
 
+import flax.traverse_util
 import jax
 import numpy as np
+from flax import linen as nn
 
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.models import thinker
 from crab_jax.training import model_folder
 from crab_jax.training import state
 from crab_jax.weights import adapter
@@ -38,11 +41,12 @@ def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
     adapter_folder: an adapter for it, or None.
 
   Raises:
-    UserError: a part is missing, damaged or not finite, or the adapter does
-      not fit.
+    UserError: a part is missing, damaged, of another shape or not finite, or
+      the adapter does not fit.
   """
   config = model_folder.load_config(folder)
   params = model_folder.load_params(folder)
+  _require_shapes(folder, params, config)
   _require_finite(folder, params)
   if adapter_folder is not None:
     added, config = adapter.load(adapter_folder, config, params)
@@ -55,6 +59,26 @@ def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
     tokenizers.load(folder / base.TOKENIZER),
     template if template.is_file() else None,
   )
+
+
+def _require_shapes(
+  folder: pathlib.Path, params: array_types.Tree, config: configs.Model
+) -> None:
+  """The parameters are those of the configuration beside them."""
+  expected = flax.traverse_util.flatten_dict(
+    nn.meta.unbox(thinker.abstract(config)), sep="/"
+  )
+  found = flax.traverse_util.flatten_dict(params, sep="/")
+  for path in [*expected, *found]:
+    wanted, got = (
+      list(tree[path].shape) if path in tree else "absent"
+      for tree in (expected, found)
+    )
+    if wanted != got:
+      raise errors.UserError(
+        f"{folder}: its {model_folder.CONFIG_FILE} is not that of its"
+        f" parameters: {path} should be {wanted} and is {got}"
+      )
 
 
 def _require_finite(folder: pathlib.Path, params: array_types.Tree) -> None:

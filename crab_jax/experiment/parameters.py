@@ -13,7 +13,9 @@ from flax import linen as nn
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax.experiment import groundwork
+from crab_jax.models import quantised
 from crab_jax.models import thinker
 from crab_jax.training import hosts
 from crab_jax.training import meshed
@@ -27,10 +29,14 @@ from crab_jax.weights import base as base_lib
 def stage_model(
   experiment: configs.Experiment, stage: configs.Stage
 ) -> configs.Model:
-  """The model of a stage: without the adapter while the base trains."""
+  """The model of a stage: no adapter and no int8 while the base trains."""
   if stage.trains == "adapter":
     return experiment.model
-  return dataclasses.replace(experiment.model, adapter=None)
+  return _plain(experiment.model)
+
+
+def _plain(model: configs.Model) -> configs.Model:
+  return dataclasses.replace(model, adapter=None, frozen_dtype=None)
 
 
 def base(
@@ -46,11 +52,31 @@ def base(
       pathlib.Path(experiment.base),
       runner.placed_shapes if over_mesh else None,
     )
-  model = dataclasses.replace(experiment.model, adapter=None)
+  model = _plain(experiment.model)
   return runner.born(
     lambda key: nn.meta.unbox(thinker.init(key, model)),
     jax.random.key(experiment.seed),
   )
+
+
+def stored(
+  model: configs.Model, params: array_types.Tree, runner: trainer.Runner
+) -> array_types.Tree:
+  """The base as the model of a stage stores it: in int8, if it says so.
+
+  Raises:
+    UserError: it is in int8, and the model wants the values that it had.
+  """
+  if quantised.is_quantised(params):
+    if model.frozen_dtype is None:
+      raise errors.UserError(
+        'the base is stored in int8: set Model.frozen_dtype="int8", or start'
+        " from the checkpoint that it was made of"
+      )
+    return params
+  if model.frozen_dtype is None:
+    return params
+  return runner.born(lambda leaves: quantised.fit(leaves, model), params)
 
 
 def with_adapter(
@@ -76,7 +102,11 @@ def keep(
   """Writes the model folder `base` and, after tuning, `adapter`."""
   files = {base_lib.TOKENIZER: place.workdir / base_lib.TOKENIZER}
   tuned, frozen = state_lib.split(params, "adapter")
-  plain = dataclasses.replace(experiment.model, adapter=None)
+  plain = dataclasses.replace(
+    experiment.model,
+    adapter=None,
+    frozen_dtype="int8" if quantised.is_quantised(frozen) else None,
+  )
   model_folder.save(place.workdir / "base", frozen, plain, files)
   if tuned:
     frozen = jax.tree.map(hosts.Gathered, frozen)

@@ -57,6 +57,7 @@ def train(
   )
   if params is None:
     params = parameters.base(experiment, runner)
+  params = parameters.stored(model, params, runner)
   if stage.trains == "adapter":
     params = parameters.with_adapter(model, params, experiment.seed, runner)
   print(f"stage {stage.name}: {stage.steps} steps")

@@ -11,6 +11,7 @@ of a block may see.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from crab_jax import array_types as at
 
@@ -188,19 +189,35 @@ def _lead(mask: at.Array, ndim: int) -> at.Array:
 
 def attend_cache(
   q: at.Float[at.Array, "B 1 N H"],
-  keys: at.Float[at.Array, "B K S H"],
-  values: at.Float[at.Array, "B K S H"],
-  visible: at.Bool[at.Array, "B S"],
+  *parts: tuple[
+    at.Float[at.Array, "B K _ H"],
+    at.Float[at.Array, "B K _ H"],
+    at.Bool[at.Array, "B _"],
+  ],
 ) -> at.Float[at.Array, "B 1 N H"]:
-  """`attend` for one query a row, over a cache with its heads in front."""
+  """`attend` for one query a row, over a cache with its heads in front.
+
+  Args:
+    q: queries.
+    *parts: keys, values and whether they are visible, of the parts of the
+      cache.
+  """
   batch, _, heads, size = q.shape
-  kv_heads = keys.shape[1]
+  kv_heads = parts[0][0].shape[1]
   q = q * jnp.asarray(size**-0.5, q.dtype)
   q = q.reshape(batch, kv_heads, heads // kv_heads, size)
-  scores = jnp.einsum(
-    "BKGH,BKSH->BKGS", q, keys, preferred_element_type=jnp.float32
+  scores = []
+  for keys, _, visible in parts:
+    part = jnp.einsum(
+      "BKGH,BKSH->BKGS", q, keys, preferred_element_type=jnp.float32
+    )
+    scores.append(jnp.where(visible[:, None, None], part, MASKED))
+  weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
+  ends = np.cumsum([part.shape[-1] for part in scores])[:-1]
+  out = sum(
+    jnp.einsum("BKGS,BKSH->BKGH", part.astype(values.dtype), values)
+    for part, (_, values, _) in zip(
+      jnp.split(weights, ends, axis=-1), parts, strict=True
+    )
   )
-  scores = jnp.where(visible[:, None, None], scores, MASKED)
-  weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
-  out = jnp.einsum("BKGS,BKSH->BKGH", weights, values)
   return out.reshape(batch, 1, heads, size)

@@ -39,6 +39,7 @@ Activations
   lookup_embed  D of what is looked up there
 """
 
+import jax
 from flax import linen as nn
 
 from crab_jax import array_types as at
@@ -103,4 +104,22 @@ def in_use(weight: at.Array, *names: str) -> at.Array:
   ruled = {name for name, _ in nn.get_logical_axis_rules()}
   return (
     nn.with_logical_constraint(weight, names) if ruled & set(names) else weight
+  )
+
+
+def by_device(function, inputs: tuple, output: tuple):
+  """`function` on every device's own part, for what XLA cannot split itself.
+
+  Args:
+    function: of arrays; it sees the parts.
+    inputs: for each argument the logical names of its dimensions.
+    output: the names of the result's.
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    return function
+  return jax.shard_map(
+    function,
+    in_specs=tuple(nn.logical_to_mesh_axes(names) for names in inputs),
+    out_specs=nn.logical_to_mesh_axes(output),
+    check_vma=False,
   )

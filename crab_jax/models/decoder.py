@@ -4,6 +4,8 @@ Pre-norm layers, x += o(attend(norm(x))), x += down(silu(gate) * up), grouped
 query attention inside segments. The vocabulary projection is the thinker's.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,6 +18,7 @@ from crab_jax.models import ilora
 from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.models import scanning
+from crab_jax.models import splash
 
 HEADS = ("batch", "length", "act_heads", None)
 KV_HEADS = ("batch", "length", "act_kv_heads", None)
@@ -24,6 +27,19 @@ RESIDUAL = ("batch", "length", "act_embed")
 # Keys and values of one layer: [B, T, K, H] each, [B, K, S, H] in a cache; of
 # all layers with L in front.
 KeyValues = tuple[at.Array, at.Array]
+
+
+class Cache(NamedTuple):
+  """What a layer remembers of the tokens before the one it decodes.
+
+  The prompt and the new tokens lie apart: a step writes only into the small
+  part, of which XLA:CPU makes copies that it would else make of both.
+  """
+
+  prompt: KeyValues  # [B, K, T, H] each
+  visible: at.Array  # bool[B, T]: what of the prompt is no padding
+  new: KeyValues  # [B, K, R, H] each: room for R new tokens
+  step: at.Array  # int32[]: the place of the decoded token among the new ones
 
 
 class SelfAttention(nn.Module):
@@ -49,6 +65,13 @@ class SelfAttention(nn.Module):
     y = self._linear(name, heads * size, ("embed", axis))(x, *inputs)
     return y.reshape(*x.shape[:-1], heads, size)
 
+  def _attend(self, q, k, v, segments):
+    if self.config.attention == "splash":
+      return splash.attend(q, k, v, segments)
+    return attention.attend(
+      q, k, v, query_segments=segments, key_segments=segments, causal=True
+    )
+
   @nn.compact
   def __call__(
     self,
@@ -56,18 +79,17 @@ class SelfAttention(nn.Module):
     table: rope.Table,
     segments: at.Int[at.Array, "B T"] | None,
     groups: at.Float[at.Array, "B T Q"] | None = None,
-    cache: tuple | None = None,
+    cache: Cache | None = None,
   ) -> tuple[at.Float[at.Array, "B T D"], KeyValues]:
-    """Attends; returns the output and the keys and values it looked at.
+    """Attends; returns the output, and the keys and values of x.
 
     Args:
       x: normalised residual.
       table: rotary table of the queries, [B, T, H/2].
       segments: as in the batch; 0 is padding. Not read with a cache.
       groups: for the router's statistics.
-      cache: (keys [B, K, S, H], values, visible bool[B, S], index int[]) to
-        decode one token: its key and value are written at `index`, and it
-        sees the keys that are visible.
+      cache: to decode one token, which sees the cache and itself; the second
+        result is then `cache.new` with it.
     """
     sizes = self.config.decoder
     dropped = ilora.shared_dropout(
@@ -81,28 +103,25 @@ class SelfAttention(nn.Module):
     k = axes.constrain(rope.rotate(k, table), *KV_HEADS)
     v = axes.constrain(v, *KV_HEADS)
     if cache is None:
-      out = attention.attend(
-        q,
-        k,
-        v,
-        query_segments=segments,
-        key_segments=segments,
-        causal=True,
-      )
+      out = self._attend(q, k, v, segments)
     else:
       k, v = append(cache, (k, v))
-      out = attention.attend_cache(q, k, v, cache[2])
+      written = jnp.arange(k.shape[2])[None] <= cache.step
+      written = jnp.broadcast_to(written, (len(k), k.shape[2]))
+      out = attention.attend_cache(
+        q, (*cache.prompt, cache.visible), (k, v, written)
+      )
     out = out.reshape(*x.shape[:-1], -1)
     o_proj = self._linear("o_proj", x.shape[-1], ("heads", "embed"), False)
     return o_proj(out, groups), (k, v)
 
 
-def append(cache: tuple, new: KeyValues) -> KeyValues:
-  """The cache with `new`, [B, 1, K, H] each, written at its index."""
-  start = (0, 0, cache[3], 0)
+def append(cache: Cache, new: KeyValues) -> KeyValues:
+  """`cache.new` with `new`, [B, 1, K, H] each, written at its step."""
+  start = (0, 0, cache.step, 0)
   keys, values = (
     jax.lax.dynamic_update_slice(old, part.swapaxes(1, 2), start)
-    for old, part in zip(cache[:2], new, strict=True)
+    for old, part in zip(cache.new, new, strict=True)
   )
   return keys, values
 
@@ -121,7 +140,7 @@ class DecoderLayer(nn.Module):
     table: rope.Table,
     segments: at.Int[at.Array, "B T"] | None,
     groups: at.Float[at.Array, "B T Q"] | None = None,
-    cache: tuple | None = None,
+    cache: Cache | None = None,
   ) -> tuple[at.Float[at.Array, "B T D"], KeyValues | None]:
     """See `SelfAttention` for the arguments."""
     config = self.config

@@ -3,9 +3,9 @@
 One prompt a row, padded on the right. The first token of a row comes from the
 logits at its own last real position, padding is masked in the cache, and rope
 positions go on from the row's own maximum, so a row's answer does not depend
-on its neighbours (the official collator gets this wrong). All rows write new
-keys at one column, T + step: a slice and not a scatter; the mask and the rope
-positions do not care that a short row leaves a gap of padding before it.
+on its neighbours (the official collator gets this wrong). New keys lie apart
+from those of the prompts, and all rows write at one column of them: a slice
+and not a scatter; the mask and the rope positions do not care.
 
 A compiled program serves one shape (rows, tokens, pairs, chunks); `Generator`
 pads prompts to a few sizes to bound their number.
@@ -46,7 +46,8 @@ class State:
   position: Any  # int32[B]: rope position of the first new token
   prompt: Any  # bool[B, T]: real tokens of the prompt
   seen: Any  # bool[B, V], for the repetition penalty
-  cache: Any  # for each layer (keys, values), [B, K, S, H] each
+  past: Any  # for each layer (keys, values) of the prompt, [B, K, T, H] each
+  cache: Any  # the same of the new tokens, [B, K, max_new_tokens, H] each
 
 
 @struct.dataclass
@@ -93,6 +94,7 @@ def prefill(
   last = jnp.max(jnp.where(real[..., None], batch["positions"], -1), (1, 2))
   token = sampling_lib.next_token(logits, seen, key, sampling)
   token = jnp.where(lengths == 0, 0, token)
+  past = by_layer(cache)
   return State(
     token=token,
     step=jnp.int32(0),
@@ -100,18 +102,24 @@ def prefill(
     position=(last + 1).astype(jnp.int32),
     prompt=real,
     seen=mark(seen, token),
-    cache=with_room(cache, sampling.max_new_tokens),
+    past=past,
+    cache=jax.tree.map(lambda x: room(x, sampling.max_new_tokens), past),
   )
 
 
-def with_room(stacked: decoder.KeyValues, room: int) -> tuple:
-  """[L, B, T, K, H] pairs -> for each layer a pair [B, K, T + room, H]."""
-  grow = ((0, 0), (0, 0), (0, 0), (0, room), (0, 0))
-  keys, values = (jnp.pad(x.swapaxes(2, 3), grow) for x in stacked)
+def by_layer(stacked: decoder.KeyValues) -> tuple:
+  """[L, B, T, K, H] pairs -> for each layer a pair [B, K, T, H]."""
+  keys, values = (x.swapaxes(2, 3) for x in stacked)
   return tuple(
     (axes.constrain(k, *CACHE), axes.constrain(v, *CACHE))
     for k, v in zip(keys, values, strict=True)
   )
+
+
+def room(like: at.Array, size: int) -> at.Array:
+  """Zeros [B, K, size, H] for `like` [B, K, T, H]."""
+  shape = (*like.shape[:2], size, like.shape[3])
+  return axes.constrain(jnp.zeros(shape, like.dtype), *CACHE)
 
 
 def is_stop(
@@ -132,7 +140,7 @@ def mark(seen: at.Array | None, token: at.Array) -> at.Array | None:
 def decode_step(
   params: at.Tree, state: State, config: configs.Model
 ) -> tuple[at.Float[at.Array, "B V"], tuple]:
-  """The logits after `state.token`, and the cache with it.
+  """The logits after `state.token`, and `state.cache` with it.
 
   Args:
     params: of `split_layers`.
@@ -140,10 +148,7 @@ def decode_step(
     config: the model.
   """
   model = params["model"]
-  rows, prompt = state.prompt.shape
-  room = state.cache[0][0].shape[2] - prompt
-  written = jnp.broadcast_to(jnp.arange(room) <= state.step, (rows, room))
-  visible = jnp.concatenate([state.prompt, written], axis=1)
+  rows = len(state.token)
   x = decoder.Embedding(config).apply(
     {"params": model["embed_tokens"]}, state.token[:, None]
   )
@@ -152,13 +157,14 @@ def decode_step(
   table = rope.decoder_table(positions, config.decoder)
   layer = decoder.DecoderLayer(config, keep_cache=True)
   cache = []
-  for weights, (keys, values) in zip(model["layers"], state.cache, strict=True):
+  layer_states = zip(model["layers"], state.past, state.cache, strict=True)
+  for weights, past, new in layer_states:
     x, pair = layer.apply(
       {"params": weights},
       x,
       table,
       None,
-      cache=(keys, values, visible, prompt + state.step),
+      cache=decoder.Cache(past, state.prompt, new, state.step),
     )
     cache.append(tuple(axes.constrain(part, *CACHE) for part in pair))
   x = layers.RMSNorm(config).apply({"params": model["norm"]}, x)

@@ -2,7 +2,8 @@
 
 Parameter names follow the checkpoint of Qwen2.5-Omni, with `kernel` [in, out]
 for a transposed `weight`; norms keep `weight` and `bias`. Base parameters have
-`Model.param_dtype` and are cast to `Model.compute_dtype` where they are used.
+`Model.param_dtype` (kernels, where `Model.frozen_dtype` says so, are int8: see
+`quantised`) and are cast to `Model.compute_dtype` where they are used.
 """
 
 import math
@@ -16,6 +17,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import ilora
+from crab_jax.models import quantised
 
 KERNEL = nn.initializers.lecun_normal()
 ZEROS = nn.initializers.zeros_init()
@@ -45,11 +47,7 @@ class Linear(nn.Module):
     """Projects x; `groups` and `dropped` are those of `ilora.update`."""
     dtype = self.config.compute_dtype
     x = x.astype(dtype)
-    shape = (x.shape[-1], self.features)
-    kernel = self.param(
-      "kernel", axes.named(KERNEL, *self.names), shape, self.config.param_dtype
-    )
-    y = project(x, axes.in_use(kernel.astype(dtype), *self.names))
+    y = self._base(x)
     if self.use_bias:
       init = axes.named(ZEROS, self.names[1])
       y = add_bias(
@@ -68,6 +66,17 @@ class Linear(nn.Module):
         groups=groups,
       )
     return ad_checkpoint.checkpoint_name(y, self.name)
+
+  def _base(self, x):
+    """x W."""
+    config, names = self.config, self.names
+    shape = (x.shape[-1], self.features)
+    if config.frozen_dtype == "int8":
+      kernel, scale = quantised.kernel_of(self, shape, names)
+      return quantised.scaled(project(x, kernel.astype(x.dtype)), scale)
+    init = axes.named(KERNEL, *names)
+    kernel = self.param("kernel", init, shape, config.param_dtype)
+    return project(x, axes.in_use(kernel.astype(x.dtype), *names))
 
 
 def project(

@@ -4,11 +4,14 @@
 keeps of a layer besides its input:
 "none"        everything; the layers are unrolled, which suits a small model;
 "full"        nothing: the layer runs again;
-"projections" the outputs of its projections, tagged by `layers.Linear`.
+"projections" the outputs of its projections, tagged by `layers.Linear`, and
+              what splash attention hands to its own backward pass.
 """
 
 import jax
 from flax import linen as nn
+
+from crab_jax.models import splash
 
 PROJECTIONS = (
   "q_proj",
@@ -25,6 +28,7 @@ PROJECTIONS = (
   "out_proj",
   "fc1",
   "fc2",
+  splash.RESIDUALS,
 )
 
 

@@ -50,7 +50,7 @@ def devices(topology: str) -> list[Any]:
   Raises:
     UserError: libtpu is not installed, or knows no such slice.
   """
-  chips.of_topology(topology)
+  _, count = chips.of_topology(topology)
   if importlib.util.find_spec("libtpu") is None:
     raise errors.UserError(
       "the TPU compiler is missing: pip install 'crab_jax[tpu]' (libtpu; it"
@@ -61,18 +61,20 @@ def devices(topology: str) -> list[Any]:
   os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
   from jax.experimental import topologies
 
+  # A host has 2 x 2 chips, but for the slice of one chip.
+  alone = {"chips_per_host_bounds": (1, 1, 1)} if count == 1 else {}
   try:
-    found = topologies.get_topology_desc(topology, "tpu")
+    found = topologies.get_topology_desc(topology, "tpu", **alone)
   except jax.errors.JaxRuntimeError as error:
     raise errors.UserError(f"topology {topology!r}: {error}") from error
   return found.devices
 
 
 def stage_model(model: configs.Model, trains: str) -> configs.Model:
-  """The model of a stage: without the adapter while the base trains."""
+  """The model of a stage: no adapter and no int8 while the base trains."""
   if trains == "adapter":
     return model
-  return dataclasses.replace(model, adapter=None)
+  return dataclasses.replace(model, adapter=None, frozen_dtype=None)
 
 
 def runner(

@@ -52,8 +52,32 @@ class Costs:
   largest: dict[str, tuple[float, str]]
 
 
+# Products of a block of scores in the kernels of splash attention: scores and
+# weighted sums; scores again, and the gradients of weights, q, k and v.
+_SPLASH = {"fwd": 2, "dkv": 5}
+
+
+def _splash_flops(line: hlo.Instruction, scope: dict) -> float:
+  """FLOPs of a kernel of splash attention; 0 for any other kernel.
+
+  The compiler knows nothing of a kernel's inside. Its first operand is the
+  table of blocks [1, n, n], of which causality leaves n (n + 1) / 2; the first
+  one with heads is q, [.., N, T, H].
+  """
+  match = re.match(r"splash_m[hq]a_(\w+?)_(segmented|no_)", line.name)
+  if match is None:
+    return 0.0
+  operands = [scope[name].arrays[0].sizes for name in line.operands]
+  blocks = operands[0][-1]
+  q = next(sizes for sizes in operands[1:] if len(sizes) == 4)
+  seen = q[-2] ** 2 * (blocks + 1) / (2 * blocks)
+  return _SPLASH[match.group(1)] * 2.0 * seen * q[-1] * math.prod(q[:-2])
+
+
 def product_flops(line: hlo.Instruction, scope: dict) -> float:
-  """FLOPs of a dot or a convolution; 0 for anything else."""
+  """FLOPs of a dot, a convolution or a known kernel; 0 for anything else."""
+  if line.opcode == "custom-call":
+    return _splash_flops(line, scope)
   if line.opcode not in ("dot", "convolution"):
     return 0.0
   left, right = (scope[name].arrays[0].sizes for name in line.operands[:2])

@@ -13,7 +13,7 @@ import numpy as np
 INSTRUMENTS = ("drum", "horn", "guitar", "flute", "bell", "shaker")
 COLOURS = ("red", "green", "blue", "yellow", "pink")
 # The quarters of the frame, row by row.
-PLACES = ("top left", "top right", "bottom left", "bottom right")
+PLACES = ("northwest", "northeast", "southwest", "southeast")
 # At rest; from left to right, up and down, or along the diagonal, and back.
 MOTIONS = ("standing", "sliding", "jumping", "swinging")
 MOUTHS = ("smile", "frown", "open mouth", "flat mouth")

@@ -34,7 +34,7 @@ MARKER = "world.json"
 _PARTIAL = ".partial-"
 _PART = 24  # jobs that a worker takes at once
 # Grows when the same configuration begins to give other files.
-VERSION = 3
+VERSION = 4
 
 # Where one family holds sets of different make, the set's own planner.
 _OF_TASK = {
@@ -60,6 +60,8 @@ def plan(
     return None
   planner = _OF_TASK.get(task.name) or _OF_FAMILY[task.family]
   count = getattr(world, f"{split}_samples")
+  if split == "train":
+    count *= (world.train_factors or {}).get(task.name, 1)
   return planner(task, split, count, world.seed)
 
 
@@ -112,6 +114,12 @@ def _remove_partial(final: pathlib.Path) -> None:
 
 
 def _check(world: configs.World) -> None:
+  for name in world.train_factors or {}:
+    if name not in tasks.BY_NAME:
+      raise errors.UserError(
+        f"World.train_factors names {name!r}; there are"
+        f" {', '.join(tasks.BY_NAME)}"
+      )
   if world.video_size % 16 or world.video_size < 32:
     raise errors.UserError(
       f"World.video_size={world.video_size} must be a multiple of 16 from 32"

@@ -138,7 +138,7 @@ def _only(things, thing: scenes.Thing):
       "At which place is the instrument that sounds?",
     ),
     thing.place,
-    f"The {thing.name} is at the {thing.place}",
+    f"In view is the {thing.name} {thing.place}",
     listed="Audio",
     wrong=tuple(t.place for t in rest),
     fill=attributes.PLACES,

@@ -51,12 +51,12 @@ def coloured(it) -> str:
 
 def thing(it) -> str:
   """A thing with its colour and place."""
-  return f"{coloured(it)} at the {it.place}"
+  return f"{coloured(it)} {it.place}"
 
 
 def found(it) -> str:
   """A thing without its colour: what an answer repeats."""
-  return f"the {it.name} at the {it.place}"
+  return f"the {it.name} {it.place}"
 
 
 def perceived(style: Style, things, heard: list[str], modality: str) -> str:

@@ -197,7 +197,7 @@ def _places(seen: _View):
         f"At which place is the {thing.name}?",
       ),
       thing.place,
-      f"The {thing.name} is at the {thing.place}",
+      f"In view is the {thing.name} {thing.place}",
       listed="",
     )
 
@@ -288,7 +288,7 @@ def _order(seen: _View):
         f"Where do you see the instrument that sounds {when}?",
       ),
       thing.place,
-      f"In view the {thing.name} sounds {when}, at the {thing.place}",
+      f"In view {when} sounds the {thing.name} {thing.place}",
     )
     yield Question(
       "colour first or last",
@@ -300,5 +300,5 @@ def _order(seen: _View):
         f"What is the colour of the instrument that sounds {when}?",
       ),
       thing.colour,
-      f"In view the {thing.name} sounds {when}, it is {thing.colour}",
+      f"In view {when} sounds the {thing.name}, it is {thing.colour}",
     )

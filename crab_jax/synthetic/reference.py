@@ -112,7 +112,7 @@ def _target(style: phrasing.Style, scene, form: str, target, fits: bool) -> str:
   if form == "any sounds":
     judged = [
       f"{phrasing.coloured(thing)}"
-      f" {phrasing.verdict(thing.name == heard)} at the {thing.place}"
+      f" {thing.place} {phrasing.verdict(thing.name == heard)}"
       for thing in scene.things
     ]
     told = f"{sounds} {style.sight} {phrasing.join(judged)}"

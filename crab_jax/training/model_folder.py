@@ -108,7 +108,7 @@ def load_params(
       reads the parts of its devices. None: all, as numpy arrays.
 
   Raises:
-    UserError: the folder holds no complete parameters.
+    UserError: the folder holds no complete parameters, or damaged ones.
   """
   path = folder / "params"
   if not path.is_dir():
@@ -128,12 +128,17 @@ def _as_numpy(path: pathlib.Path) -> array_types.Tree:
 
   Not by way of the devices that it was saved from: they may be others.
   """
-  with ocp.PyTreeCheckpointer() as checkpointer:
-    saved = checkpointer.metadata(path).item_metadata.tree
-    arguments = jax.tree.map(
-      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
-    )
-    return checkpointer.restore(path, restore_args=arguments)
+  try:
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      saved = checkpointer.metadata(path).item_metadata.tree
+      arguments = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
+      )
+      return checkpointer.restore(path, restore_args=arguments)
+  except (OSError, ValueError, LookupError, TypeError) as error:
+    # Orbax and tensorstore tell a page; its beginning names the file.
+    said = " ".join(str(error).split())[:300]
+    raise errors.UserError(f"{path} is damaged: {said}") from error
 
 
 def check_replaceable(folder: pathlib.Path) -> None:

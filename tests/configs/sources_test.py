@@ -10,6 +10,10 @@ from crab_jax import configs
   [
     (lambda: configs.World(val_samples=3), "World.val_samples=3"),
     (
+      lambda: configs.World(train_factors={"avqa": 0}),
+      "World.train_factors has avqa: 0",
+    ),
+    (
       lambda: configs.Preparation(frame_format="gif"),
       "Preparation.frame_format",
     ),

@@ -1,9 +1,12 @@
 """A user's own clip: what fits it, and the record it becomes."""
 
+import io
 import pathlib
 
 import clips
+import numpy as np
 import pytest
+from PIL import Image
 
 from crab_jax import configs
 from crab_jax import errors
@@ -51,6 +54,16 @@ def test_a_picture_task_takes_the_middle_frame(files):
   found = clip_lib.record(clip, tasks.BY_NAME["s4"], _CONFIG)
   assert len(found.frames) == 1
   assert found.frame_seconds[0] > 0
+
+
+def test_its_frame_at_another_size(files):
+  clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
+  small = clip_lib.record(clip, tasks.BY_NAME["s4"], _CONFIG).frames[0]
+  large = clip_lib.frame(clip, tasks.BY_NAME["s4"], 64)
+  found = [Image.open(io.BytesIO(data)) for data in (small, large)]
+  assert [picture.size for picture in found] == [(56, 56), (64, 64)]
+  levels = [np.asarray(picture).mean() for picture in found]
+  assert abs(levels[0] - levels[1]) < 2 < levels[0]  # the same frame
 
 
 def test_a_description_is_lower_cased(files):

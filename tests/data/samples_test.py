@@ -83,6 +83,15 @@ def test_a_prompt_is_the_beginning_of_its_sample(maker, record):
   )
 
 
+def test_the_wording_has_the_media_and_the_question(maker):
+  asked = maker.wording(small_records.record("avqa", 1))
+  assert asked == "A video and an audio: [video] [audio] How many?"
+  asked = maker.wording(small_records.record("a2v", 1))
+  assert asked.startswith("An audio and two videos: [audio] [video] ")
+  with pytest.raises(samples.SampleError, match="question"):
+    maker.wording(small_records.record("avqa", 1, question={}))
+
+
 def _answer(maker, sample) -> str:
   labels = sample["labels"]
   return maker.chat.tokenizer.decode(labels[labels != -100])

@@ -85,6 +85,13 @@ def test_unav_official_order_and_queries():
   assert [row["score"]["score"] for row in score.rows] == [1, 0]
 
 
+def test_no_segment_is_one_segment_only_officially():
+  rows = _rows("unav", ("<event>none</event>", "<event>dog, (0 4)</event>"))
+  score = scores.score_rows("unav", rows)
+  assert score.details["queries"]["OSA"] == 0
+  assert score.official_compatible["queries"]["OSA"] == 1
+
+
 def test_the_score_of_a_unav_clip_is_the_iou_of_the_unions():
   true = "<event>dog, (0 4)(5 9)</event> <event>cat, (0 1)</event>"
   rows = _rows("unav", ("<event>dog, (2 4)(4 6)</event>", true))

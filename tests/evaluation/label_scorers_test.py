@@ -169,6 +169,17 @@ def test_the_best_position_is_a_blind_guess():
   assert (score.chance, score.guess) == (1, "always the same option")
 
 
+def test_options_that_nobody_told_are_no_guess():
+  rows = _rows(
+    "avqa_thu",
+    ("<answer>dog</answer>", {"text": "dog"}, {}),
+    ("<answer>cat</answer>", {"text": "cat"}, {}),
+  )
+  score = scores.score_rows("avqa_thu", rows)
+  assert "always the same option" not in score.details["blind_guesses"]
+  assert (score.value, score.chance) == (1, 0.5)
+
+
 def test_synonyms_and_spacing_are_counted():
   rows = _rows(
     "meld",

@@ -102,7 +102,7 @@ def test_run_length_code(first):
   [
     {"size": [224, 224], "counts": "Ql_1"},  # compressed
     {"size": [224, 224], "counts": [3, 4]},
-    {"size": [2, 2], "counts": [1, 3]},
+    {"size": [112, 448], "counts": [SIZE**2]},
     {"size": [224, 224], "counts": [-1, SIZE**2 + 1]},
     {"counts": [SIZE**2]},
     [1],

@@ -69,6 +69,15 @@ def test_mp3_keeps_the_length():
   assert len(small) < len(buffer.getvalue())
 
 
+def test_a_jpeg_keeps_the_colour_of_a_thin_line():
+  drawn = pictures.place(_frame("green"), None, None, (50, 50, 99, 99))
+  kept = Image.open(io.BytesIO(pictures.jpeg(drawn)))
+  for x in (75, 76, 77):  # across the answered line
+    assert drawn.getpixel((x, 110)) == pictures.SAID
+    gap = np.subtract(kept.getpixel((x, 110)), pictures.SAID)
+    assert abs(gap).max() < 20
+
+
 def test_jpeg_and_true_mask():
   data = pictures.jpeg(pictures.image(_frame("white")))
   assert Image.open(io.BytesIO(data)).format == "JPEG"

@@ -92,13 +92,19 @@ def test_a_query_that_sees_nothing_is_finite():
   assert np.all(np.isfinite(out))
 
 
-def test_cache_equals_the_last_query():
+@pytest.mark.parametrize("first", [0, 5, 7])
+def test_cache_equals_the_last_query(first):
+  """Keys and values in two parts, with room in both that is not visible."""
   q, k, v, _ = _inputs(7)
   whole = attention.attend(q, k, v, causal=True)
-  visible = np.array([[True] * 7 + [False] * 2] * 2)
   room = ((0, 0), (0, 0), (0, 2), (0, 0))
-  keys, values = (
-    np.pad(x.swapaxes(1, 2), room, constant_values=9) for x in (k, v)
-  )
-  found = attention.attend_cache(q[:, -1:], keys, values, visible)
+  parts = []
+  for place in (slice(0, first), slice(first, 7)):
+    keys, values = (
+      np.pad(x[:, place].swapaxes(1, 2), room, constant_values=9)
+      for x in (k, v)
+    )
+    visible = np.arange(keys.shape[2])[None] < keys.shape[2] - 2
+    parts.append((keys, values, np.repeat(visible, 2, axis=0)))
+  found = attention.attend_cache(q[:, -1:], *parts)
   np.testing.assert_allclose(found, whole[:, -1:], atol=1e-6)

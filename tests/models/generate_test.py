@@ -184,6 +184,29 @@ def test_sampled_tokens_depend_on_the_key(params, batch):
   assert np.any(first.tokens != other.tokens)
 
 
+def test_the_cache_lies_as_the_rules_say(params, batch):
+  auto = (jax.sharding.AxisType.Auto,) * 2
+  mesh = jax.make_mesh((2, 2), ("data", "tensor"), axis_types=auto)
+  rules = (("batch", "data"), ("act_kv_heads", "tensor"))
+  batch = {name: values[:2] for name, values in batch.items()}
+
+  @jax.jit
+  def run(params, batch):
+    state = generate.prefill(
+      params, batch, jax.random.key(0), CONFIG, generate.Sampling()
+    )
+    return state.past, state.cache
+
+  with jax.set_mesh(mesh), nn.logical_axis_rules(rules):
+    found = run(params, batch)
+  wanted = jax.sharding.NamedSharding(
+    mesh, jax.sharding.PartitionSpec("data", "tensor")
+  )
+  assert len(jax.tree.leaves(found)) == 2 * 2 * CONFIG.decoder.layers
+  for part in jax.tree.leaves(found):
+    assert part.sharding.is_equivalent_to(wanted, part.ndim)
+
+
 def test_bfloat16_decodes():
   config = dataclasses.replace(
     CONFIG, compute_dtype="bfloat16", param_dtype="bfloat16"

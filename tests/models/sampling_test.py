@@ -51,6 +51,11 @@ def test_greedy_takes_the_largest():
   np.testing.assert_array_equal(found, LOGITS.argmax(-1))
 
 
+def test_the_first_of_equals_is_the_largest():
+  logits = np.array([[-np.inf, 2, 1, 2], [3, 3, 3, 3]], np.float32)
+  np.testing.assert_array_equal(sampling.largest(logits), [1, 0])
+
+
 def test_draws_follow_the_kept_probabilities():
   drawn = _draw({"temperature": 2.0, "top_k": 3}, 4000)
   kept = _theirs(transformers.TopKLogitsWarper(3), LOGITS / 2)

@@ -2,7 +2,7 @@
 
   python tests/parity/generate_speed.py [--batch 1 4] [--new 256] [--torch]
 
-A thinker of 209 M parameters (decoder 8 x 512, vocabulary 152064, towers of
+A thinker of 195 M parameters (decoder 8 x 512, vocabulary 152064, towers of
 4 x 256), prompts of 10 frames at 224, 10 s of sound and 170 tokens of text
 (744 tokens), greedy, float32. Prints new tokens per second, with the prefill
 and without it, for both, their ratio, and whether the tokens are equal.

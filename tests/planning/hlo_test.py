@@ -209,6 +209,35 @@ def test_a_batched_product_written_as_a_convolution():
   assert costs.product_flops(line, scope) == 2 * 2 * 8 * 512 * 512 * 128
 
 
+@pytest.mark.parametrize(
+  ("name", "products"),
+  [
+    ("splash_mha_fwd_segmented_residuals.1", 2),
+    ("splash_mha_dkv_segmented_no_residuals.1", 5),
+    ("another_kernel.1", 0),
+  ],
+)
+def test_a_kernel_of_splash_attention_costs_the_blocks_it_visits(
+  name, products
+):
+  """Blocks of 1024: three of four hold a key that some query may see."""
+  shapes = {
+    "next": ("s8", (1, 2, 2)),
+    "mask": ("s8", (1, 2, 2)),
+    "q": ("bf16", (2, 28, 2048, 128)),
+    "k": ("bf16", (2, 4, 2048, 128)),
+  }
+  scope = {
+    key: hlo.Instruction(key, "parameter", (hlo.Array(*a, True),), (), {}, "")
+    for key, a in shapes.items()
+  }
+  line = hlo.Instruction(
+    name, "custom-call", scope["q"].arrays, tuple(scope), {}, ""
+  )
+  block = 2 * 28 * (2 * 1024 * 1024 * 128)
+  assert costs.product_flops(line, scope) == products * 3 * block
+
+
 def test_text_without_a_program_is_refused():
   with pytest.raises(ValueError, match="entry"):
     hlo.parse("HloModule empty\n")

@@ -302,3 +302,18 @@ def test_all_planned_files_are_on_disk(small_world):
     for job in build.plan(task, "train", conftest.WORLD).jobs:
       if isinstance(job, plans.Video | plans.Audio):
         assert all((small_world / path).is_file() for path in job.targets)
+
+
+def test_a_dataset_may_have_more_training_records():
+  world = dataclasses.replace(conftest.WORLD, train_factors={"avqa": 3})
+  more, same = tasks.BY_NAME["avqa"], tasks.BY_NAME["ks"]
+  assert len(build.plan(more, "train", world).records) == 24
+  assert len(build.plan(more, "val", world).records) == 4
+  assert len(build.plan(same, "train", world).records) == 8
+
+
+def test_a_factor_of_an_unknown_dataset_is_named(tmp_path):
+  world = dataclasses.replace(conftest.WORLD, train_factors={"avaq": 3})
+  with pytest.raises(errors.UserError, match="train_factors names 'avaq'"):
+    build.write(tmp_path, world)
+  assert not list(tmp_path.iterdir())

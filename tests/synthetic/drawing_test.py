@@ -30,7 +30,7 @@ def _scene(*things, seconds=2):
 @pytest.mark.parametrize("side", sorted(set(scenes.STILL.values())))
 @pytest.mark.parametrize("size", [64, 112, 224])
 def test_mask_fills_its_box_and_holds_its_points(name, side, size):
-  thing = scenes.Thing(name, "red", "bottom right", side=side)
+  thing = scenes.Thing(name, "red", "southeast", side=side)
   mask = drawing.mask([thing], size)
   assert set(np.unique(mask)) == {0, 255}
   assert _extent(mask, size) == thing.box
@@ -40,7 +40,7 @@ def test_mask_fills_its_box_and_holds_its_points(name, side, size):
 
 @pytest.mark.parametrize("name", attributes.INSTRUMENTS)
 def test_picture_shows_the_thing_where_its_mask_is(name):
-  thing = scenes.Thing(name, "yellow", "top left", side=84)
+  thing = scenes.Thing(name, "yellow", "northwest", side=84)
   frame = drawing.picture(_scene(thing), 112).astype(int)
   yellow = frame[..., 0] > 200
   black = frame.max(-1) < 20
@@ -60,7 +60,7 @@ def test_silhouettes_differ():
 
 
 def test_playing_is_seen_in_its_seconds_only():
-  thing = scenes.Thing("drum", "red", "top left", spans=((1, 3),))
+  thing = scenes.Thing("drum", "red", "northwest", spans=((1, 3),))
   video = drawing.frames(_scene(thing, seconds=4), 112, fps=4)
   white = (video.min(-1) > 250)[:, :52].any((1, 2))  # above its timeline
   assert white.reshape(4, 4).tolist() == [[s in (1, 2)] * 4 for s in range(4)]
@@ -78,7 +78,7 @@ def test_playing_is_seen_in_its_seconds_only():
   ],
 )
 def test_motion_moves_along_its_axes(motion, moves):
-  thing = scenes.Thing("dancer", "red", "top left", motion=motion)
+  thing = scenes.Thing("dancer", "red", "northwest", motion=motion)
   scene = _scene(thing, seconds=5)
   centres = []
   for frame in drawing.frames(scene, 112, fps=4).astype(int):
@@ -91,7 +91,7 @@ def test_motion_moves_along_its_axes(motion, moves):
 
 def test_a_motion_takes_ten_steps_whatever_the_length():
   for seconds in (5, 10):
-    thing = scenes.Thing("dancer", "red", "top left", motion="jumping")
+    thing = scenes.Thing("dancer", "red", "northwest", motion="jumping")
     video = drawing.frames(_scene(thing, seconds=seconds), 112, fps=4)
     red = video[..., 0].astype(int) - video[..., 1] > 90
     rows = [np.where(frame)[0].mean() for frame in red]
@@ -99,7 +99,7 @@ def test_a_motion_takes_ten_steps_whatever_the_length():
 
 
 def test_a_spotlight_surrounds_its_thing():
-  thing = scenes.Thing("bell", "blue", "bottom right", spotlight=True)
+  thing = scenes.Thing("bell", "blue", "southeast", spotlight=True)
   frame = drawing.picture(_scene(thing), 112)
   rows, columns = np.where(frame.min(-1) > 250)
   assert abs(rows.mean() - 84) < 8

@@ -10,7 +10,7 @@ from crab_jax.synthetic import drawing
 from crab_jax.synthetic import encoding
 from crab_jax.synthetic import scenes
 
-THING = scenes.Thing("drum", "red", "top left", spans=((0, 1),))
+THING = scenes.Thing("drum", "red", "northwest", spans=((0, 1),))
 SCENE = scenes.Scene(2, (THING,), (), seed=0, take=0)
 
 

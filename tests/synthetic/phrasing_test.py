@@ -23,9 +23,9 @@ def test_join(parts, expected):
 
 
 def test_things_and_tags():
-  thing = scenes.Thing("drum", "red", "top left")
-  assert phrasing.thing(thing) == "a red drum at the top left"
-  assert phrasing.found(thing) == "the drum at the top left"
+  thing = scenes.Thing("drum", "red", "northwest")
+  assert phrasing.thing(thing) == "a red drum northwest"
+  assert phrasing.found(thing) == "the drum northwest"
   assert phrasing.answer(2) == "<answer>2</answer>"
   assert phrasing.box((1, 2, 3, 4)) == "[1,2,3,4]"
 

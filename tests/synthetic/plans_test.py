@@ -9,8 +9,8 @@ from crab_jax.synthetic import plans
 from crab_jax.synthetic import scenes
 
 THINGS = (
-  scenes.Thing("drum", "red", "top left", side=84),
-  scenes.Thing("flute", "blue", "top right", side=56),
+  scenes.Thing("drum", "red", "northwest", side=84),
+  scenes.Thing("flute", "blue", "northeast", side=56),
 )
 
 

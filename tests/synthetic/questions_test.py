@@ -8,9 +8,9 @@ from crab_jax.synthetic import questions
 from crab_jax.synthetic import scenes
 
 THINGS = (
-  scenes.Thing("drum", "red", "top left"),
-  scenes.Thing("bell", "blue", "top right"),
-  scenes.Thing("horn", "green", "bottom left"),
+  scenes.Thing("drum", "red", "northwest"),
+  scenes.Thing("bell", "blue", "northeast"),
+  scenes.Thing("horn", "green", "southwest"),
 )
 # The flute is not in view, the horn is silent.
 SOUNDS = (
@@ -34,9 +34,9 @@ def test_answers_of_a_known_scene():
   assert {a for _, a in _answers("how many seen")} == {"three"}
   assert {a for _, a in _answers("how many in view sound")} == {"two"}
   assert _answers("where is") == {
-    ("Where is the drum?", "top left"),
-    ("Where is the bell?", "top right"),
-    ("Where is the horn?", "bottom left"),
+    ("Where is the drum?", "northwest"),
+    ("Where is the bell?", "northeast"),
+    ("Where is the horn?", "southwest"),
   }
   assert _answers("is it heard") == {
     ("Do you hear the red instrument?", "yes"),
@@ -51,8 +51,8 @@ def test_sounds_outside_the_view_do_not_count_as_first():
     ("Which colour is the instrument in view that sounds last?", "blue"),
   }
   assert _answers("where first or last") == {
-    ("Where is the instrument in view that sounds first?", "top left"),
-    ("Where is the instrument in view that sounds last?", "top right"),
+    ("Where is the instrument in view that sounds first?", "northwest"),
+    ("Where is the instrument in view that sounds last?", "northeast"),
   }
 
 

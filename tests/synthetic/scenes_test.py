@@ -24,10 +24,10 @@ def test_place_says_where_the_centre_is():
     for place in attributes.PLACES
   }
   assert centres == {
-    "top left": (56, 56),
-    "top right": (168, 56),
-    "bottom left": (56, 168),
-    "bottom right": (168, 168),
+    "northwest": (56, 56),
+    "northeast": (168, 56),
+    "southwest": (56, 168),
+    "southeast": (168, 168),
   }
 
 

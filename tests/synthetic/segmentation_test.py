@@ -44,9 +44,9 @@ def test_target_gives_the_box_of_the_sounding_thing(task):
     assert heard.endswith(thing.name)
     # The answer repeats the only place that was named before it.
     answer, silent = seen.split(" Silent: ")
-    assert re.findall(r"at the (\w+ \w+)", answer) == [thing.place] * 2
+    assert re.findall(rf"{thing.name} (\w+)", answer) == [thing.place] * 2
     others = [it for it in things[vid] if it is not thing]
-    assert all(f"{it.name} at the {it.place}" in silent for it in others)
+    assert all(f"{it.name} {it.place}" in silent for it in others)
 
 
 def test_ms3_asks_two_seconds_of_one_picture():
