@@ -3,7 +3,8 @@
 Two measures: "score", the primary metric on held-out clips, and "loss", nats a
 supervised token on validation records: it moves with every clip, where an
 accuracy over a few dozen clips moves in steps. Losses compare within one kind
-of targets only.
+of targets only, and their gain is the logarithm of a ratio: datasets whose
+losses lie an order of magnitude apart then count alike.
 """
 
 import dataclasses
@@ -18,6 +19,14 @@ from crab_jax.array_types import Float
 
 MEASURES = ("score", "loss")
 READINGS = ("samples", "steps")
+
+
+def gain(measure: str, after, before):
+  """What something gains: above zero it is better than `before`.
+
+  The difference of scores, or log(loss before / loss after).
+  """
+  return after - before if measure == "score" else np.log(before / after)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Results:
     """Joint training against training alone; above zero it helps."""
     joint = self.joint(method, targets, measure)
     alone = self.alone(targets, measure, reading)
-    return joint - alone if measure == "score" else alone - joint
+    return gain(measure, joint, alone)
 
   def readings(self, targets: str) -> tuple[str, ...]:
     """The readings that the study has for a kind of targets."""
@@ -104,11 +113,12 @@ class Results:
     own = grid.Cell(one, groups[one], method, targets, seed)
     label, both = f"{first}+{last}", groups[first] + groups[last]
     pair = grid.Cell(label, both, method, targets, seed)
-    sign = 1 if measure == "score" else -1
     return float(
       np.mean(
         [
-          sign * (self.value(pair, t, measure) - self.value(own, t, measure))
+          gain(
+            measure, self.value(pair, t, measure), self.value(own, t, measure)
+          )
           for t in groups[one]
         ]
       )
@@ -173,3 +183,12 @@ def difference(
     tuple(gains),
     lambda a, b: statistics.mean_gain(a) - statistics.mean_gain(b),
   )
+
+
+def reasoning(results: Results, method: str) -> statistics.Interval:
+  """Mean score of joint training with explicit reasoning minus without."""
+  full, bare = (
+    results.joint(method, targets, "score")
+    for targets in ("reasoning", "answer")
+  )
+  return statistics.bootstrap((full - bare,), statistics.mean_gain)

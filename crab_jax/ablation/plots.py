@@ -205,7 +205,8 @@ def scatter(
   _bare(axes)
   colours = [HELPS if value > 0 else HARMS for value in y]
   axes.scatter(x, y, s=26, c=colours, zorder=3)
-  for place, (a, b, name) in enumerate(zip(x, y, names, strict=True)):
+  points = sorted(zip(x, y, names, strict=True))
+  for place, (a, b, name) in enumerate(points):
     # Neighbours in a row take turns above and below.
     up = 1 if place % 2 else -1
     axes.annotate(

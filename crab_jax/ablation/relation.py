@@ -22,7 +22,7 @@ class Points:
 
   names: list[str]
   distances: np.ndarray  # float[n]
-  gains: np.ndarray  # float[n], nats a token
+  gains: np.ndarray  # float[n], of the loss: see `comparison.gain`
   correlation: float  # Spearman's
 
 

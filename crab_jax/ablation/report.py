@@ -19,7 +19,7 @@ from crab_jax.evaluation import plots as evaluation_plots
 _PLOTS = "plots"
 _UNITS = {
   "score": "gain in the primary metric (joint − alone)",
-  "loss": "gain in nats a token (alone − joint)",
+  "loss": "gain: log(loss alone / loss together)",
 }
 _READINGS = {
   "samples": "same samples of the dataset",
@@ -120,7 +120,7 @@ def _distance(points: relation.Points) -> figure.Figure:
     points.distances,
     points.gains,
     points.names,
-    ("distance of the families' mean gates", "gain of the pair, nats a token"),
+    ("distance of the families' mean gates", "gain of the pair in log loss"),
     f"rank correlation {points.correlation:+.2f}",
   )
 
@@ -208,7 +208,13 @@ def to_markdown(results: comparison.Results, drawn: list[str]) -> str:
   """The content of report.md."""
   lines = ["# Positive transfer", "", *_budgets(results), ""]
   lines += ["## Share of datasets that joint training helps", ""]
-  lines += [*_headline(results), "", *_comparisons(results), ""]
+  lines += [
+    *_headline(results),
+    "",
+    *_comparisons(results),
+    *_reasons(results),
+    "",
+  ]
   for targets in results.study.targets:
     lines += ["", f"## Scores, targets: {targets}", ""]
     lines += _score_table(results, targets)
@@ -236,15 +242,15 @@ def _budgets(results: comparison.Results) -> list[str]:
   return [
     f"- {len(results.tasks)} datasets, seeds {list(study.seeds)}; alone:"
     f" {study.baseline}; the same optimizer everywhere",
-    f"- joint training: {words} steps, the sum of what the datasets take alone"
-    f" at {study.samples} samples each",
+    f"- joint training: {words} steps, until it has seen {study.samples} samples"
+    " of each dataset, as training alone does",
     "- samples of a dataset seen alone over those seen together, as counted:"
     f" {min(ratios):.2f} to {max(ratios):.2f}",
     "- second reading, same total steps: alone trains for as many steps as"
     " joint training in all",
     "- intervals: 95 % bootstrap over seeds; few seeds make it coarse",
-    "- score: primary metric on held-out clips; loss: nats a supervised token"
-    " on validation records",
+    "- score: primary metric on held-out clips, gain joint - alone; loss: nats"
+    " a supervised token on validation records, gain log(alone / joint)",
   ]
 
 
@@ -282,6 +288,18 @@ def _comparisons(results: comparison.Results) -> list[str]:
           f" {_verdict(found, len(results.study.seeds))}"
         )
   return lines
+
+
+def _reasons(results: comparison.Results) -> list[str]:
+  """Sentences: explicit reasoning against bare answers, method by method."""
+  if set(results.study.targets) != {"reasoning", "answer"}:
+    return []
+  seeds = len(results.study.seeds)
+  return [
+    f"- explicit reasoning against bare answers, {method}, score:"
+    f" {_verdict(comparison.reasoning(results, method), seeds)}"
+    for method in results.study.methods
+  ]
 
 
 def _verdict(found: statistics.Interval, seeds: int) -> str:

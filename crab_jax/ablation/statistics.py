@@ -1,7 +1,7 @@
 """Gains of joint training, the share of datasets that gain, and intervals.
 
-A gain is joint minus alone for a score and alone minus joint for a loss, so
-that above zero the other datasets have helped. Arrays are [seeds, datasets].
+A gain (see `comparison.gain`) is above zero where the other datasets have
+helped. Arrays are [seeds, datasets].
 
 The interval is a percentile bootstrap over seeds: what another draw of seeds
 of the same number would give. With few seeds every resample is counted once

@@ -5,11 +5,14 @@ the router; a tower whose heads are all zero never trained.
 """
 
 import flax.traverse_util
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types
 from crab_jax.array_types import Float
 from crab_jax.training import gates
+from crab_jax.training import router
 
 
 def up_projections(params: array_types.Tree) -> dict[str, np.ndarray]:
@@ -31,6 +34,43 @@ def cosines(
   norms = np.linalg.norm(flat, axis=-1, keepdims=True)
   unit = flat / np.where(norms > 0, norms, 1)
   return np.einsum("LEX,LGX->LEG", unit, unit)
+
+
+@jax.jit
+def _grams(params):
+  """Projection path -> inner products of the heads, float32[.., E, E]."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  return {
+    path.removesuffix("/lora_B"): jnp.einsum(
+      "...ERF,...GRF->...EG", *2 * (leaf.astype(jnp.float32),)
+    )
+    for path, leaf in flat.items()
+    if path.endswith("/lora_B")
+  }
+
+
+def while_training(params: array_types.Tree) -> dict[str, dict[str, float]]:
+  """Tower -> "cosine" and "zero" of `summary`, computed where the weights lie.
+
+  Nothing as large as a weight comes to the host.
+  """
+  parts: dict[str, list[np.ndarray]] = {}
+  for path, gram in _grams(params).items():
+    gram = router.on_host(gram)
+    gram = gram.reshape(-1, *gram.shape[-2:])
+    parts.setdefault(gates.TOWERS[path.split("/")[0]], []).append(gram)
+  return {tower: _of_grams(np.concatenate(p)) for tower, p in parts.items()}
+
+
+def _of_grams(gram: Float[np.ndarray, "L E E"]) -> dict[str, float]:
+  norms = np.sqrt(np.einsum("LEE->LE", gram))
+  sizes = norms[:, :, None] * norms[:, None]
+  cosines = gram / np.where(sizes > 0, sizes, 1)
+  upper = np.triu_indices(gram.shape[-1], 1)
+  return {
+    "cosine": float(cosines[:, upper[0], upper[1]].mean()),
+    "zero": float((norms == 0).mean()),
+  }
 
 
 def mean_angle(

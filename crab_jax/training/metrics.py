@@ -4,6 +4,7 @@ import json
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorboardX
@@ -63,18 +64,25 @@ class Writer:
       for line in found
     )
 
-  def write(self, stage: str, step: int, scalars: Mapping[str, float]) -> None:
-    """Appends one line {"stage", "step", **scalars}."""
+  def write(self, stage: str, step: int, values: Mapping[str, Any]) -> None:
+    """Appends one line {"stage", "step", **values}.
+
+    TensorBoard and wandb get the numbers alone.
+    """
     if self._silent:
       return
     with self._path.open("a") as file:
-      file.write(json.dumps({"stage": stage, "step": step, **scalars}) + "\n")
+      file.write(json.dumps({"stage": stage, "step": step, **values}) + "\n")
+    scalars = {
+      f"{stage}/{name}": value
+      for name, value in values.items()
+      if isinstance(value, int | float)
+    }
     if self._board is not None:
       for name, value in scalars.items():
-        if isinstance(value, int | float):
-          self._board.add_scalar(f"{stage}/{name}", value, step)
+        self._board.add_scalar(name, value, step)
     if self._wandb is not None:
-      self._wandb.log({f"{stage}/{name}": v for name, v in scalars.items()})
+      self._wandb.log(scalars)
 
   def close(self) -> None:
     if self._board is not None:

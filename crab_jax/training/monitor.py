@@ -4,14 +4,19 @@ A forward pass over the batch that was just trained on: a third of a step's
 time, once every `Logging.router_every` steps.
 """
 
+from typing import Any
+
+import numpy as np
+
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.training import gates
+from crab_jax.training import heads as heads_lib
 from crab_jax.training import router
 
 
 class Monitor:
-  """Scalars of the routers; compiles once for a shape.
+  """Numbers of the routers; compiles once for a shape.
 
   Args:
     model: its adapter routes (see `router.has_router`).
@@ -25,15 +30,34 @@ class Monitor:
 
   def __call__(
     self, params: array_types.Tree, batch: array_types.Batch
-  ) -> dict[str, float]:
-    """ "router/{tower}/{name}" -> number, see `gates.summary`."""
+  ) -> dict[str, Any]:
+    """What the routers do with a batch.
+
+    Returns:
+      "router/{tower}/{name}" -> number, of `gates.summary` and
+      `heads.while_training`; "router/gates" and "router/entropy" -> projection
+      -> nested lists [L, Q, E] and [L, Q], rounded: groups Q are the datasets,
+      then the kinds of token; None where the batch has none.
+    """
     found = self._watch(params, batch)
     towers = gates.summary(found, self._heads, self._tasks)
+    alike = heads_lib.while_training(params)
     return {
       f"router/{tower}/{name}": value
       for tower, numbers in towers.items()
-      for name, value in numbers.items()
+      for name, value in {**numbers, **alike[tower]}.items()
+    } | {
+      "router/gates": _lists(found.gates(self._heads)),
+      "router/entropy": _lists(found.entropy(self._heads)),
     }
+
+
+def _lists(found: dict[str, np.ndarray]) -> dict[str, list]:
+  rounded = {name: np.round(leaf, 4) for name, leaf in found.items()}
+  return {
+    name: np.where(np.isnan(leaf), None, leaf).tolist()
+    for name, leaf in rounded.items()
+  }
 
 
 def of(model: configs.Model, tasks: int) -> Monitor | None:

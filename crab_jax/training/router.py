@@ -117,12 +117,14 @@ class Watch:
     sums, tokens = self._sums(params, batch, by_sample)
     flat = flax.traverse_util.flatten_dict(sums, sep="/")
     return Statistics(
-      {name.removesuffix("/sums"): _whole(leaf) for name, leaf in flat.items()},
-      _whole(tokens),
+      {
+        name.removesuffix("/sums"): on_host(leaf) for name, leaf in flat.items()
+      },
+      on_host(tokens),
     )
 
 
-def _whole(leaf: jax.Array) -> np.ndarray:
+def on_host(leaf: jax.Array) -> np.ndarray:
   """An array on this host, float64, wherever its parts lie."""
   if not leaf.is_fully_addressable:
     leaf = multihost_utils.process_allgather(leaf, tiled=True)

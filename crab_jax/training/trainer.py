@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
 
@@ -71,7 +72,7 @@ class Loop:
   )
   validator: validation_lib.Validator | None = None  # None: no validation
   # (params, batch) -> numbers of the routers; None: there is no router
-  monitor: Callable[..., dict[str, float]] | None = None
+  monitor: Callable[..., dict[str, Any]] | None = None
 
   def run(
     self, state: state_lib.State, frozen: array_types.Tree, key: jax.Array
@@ -189,7 +190,7 @@ class Loop:
       f" batch: {' '.join(ids)}"
     )
 
-  def _routers(self, step: int, state, frozen, batch) -> dict[str, float]:
+  def _routers(self, step: int, state, frozen, batch) -> dict[str, Any]:
     """What the routers do, when it is time to look at them."""
     every = self.logging.router_every
     if self.monitor is None or not every or step % every:
@@ -201,7 +202,7 @@ class Loop:
     step: int,
     sums,
     meter: metrics_lib.Meter,
-    routers: dict[str, float],
+    routers: dict[str, Any],
   ) -> None:
     sums = {name: np.asarray(leaf) for name, leaf in sums.items()}
     scalars = {

@@ -80,3 +80,7 @@ def test_the_words_of_the_report(written):
   assert "| action | ks | 0.250 | 0.300 | 0.400 | 0.500 |" in text
   assert "joint training: 6 (reasoning), 6 (answer) steps" in text
   assert "as counted: 1.20 to 1.20" in text
+  assert (
+    "- explicit reasoning against bare answers, lora, score: better, mean gain"
+    " +0.100 [+0.100, +0.100]" in text
+  )

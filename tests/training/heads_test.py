@@ -36,3 +36,16 @@ def test_a_tower_of_zeros_is_dead():
   assert found["language model"]["zero"] == 0.5
   assert found["language model"]["norm"] == 0.5
   assert np.isnan(found["vision tower"]["angle"])
+
+
+def test_what_is_said_while_training_is_what_the_summary_says():
+  rng = np.random.default_rng(0)
+  b = rng.standard_normal((2, 3, 4, 5))
+  b[1, 2] = 0
+  params = {**_params(b), **_params(b[0], "visual")}
+  found, wanted = heads.while_training(params), heads.summary(params)
+  assert set(found) == set(wanted)
+  for tower, numbers in found.items():
+    for name, value in numbers.items():
+      assert value == pytest.approx(wanted[tower][name], abs=1e-6)
+  assert found["language model"]["zero"] == pytest.approx(1 / 6)
