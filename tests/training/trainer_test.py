@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import time
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +32,15 @@ class _Loader:
     self.next = 0
     self.poison = poison
     self.terminate = terminate
+    self.notice = None
 
   def __next__(self):
     rng = np.random.default_rng(self.next)
     self.next += 1
     if self.next == self.terminate:
       os.kill(os.getpid(), signal.SIGTERM)
+      while not self.notice.given:  # another thread reads the signal
+        time.sleep(0.001)
     batch = {
       "segments": np.ones((8, 4), np.int32),
       "tasks": rng.integers(0, 2, (8, 4)).astype(np.int32),
@@ -104,6 +108,7 @@ def _loop(
     validator=validator,
     monitor=monitor,
   )
+  loader.notice = loop.notice
   state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
   try:
     with loop.notice:
