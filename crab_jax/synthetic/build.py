@@ -34,7 +34,7 @@ MARKER = "world.json"
 _PARTIAL = ".partial-"
 _PART = 24  # jobs that a worker takes at once
 # Grows when the same configuration begins to give other files.
-VERSION = 4
+VERSION = 5
 
 # Where one family holds sets of different make, the set's own planner.
 _OF_TASK = {
