@@ -33,7 +33,7 @@ RGB = {
 _RIM = 12  # width of the white rim of a playing thing, of 224
 _BEAT = (96, 84)  # sides of a playing thing in turn, frame by frame
 _TIMELINE = 8  # height of the timeline, of 224
-_LIGHT = 48  # by which a quarter is brighter or darker, warmer or colder
+_LIGHT = 40  # by which a quarter is brighter or darker, warmer or colder
 _BLACK = (8, 8, 8)
 _WHITE = (255, 255, 255)
 
@@ -194,8 +194,8 @@ def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
   """A grey wall, lit from above and warm on its left.
 
   By its light a quarter of the frame tells where it is: a tower's rotary
-  positions are relative and do not say. Half as much light was not enough to
-  learn in time which thing stands where.
+  positions are relative and do not say. With half as much light it was learnt
+  late, or not at all, which thing stands where.
   """
   wall = background(rng, rng.uniform(100, 130, 3), size).astype(np.int16)
   half = size // 2
@@ -204,7 +204,7 @@ def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
   for columns, sign in ((slice(half), 1), (slice(half, None), -1)):
     wall[:, columns, 0] += sign * _LIGHT
     wall[:, columns, 2] -= sign * _LIGHT
-  return wall.astype(np.uint8)
+  return np.clip(wall, 0, 255).astype(np.uint8)
 
 
 def _mark(frame: np.ndarray, second: int, seconds: int) -> None:
