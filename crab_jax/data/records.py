@@ -202,12 +202,18 @@ def splits(root: str | os.PathLike) -> dict[str, dict[str, int]]:
   return found
 
 
-def manifest(root: str | os.PathLike) -> str:
-  """What tells two preparations apart: lines `path = bytes` of all shards."""
+def manifest(root: str | os.PathLike, task: str | None = None) -> str:
+  """What tells two preparations apart: lines `path = bytes` of all shards.
+
+  Args:
+    root: of the prepared datasets.
+    task: only the shards of this one.
+  """
   root = pathlib.Path(root)
+  place = root / NAME if task is None else folder(root, task)
   return "\n".join(
     f"{path.relative_to(root)} = {path.stat().st_size} bytes"
-    for path in sorted((root / NAME).rglob("*.tfrecord-*"))
+    for path in sorted(place.rglob("*.tfrecord-*"))
   )
 
 

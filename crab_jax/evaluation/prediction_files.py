@@ -51,7 +51,8 @@ def claim(folder: pathlib.Path, run: dict, first: bool) -> None:
 
   Args:
     folder: made if need be.
-    run: what decides an answer: model and settings, plain JSON values.
+    run: what decides an answer: model, settings and records, plain JSON
+      values. What is new in it (the records of another dataset) is added.
     first: whether this process is the one that writes it down.
 
   Raises:
@@ -59,16 +60,15 @@ def claim(folder: pathlib.Path, run: dict, first: bool) -> None:
   """
   folder.mkdir(parents=True, exist_ok=True)
   path = folder / _RUN
-  if path.is_file():
-    known = json.loads(path.read_text())
-    changed = [name for name in run if run[name] != known.get(name)]
-    if changed:
-      raise errors.UserError(
-        f"{folder} holds answers of another run ({', '.join(changed)} differ):"
-        " choose another --out, or delete the folder to decode anew"
-      )
-  elif first:
-    _replace(path, json.dumps(run, indent=1) + "\n")
+  known = json.loads(path.read_text()) if path.is_file() else {}
+  changed = [name for name in run if run[name] != known.get(name, run[name])]
+  if changed:
+    raise errors.UserError(
+      f"{folder} holds answers of another run ({', '.join(changed)} differ):"
+      " choose another --out, or delete the folder to decode anew"
+    )
+  if first and run.keys() - known.keys():
+    _replace(path, json.dumps({**known, **run}, indent=1) + "\n")
 
 
 def answered(folder: pathlib.Path) -> set[str]:

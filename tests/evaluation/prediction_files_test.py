@@ -96,3 +96,17 @@ def test_a_folder_belongs_to_one_run(tmp_path):
   prediction_files.claim(tmp_path / "new", run, first=False)
   with pytest.raises(errors.UserError, match=r"another run \(model differ"):
     prediction_files.claim(tmp_path / "new", {**run, "model": "b"}, first=True)
+
+
+def test_a_folder_takes_more_datasets_but_not_other_records_of_one(tmp_path):
+  run = {"model": "abc", "ks records": "ks-test = 9 bytes"}
+  prediction_files.claim(tmp_path, run, first=True)
+  prediction_files.claim(
+    tmp_path, {"model": "abc", "ave records": "ave-test = 3 bytes"}, first=True
+  )
+  found = json.loads((tmp_path / "run.json").read_text())
+  assert found == {**run, "ave records": "ave-test = 3 bytes"}
+  with pytest.raises(errors.UserError, match=r"\(ks records differ"):
+    prediction_files.claim(
+      tmp_path, {**run, "ks records": "ks-test = 8 bytes"}, first=True
+    )
