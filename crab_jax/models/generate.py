@@ -34,6 +34,9 @@ Sampling = sampling_lib.Sampling
 CACHE = ("batch", "act_kv_heads", "cache", None)
 GREEDY = Sampling()
 TOKEN_BUCKETS = (128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+# Frame pairs and chunks of sound: the usual clip has five of each, which as
+# eight would cost the towers half as much again.
+UNIT_BUCKETS = tuple(sorted(2**i * m for i in range(12) for m in (1, 5)))
 
 
 @struct.dataclass
@@ -232,13 +235,13 @@ def bucket(size: int, buckets: tuple[int, ...]) -> int:
 def pad_batch(
   batch: at.Batch, config: configs.Model, buckets: tuple[int, ...]
 ) -> at.Batch:
-  """Pads tokens to a bucket, pairs and chunks to a power of two (numpy)."""
-  powers = tuple(2**i for i in range(16))
+  """Pads tokens to one of `buckets`, pairs and chunks to theirs (numpy)."""
   tokens, pairs = batch["tokens"].shape[1], batch["frames"].shape[1]
+  chunks = batch["mel"].shape[1]
   more = {
     "tokens": bucket(tokens, buckets) - tokens,
-    "frames": bucket(pairs, powers) - pairs,
-    "mel": bucket(batch["mel"].shape[1], powers) - batch["mel"].shape[1],
+    "frames": bucket(pairs, UNIT_BUCKETS) - pairs,
+    "mel": bucket(chunks, UNIT_BUCKETS) - chunks,
   }
   alike = {"segments": "tokens", "positions": "tokens", "mel_lengths": "mel"}
   padded = {}

@@ -166,6 +166,12 @@ def test_lengths_in_one_bucket_share_a_program(generator, params, batch):
   assert generator.compilations == before
 
 
+def test_the_usual_clip_brings_no_empty_pair_or_chunk():
+  batch = thinker.empty_batch(CONFIG, 1, 12, 5, 5)
+  padded = generate.pad_batch(batch, CONFIG, (12, 16))
+  assert padded["frames"].shape[1] == padded["mel"].shape[1] == 5
+
+
 def test_bucket():
   assert generate.bucket(5, (4, 8, 16)) == 8
   assert generate.bucket(16, (4, 8, 16)) == 16

@@ -23,7 +23,11 @@ import transformers
 
 from crab_jax import configs
 
-SIZES = {"3b": configs.qwen2_5_omni_3b, "7b": configs.qwen2_5_omni_7b}
+SIZES = {
+  "tiny": configs.tiny,  # to try the script
+  "3b": configs.qwen2_5_omni_3b,
+  "7b": configs.qwen2_5_omni_7b,
+}
 SHARD = 2 << 30  # bytes
 GIB = float(1 << 30)
 # Runs a door and prints the peak of its resident memory in KiB: VmHWM, as

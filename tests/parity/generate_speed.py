@@ -1,6 +1,7 @@
 """Times generation against transformers: same weights, prompts and machine.
 
-  python tests/parity/generate_speed.py [--batch 1 4] [--new 256] [--torch]
+  python tests/parity/generate_speed.py [--batch 1 4] [--new 256]
+    [--repeats 2]
 
 A thinker of 195 M parameters (decoder 8 x 512, vocabulary 152064, towers of
 4 x 256), prompts of 10 frames at 224, 10 s of sound and 170 tokens of text
