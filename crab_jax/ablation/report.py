@@ -274,19 +274,23 @@ def _headline(results: comparison.Results) -> list[str]:
 
 
 def _comparisons(results: comparison.Results) -> list[str]:
-  """Sentences: each I-LoRA against plain LoRA, whatever comes out."""
-  methods = results.study.methods
-  if "lora" not in methods:
-    return []
+  """Sentences: each I-LoRA against plain LoRA, whatever comes out.
+
+  Of the same rank, and of the same parameter count.
+  """
+  methods, seeds = results.study.methods, len(results.study.seeds)
   lines = []
-  for method in (name for name in methods if name.startswith("ilora")):
-    for targets in results.study.targets:
-      for measure in comparison.MEASURES:
-        found = comparison.difference(results, method, "lora", targets, measure)
-        lines.append(
-          f"- {method} against lora, {targets}, {measure}:"
-          f" {_verdict(found, len(results.study.seeds))}"
-        )
+  for plain in (name for name in ("lora", "lora_wide") if name in methods):
+    for method in (name for name in methods if name.startswith("ilora")):
+      for targets in results.study.targets:
+        for measure in comparison.MEASURES:
+          found = comparison.difference(
+            results, method, plain, targets, measure
+          )
+          lines.append(
+            f"- {method} against {plain}, {targets}, {measure}:"
+            f" {_verdict(found, seeds)}"
+          )
   return lines
 
 
