@@ -91,7 +91,7 @@ def test_a_killed_study_goes_on_and_reports(tmp_path):
   status = _run(*_command(tmp_path, "--status"))
   assert status.returncode == 0, status.stderr[-2000:]
   assert f"{len(before)} of 9 cells done" in status.stdout
-  assert "left on one machine" in status.stdout
+  assert "left, one cell at a time" in status.stdout
   done = _run(*_command(tmp_path))
   assert done.returncode == 0, done.stderr[-2000:]
   assert f"report: {tmp_path / 'report.md'}" in done.stdout
