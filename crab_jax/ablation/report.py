@@ -106,13 +106,17 @@ def _means(results: comparison.Results, targets: str) -> np.ndarray:
 
 def _scores(results: comparison.Results, targets: str) -> figure.Figure:
   names = ["alone", *results.study.methods]
-  return plots.table(_means(results, targets), list(results.tasks), names, True)
+  title = "primary metric, mean over seeds; blue: above training alone"
+  return plots.table(
+    _means(results, targets), list(results.tasks), names, True, title
+  )
 
 
 def _pairs(results, method: str, measure: str) -> figure.Figure:
   names, gains = results.pairs(method, measure)
   columns = [f"+ {name}" for name in names]
-  return plots.table(gains.mean(0), names, columns, False)
+  title = f"{method}: a row's {_UNITS[measure]},\nfrom another family"
+  return plots.table(gains.mean(0), names, columns, False, title)
 
 
 def _distance(points: relation.Points) -> figure.Figure:
