@@ -5,19 +5,29 @@
 From one frozen backbone: each dataset alone, all together with every method,
 pairs of families; with reasoning and with bare answers; several seeds. A study
 that was stopped goes on where it was; started on several machines that share
---workdir, they divide the cells among them.
+--workdir, they divide the cells among them. So do --processes of one machine:
+a small model makes more of its cores with a cell on each.
 """
+
+import pathlib
+import sys
 
 from absl import flags
 
+from crab_jax import configs
 from crab_jax import doors
 from crab_jax import gin_utils
+from crab_jax.ablation import side_by_side
 from crab_jax.ablation import study
+from crab_jax.training import huge_pages
 from crab_jax.training import preemption
 
 doors.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/transfer", "Folder of the study: backbone, cells, report."
+)
+_PROCESSES = flags.DEFINE_integer(
+  "processes", 1, "Cells at a time, each on its share of the cores.", 1
 )
 _STATUS = flags.DEFINE_bool(
   "status", False, "Only print what is done, what is left, and how long it is."
@@ -27,17 +37,32 @@ _REPORT = flags.DEFINE_bool(
 )
 
 
-def main() -> None:
+def main() -> int:
   workdir = doors.local_folder(_WORKDIR)
   settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
   if _STATUS.value:
     study.show(settings, workdir)
   elif _REPORT.value:
     study.draw(settings, workdir)
+  elif _PROCESSES.value > 1:
+    return _side_by_side(settings, workdir)
   else:
     with preemption.Notice() as notice:
       study.run(settings, workdir, gin_utils.operative_config(), notice)
+  return 0
+
+
+def _side_by_side(settings: configs.Experiment, workdir: pathlib.Path) -> int:
+  """The backbone on all cores, then the cells."""
+  shares = side_by_side.shares(_PROCESSES.value)
+  with preemption.Notice() as notice:
+    text = gin_utils.operative_config()
+    if not study.begin(settings, workdir, text, notice):
+      return 0
+  command = [sys.executable, *sys.orig_argv[1:], "--processes=1"]
+  return side_by_side.run(command, shares)
 
 
 if __name__ == "__main__":
+  huge_pages.restart()
   doors.run(main)

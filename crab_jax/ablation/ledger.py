@@ -38,7 +38,7 @@ class Progress:
 
   Attributes:
     done, running, left: names of cells. Running: claimed by a live machine.
-    seconds: estimated time of all that is not done, on one machine; None
+    seconds: estimated time of all that is not done, one cell at a time; None
       before anything is done.
   """
 

@@ -125,6 +125,7 @@ def table(
   rows: list[str],
   columns: list[str],
   first_is_base: bool,
+  title: str,
 ) -> figure.Figure:
   """A table of scores; cells are coloured by their distance from column one.
 
@@ -132,6 +133,7 @@ def table(
     values: numbers, NaN where there is none.
     rows, columns: names.
     first_is_base: colour against the first column; False: against zero.
+    title: what the numbers and the colours are.
   """
   base = values[:, :1] if first_is_base else np.zeros((len(rows), 1))
   away = values - base
@@ -156,6 +158,7 @@ def table(
   axes.set_yticks(range(len(rows)), rows)
   axes.tick_params(length=0, labelsize=8.5)
   axes.spines[:].set_visible(False)
+  drawn.supxlabel(title, fontsize=9)
   return drawn
 
 

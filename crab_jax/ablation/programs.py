@@ -14,6 +14,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.ablation import grid
+from crab_jax.data import media_memory
 from crab_jax.data import samples
 from crab_jax.data import tasks as tasks_lib
 from crab_jax.data import tokenizer as tokenizers
@@ -80,6 +81,7 @@ def make(
   method: str,
   tokenizer: tokenizers.Tokenizer,
   longest: samples.Lengths,
+  memory: media_memory.Memory | None = None,
 ) -> Programs:
   """The programs of a method; nothing is compiled yet.
 
@@ -88,6 +90,7 @@ def make(
     method: of `grid.METHODS`.
     tokenizer: of the backbone.
     longest: the longest prompt of the study: all prompts share one shape.
+    memory: keeps decoded media.
   """
   study = experiment.transfer
   model = grid.model(experiment.model, method)
@@ -102,7 +105,7 @@ def make(
     optimizer=optimizer,
     tasks=_TASKS,
   )
-  maker = samples.sample_maker(tokenizer, experiment.data, model)
+  maker = samples.sample_maker(tokenizer, experiment.data, model, memory=memory)
   answerer = decode.Answerer(
     model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )

@@ -106,13 +106,17 @@ def _means(results: comparison.Results, targets: str) -> np.ndarray:
 
 def _scores(results: comparison.Results, targets: str) -> figure.Figure:
   names = ["alone", *results.study.methods]
-  return plots.table(_means(results, targets), list(results.tasks), names, True)
+  title = "primary metric, mean over seeds; blue: above training alone"
+  return plots.table(
+    _means(results, targets), list(results.tasks), names, True, title
+  )
 
 
 def _pairs(results, method: str, measure: str) -> figure.Figure:
   names, gains = results.pairs(method, measure)
   columns = [f"+ {name}" for name in names]
-  return plots.table(gains.mean(0), names, columns, False)
+  title = f"{method}: a row's {_UNITS[measure]},\nfrom another family"
+  return plots.table(gains.mean(0), names, columns, False, title)
 
 
 def _distance(points: relation.Points) -> figure.Figure:
@@ -274,19 +278,23 @@ def _headline(results: comparison.Results) -> list[str]:
 
 
 def _comparisons(results: comparison.Results) -> list[str]:
-  """Sentences: each I-LoRA against plain LoRA, whatever comes out."""
-  methods = results.study.methods
-  if "lora" not in methods:
-    return []
+  """Sentences: each I-LoRA against plain LoRA, whatever comes out.
+
+  Of the same rank, and of the same parameter count.
+  """
+  methods, seeds = results.study.methods, len(results.study.seeds)
   lines = []
-  for method in (name for name in methods if name.startswith("ilora")):
-    for targets in results.study.targets:
-      for measure in comparison.MEASURES:
-        found = comparison.difference(results, method, "lora", targets, measure)
-        lines.append(
-          f"- {method} against lora, {targets}, {measure}:"
-          f" {_verdict(found, len(results.study.seeds))}"
-        )
+  for plain in (name for name in ("lora", "lora_wide") if name in methods):
+    for method in (name for name in methods if name.startswith("ilora")):
+      for targets in results.study.targets:
+        for measure in comparison.MEASURES:
+          found = comparison.difference(
+            results, method, plain, targets, measure
+          )
+          lines.append(
+            f"- {method} against {plain}, {targets}, {measure}:"
+            f" {_verdict(found, seeds)}"
+          )
   return lines
 
 

@@ -22,6 +22,7 @@ from crab_jax.ablation import budget
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs as programs_lib
 from crab_jax.data import loader
+from crab_jax.data import media_memory
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -61,6 +62,7 @@ class Bench:
     chosen = self.study.tasks or available
     self.tasks = tuple(name for name in _NAMES if name in chosen)
     self._experiment, self._place, self._base = experiment, place, base
+    self._memory = media_memory.Memory(int(1e9 * self.study.memory))
     self._programs: dict[str, programs_lib.Programs] = {}
     self._steps: dict[tuple[str, tuple[str, ...]], int] = {}
     self._validation: dict[tuple[str, str], list[array_types.Batch]] = {}
@@ -120,7 +122,11 @@ class Bench:
   def _of(self, method: str) -> programs_lib.Programs:
     if method not in self._programs:
       self._programs[method] = programs_lib.make(
-        self._experiment, method, self._place.tokenizer, self._longest
+        self._experiment,
+        method,
+        self._place.tokenizer,
+        self._longest,
+        self._memory,
       )
     return self._programs[method]
 
@@ -172,6 +178,7 @@ class Bench:
       seed=data.seed + cell.seed,
       max_bad_share=data.max_bad_share,
       max_bad_task_share=data.max_bad_task_share,
+      memory=None if data.workers else self._memory,
     )
 
   def _held_out(self, targets: str, task: str) -> list[array_types.Batch]:

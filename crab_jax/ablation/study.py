@@ -28,8 +28,29 @@ from crab_jax.training import preemption
 from crab_jax.weights import adapter
 
 _POLL = 5.0  # seconds
+_REPORT = "report"  # the claim of who writes it
 _FACTS = "study.json"
 _PLAN = "plan.json"  # name -> steps, for the table without a backbone
+
+
+def begin(
+  experiment: configs.Experiment,
+  workdir: pathlib.Path,
+  config_text: str,
+  notice: preemption.Notice,
+) -> bool:
+  """Makes the backbone, if it is not there; for the arguments see `run`.
+
+  Returns:
+    False: it was told to stop.
+
+  Raises:
+    UserError: whatever a user can cause.
+  """
+  ledger = _ledger(experiment, workdir)
+  _keep_programs(workdir)
+  made = backbone.make(experiment, workdir, config_text, ledger, notice)
+  return made is not None
 
 
 def run(
@@ -64,8 +85,13 @@ def run(
   while missing := [c for c in cells if ledger.result(c.name) is None]:
     if not _work(bench, ledger, missing, steps):
       time.sleep(_POLL)  # others are at work on all that is left
-  results = {cell: ledger.result(cell.name) for cell in cells}
-  print(f"report: {report.write(workdir, bench.study, bench.tasks, results)}")
+  if not ledger.claim(_REPORT):
+    print("another process writes the report")
+    return
+  with ledger.holding(_REPORT):
+    results = {cell: ledger.result(cell.name) for cell in cells}
+    path = report.write(workdir, bench.study, bench.tasks, results)
+  print(f"report: {path}")
 
 
 def show(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
@@ -137,10 +163,11 @@ def _same_study(
   A longer list of methods, targets, seeds or pairs is the same study.
   """
   study = dataclasses.asdict(experiment.transfer)
-  for name in ("methods", "targets", "seeds", "same_steps", "pairs"):
+  longer = ("methods", "targets", "seeds", "same_steps", "pairs")
+  for name in (*longer, "claim_minutes", "memory"):
     study.pop(name)
   facts = {
-    "study": {**study, "tasks": bench.tasks, "claim_minutes": None},
+    "study": {**study, "tasks": bench.tasks},
     "model": dataclasses.asdict(experiment.model),
     "data": dataclasses.asdict(experiment.data),
     "evaluation": dataclasses.asdict(experiment.evaluation),
@@ -171,10 +198,11 @@ def _work(bench, ledger, missing: list[grid.Cell], steps) -> bool:
       result = bench.run(cell)
       ledger.keep(cell.name, result)
     worked = True
-    left = ledger.progress(steps)
+    found = ledger.progress(steps)
+    left = _left(found, 1 + len(found.running))  # this process, and the others
     print(
-      f"{len(left.done)}/{len(steps)} {cell.name}: {result['steps']} steps,"
-      f" {result['seconds']:.1f} s; left {ledger_lib.in_words(left.seconds)}",
+      f"{len(found.done)}/{len(steps)} {cell.name}: {result['steps']} steps,"
+      f" {result['seconds']:.1f} s; left {left}",
       flush=True,
     )
   return worked
@@ -207,9 +235,14 @@ def table(ledger: ledger_lib.Ledger, steps: dict[str, int]) -> str:
     f"{row['running']:>5}{row['left']:>6}"
     for group, row in counts.items()
   ]
-  time_left = ledger_lib.in_words(found.seconds)
   lines.append(
     f"{len(found.done)} of {len(steps)} cells done, {sum(steps.values())} steps"
-    f" in all; left on one machine: {time_left}"
+    f" in all; left, one cell at a time: {_left(found, 1)}"
   )
   return "\n".join(lines)
+
+
+def _left(found: ledger_lib.Progress, at_once: int) -> str:
+  """In words, how long the rest takes so many processes."""
+  seconds = found.seconds
+  return ledger_lib.in_words(None if seconds is None else seconds / at_once)

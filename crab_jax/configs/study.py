@@ -36,6 +36,7 @@ class Transfer(checked.Checked):
   rows: pipeline.Rows = pipeline.Rows()
   loss_samples: int = 32  # validation records a dataset for the loss
   claim_minutes: float = 10.0  # a machine silent for so long has lost its cell
+  memory: float = 2.0  # GB of decoded clips that a process keeps at most
 
   def check(self):
     for name in ("methods", "targets", "seeds"):
@@ -60,6 +61,9 @@ class Transfer(checked.Checked):
         getattr(self, name) >= 1,
         f"Transfer.{name}={getattr(self, name)} must be at least 1",
       )
+    checked.require(
+      self.memory >= 0, f"Transfer.memory={self.memory} must be at least 0"
+    )
     checked.require(
       self.claim_minutes > 0,
       f"Transfer.claim_minutes={self.claim_minutes} must be above 0",

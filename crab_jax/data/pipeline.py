@@ -28,6 +28,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import Batch
 from crab_jax.data import loader
+from crab_jax.data import media_memory
 from crab_jax.data import packed
 from crab_jax.data import packing
 from crab_jax.data import records
@@ -61,6 +62,7 @@ def train_loader(
   process_count: int = 1,
   max_bad_share: float = MAX_BAD_SHARE,
   max_bad_task_share: float = MAX_BAD_TASK_SHARE,
+  memory: media_memory.Memory | None = None,
 ) -> loader.Loader:
   """The endless batches of one host for one stage.
 
@@ -78,6 +80,8 @@ def train_loader(
     process_count: hosts; they read different records.
     max_bad_share: failed records tolerated, of all.
     max_bad_task_share: failed records tolerated, of one dataset.
+    memory: keeps decoded media; of no use with `data.workers`, which each
+      have their own.
 
   Raises:
     UserError: no such records, an unknown dataset, a damaged or missing file,
@@ -87,7 +91,7 @@ def train_loader(
     raise errors.UserError(
       f"Rows.rows={rows.rows} must be a multiple of the {process_count} hosts"
     )
-  maker = samples.sample_maker(tokenizer, data, model, targets)
+  maker = samples.sample_maker(tokenizer, data, model, targets, memory)
   found = sources.open_mixture(root, split, mixture)
   reads = _mixture(
     {n: packed.SampleSource(found[n], maker, rows) for n in found},

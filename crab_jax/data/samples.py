@@ -26,6 +26,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import conversation
 from crab_jax.data import features
+from crab_jax.data import media_memory
 from crab_jax.data import positions
 from crab_jax.data import prompts
 from crab_jax.data import records
@@ -68,6 +69,7 @@ class SampleMaker:
     model: the sizes of frames, patches, chunks.
     data: how positions count time.
     targets: "reasoning": the whole target; "answer": only the bare answer.
+    memory: keeps decoded media for makers of one model, or None.
   """
 
   chat: conversation.Chat
@@ -75,6 +77,7 @@ class SampleMaker:
   model: configs.Model
   data: configs.Data
   targets: str = "reasoning"
+  memory: media_memory.Memory | None = None
 
   def train(self, record: records.Record) -> Sample:
     """A sample with the record's target as answer.
@@ -127,13 +130,8 @@ class SampleMaker:
     return "".join([prompt.lead_in, *media, question])
 
   def _make(self, record: records.Record, answer: str | None) -> Sample:
-    wave = _try("bad_audio", record, features.decode_audio, record.audio)
-    size = self.model.vision.frame_size
-    pairs = _try(
-      "bad_image", record, features.decode_pairs, record.frames, size
-    )
-    mel, lengths = features.mel_chunks(wave, self.model.audio)
-    encoded = self._encode(record, features.mel_frames(len(wave)), answer)
+    media = self._media(record)
+    encoded = self._encode(record, media.mel_frames, answer)
     return {
       "tokens": encoded.tokens,
       "labels": encoded.labels,
@@ -143,12 +141,27 @@ class SampleMaker:
         self._seconds_per_pair(record),
         self.data.positions_per_second,
       ),
-      "frames": pairs,
-      "mel": mel,
-      "mel_lengths": lengths,
+      "frames": media.frames,
+      "mel": media.mel,
+      "mel_lengths": media.mel_lengths,
       "task": tasks.BY_NAME[record.task].number,
       "row": record.row,
     }
+
+  def _media(self, record: records.Record) -> media_memory.Media:
+    if self.memory is None:
+      return self._decode(record)
+    return self.memory.get(record.id, lambda: self._decode(record))
+
+  def _decode(self, record: records.Record) -> media_memory.Media:
+    wave = _try("bad_audio", record, features.decode_audio, record.audio)
+    size = self.model.vision.frame_size
+    pairs = _try(
+      "bad_image", record, features.decode_pairs, record.frames, size
+    )
+    mel, lengths = features.mel_chunks(wave, self.model.audio)
+    frames = features.mel_frames(len(wave))
+    return media_memory.Media(pairs, mel, lengths, frames)
 
   def _encode(
     self, record: records.Record, mel_frames: int, answer: str | None
@@ -209,6 +222,7 @@ def sample_maker(
   data: configs.Data,
   model: configs.Model,
   targets: str = "reasoning",
+  memory: media_memory.Memory | None = None,
 ) -> SampleMaker:
   """The sample maker of a configuration; reads prompts and chat template.
 
@@ -225,7 +239,8 @@ def sample_maker(
   if data.chat_template is not None:
     template = conversation.load_template(data.chat_template)
   chat = conversation.Chat(tokenizer, template)
-  return SampleMaker(chat, prompts.load(data.prompts), model, data, targets)
+  wording = prompts.load(data.prompts)
+  return SampleMaker(chat, wording, model, data, targets, memory)
 
 
 def training_texts(

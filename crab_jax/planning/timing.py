@@ -66,7 +66,7 @@ def peak_bytes() -> int:
   return used if sys.platform == "darwin" else used * 1024
 
 
-def _begin(model: configs.Model, stage: configs.Stage, mesh: configs.Mesh):
+def begin(model: configs.Model, stage: configs.Stage, mesh: configs.Mesh):
   """The runner, and its state and frozen leaves with random weights."""
   model = aot.stage_model(model, stage.trains)
   optimizer = optim.optimizer(stage.optimizer, stage.steps)
@@ -116,7 +116,7 @@ def measure(
   """
   key = jax.random.key(0)
   try:
-    runner, state, frozen = _begin(model, stage, mesh)
+    runner, state, frozen = begin(model, stage, mesh)
     batch = runner.put(_local_rows(batches.random_batch(model, stage.rows)))
     seconds, loss = [], 0.0
     for _ in range(warmup + steps):

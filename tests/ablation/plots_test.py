@@ -56,7 +56,7 @@ def test_shares_are_points_in_their_intervals():
 
 def test_a_table_is_coloured_against_its_first_column():
   values = np.array([[0.5, 0.7], [np.nan, 0.2]])
-  drawn = plots.table(values, _NAMES, ["alone", "lora"], True)
+  drawn = plots.table(values, _NAMES, ["alone", "lora"], True, "scores")
   away = drawn.axes[0].images[0].get_array()
   np.testing.assert_allclose(away[0], [0, 0.2])
   shown = [text.get_text() for text in drawn.axes[0].texts]
@@ -65,8 +65,10 @@ def test_a_table_is_coloured_against_its_first_column():
 
 
 def test_a_table_of_gains_has_signs():
-  drawn = plots.table(np.array([[np.nan, 0.1]]), ["ks"], ["a", "b"], False)
+  values = np.array([[np.nan, 0.1]])
+  drawn = plots.table(values, ["ks"], ["a", "b"], False, "gains")
   assert [text.get_text() for text in drawn.axes[0].texts] == ["+0.10"]
+  assert drawn.get_supxlabel() == "gains"
 
 
 def test_dumbbells_go_from_before_to_after():

@@ -116,6 +116,25 @@ def test_cells_of_another_machine_are_left_to_it(
   assert (tmp_path / "report.md").read_text() == str(number)
 
 
+def test_the_report_is_left_to_the_process_that_writes_it(
+  experiment, tmp_path, capsys
+):
+  other = ledger_lib.Ledger(tmp_path, expiry=60)
+  assert other.claim("report")
+  _run(experiment, tmp_path)
+  assert not (tmp_path / "report.md").exists()
+  assert "another process writes the report" in capsys.readouterr().out
+
+
+def test_the_backbone_may_be_made_before_the_cells(
+  experiment, tmp_path, monkeypatch
+):
+  assert study.begin(experiment, tmp_path, "", notice=None)
+  assert not _Bench.done
+  monkeypatch.setattr(backbone, "make", lambda *_: None)
+  assert not study.begin(experiment, tmp_path, "", notice=None)
+
+
 def test_a_study_that_was_told_to_stop_says_nothing(
   experiment, tmp_path, monkeypatch, capsys
 ):
@@ -188,7 +207,7 @@ def test_the_table_says_what_is_done_what_is_left_and_how_long_it_is(
     ["seed0", "reasoning", "lora", "parts", "2", "600", "0", "1", "1"],
   ]
   assert last == (
-    "2 of 4 cells done, 612 steps in all; left on one machine: 5 min"
+    "2 of 4 cells done, 612 steps in all; left, one cell at a time: 5 min"
   )
 
 
