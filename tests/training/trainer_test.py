@@ -110,6 +110,8 @@ def _loop(
   )
   loader.notice = loop.notice
   state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
+  if loop.checkpoints.latest() is not None:
+    state = jax.eval_shape(lambda: state)  # all that it needs then
   try:
     with loop.notice:
       return loop.run(state, {}, jax.random.key(0))
