@@ -166,6 +166,11 @@ def test_the_log_holds_losses_by_dataset(tmp_path):
   assert line["padding_share"] == 0
 
 
+def test_the_steps_of_a_window_are_traced(tmp_path):
+  _loop(tmp_path, 4, _Loader(), profile=profiling.parse("2:3"))
+  assert len(list((tmp_path / "profile").rglob("*.xplane.pb"))) == 1
+
+
 @pytest.mark.parametrize(("every", "steps"), [(2, [2, 4, 5]), (0, [5])])
 def test_the_routers_are_looked_at_in_a_while(tmp_path, every, steps):
   def monitor(params, batch):
