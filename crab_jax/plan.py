@@ -5,7 +5,9 @@
 
 The real train step is compiled by the TPU compiler (extra "tpu"): memory of a
 chip, FLOPs and traffic are the compiled program's; times are estimates from
-the chip's peaks. Exit code: 0 it fits, 3 it does not, 2 wrong input.
+the chip's peaks. With --prefill or --decode (or both) it is the programs of
+generation that are compiled, for one host of the slice, as every host answers
+other clips. Exit code: 0 it fits, 3 it does not, 2 wrong input.
 """
 
 import json
@@ -18,6 +20,8 @@ from crab_jax import configs
 from crab_jax import doors
 from crab_jax import errors
 from crab_jax import gin_utils
+from crab_jax.planning import aot
+from crab_jax.planning import generation
 from crab_jax.planning import report
 from crab_jax.planning import sweep
 from crab_jax.planning import text
@@ -43,6 +47,18 @@ _MESHES = flags.DEFINE_list(
   "sweep_mesh", [], "Meshes to try: data x fsdp x tensor, e.g. 1x16x1,1x4x4."
 )
 _BEST = flags.DEFINE_integer("best", 5, "How many of a sweep to print.")
+_PREFILL = flags.DEFINE_bool(
+  "prefill", False, "The prompts' pass of generation instead of the train step."
+)
+_DECODE = flags.DEFINE_bool(
+  "decode", False, "The step that decodes one token of every answer instead."
+)
+_PROMPT = flags.DEFINE_list(
+  "prompt",
+  ["1024", "10", "10"],
+  "Tokens, frame pairs and chunks of the longest prompt of a batch. Default:"
+  " the longest of AV-UIE v2 by nominal lengths.",
+)
 _SAMPLES = flags.DEFINE_integer("samples", 222_000, "Samples of an epoch.")
 _EPOCHS = flags.DEFINE_integer("epochs", 5, "Passes over the samples.")
 _TOKENS = flags.DEFINE_float(
@@ -91,6 +107,58 @@ def _sweep(arguments: tuple, grid: sweep.Grid, job: report.Job) -> list:
   return best
 
 
+def _wanted() -> list[str]:
+  """The programs of generation that are asked for.
+
+  Raises:
+    UserError: together with a sweep.
+  """
+  asked = {generation.PREFILL: _PREFILL.value, generation.DECODE: _DECODE.value}
+  wanted = [name for name, value in asked.items() if value]
+  if wanted and _SWEEP.value:
+    raise errors.UserError(
+      f"--sweep tries train steps: leave out --{wanted[0]}"
+    )
+  return wanted
+
+
+def _prompts(config: configs.Evaluation) -> generation.Prompts:
+  sizes = _PROMPT.value
+  if len(sizes) != 3 or not all(size.isdigit() and int(size) for size in sizes):
+    raise errors.UserError(
+      f"--prompt={','.join(sizes)} must read TOKENS,PAIRS,CHUNKS: 1024,10,10"
+    )
+  tokens, pairs, chunks = map(int, sizes)
+  return generation.Prompts(
+    config.batch, tokens, pairs, chunks, config.max_new_tokens
+  )
+
+
+def _generation(
+  experiment: configs.Experiment,
+  stage: configs.Stage,
+  topology: str,
+  wanted: list[str],
+) -> tuple[list, dict]:
+  """Plans the programs of generation, and prints them."""
+  phases = generation.plan(
+    aot.stage_model(experiment.model, stage.trains),
+    experiment.mesh,
+    topology,
+    _prompts(experiment.evaluation),
+    wanted,
+  )
+  print("\n".join(text.generation_lines(phases)))
+  return phases, generation.as_json(phases)
+
+
+def _train_step(arguments: tuple, job: report.Job) -> tuple[list, dict]:
+  """Plans the train step, and prints it."""
+  found = report.plan(*arguments)
+  print("\n".join(text.lines(found, job)))
+  return [found], report.as_json(found, job)
+
+
 def main() -> int:
   # The host needs no accelerator to compile for another one.
   jax.config.update("jax_platforms", "cpu")
@@ -101,16 +169,18 @@ def main() -> int:
   stage = _stage(experiment)
   job = report.Job(_SAMPLES.value, _EPOCHS.value, _TOKENS.value)
   arguments = (experiment.model, stage, experiment.mesh, topology)
-  if _SWEEP.value:
+  fits = all
+  if wanted := _wanted():
+    plans, values = _generation(experiment, stage, topology, wanted)
+  elif _SWEEP.value:
+    fits = any
     plans = _sweep(arguments, _grid(stage, topology), job)
     values = [report.as_json(found, job) for found in plans]
   else:
-    plans = [report.plan(*arguments)]
-    print("\n".join(text.lines(plans[0], job)))
-    values = report.as_json(plans[0], job)
+    plans, values = _train_step(arguments, job)
   if _OUT.value:
     pathlib.Path(_OUT.value).write_text(json.dumps(values, indent=2) + "\n")
-  return 0 if any(found.memory.fits for found in plans) else DOES_NOT_FIT
+  return 0 if fits(found.memory.fits for found in plans) else DOES_NOT_FIT
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def test_a_step_is_timed_and_no_pipeline_is_imported(tmp_path):
   assert "tokens" in result.stdout
   found = json.loads(out.read_text())
   assert found["step_seconds"] > 0
+  assert 0 < found["compile_seconds"] < found["first_seconds"]
   assert found["strategy"] == "pmap"
 
 

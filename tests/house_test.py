@@ -21,7 +21,7 @@ _BELOW = {
   "models": _GROUND,
   "weights": _GROUND | {"models", "training"},
   "training": _GROUND | {"models", "data"},
-  "planning": _GROUND | {"models", "data", "training"},
+  "planning": _GROUND | {"models", "data", "training", "evaluation"},
   "evaluation": _GROUND | {"models", "data", "training", "weights"},
   "experiment": _GROUND
   | {"models", "data", "training", "weights", "evaluation", "synthetic"},

@@ -44,6 +44,19 @@ def test_no_topology_is_an_error_of_one_line():
   assert "--topology" in _one_line(result)
 
 
+@pytest.mark.parametrize(
+  ("wrong", "named"),
+  [
+    (["--prefill", "--prompt=1024,10"], "--prompt=1024,10 must read"),
+    (["--decode", "--sweep"], "leave out --decode"),
+  ],
+)
+def test_a_wrong_question_about_generation_is_named(wrong, named):
+  result = _run(*_SMALL, "--topology=v5e:2x4", *wrong)
+  assert result.returncode == 2
+  assert named in _one_line(result)
+
+
 @pytest.mark.skipif(_LIBTPU, reason="libtpu is installed")
 def test_without_libtpu_the_extra_is_named():
   result = _run(*_SMALL, "--topology=v5e:2x4")
@@ -64,3 +77,20 @@ def test_a_small_step_compiles_for_a_tpu(tmp_path):
   assert plan["costs"]["adapter"] > 0
   assert plan["costs"]["received"]["all-gather"] > 0
   assert 1 < plan["executed_over_model"] < 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _LIBTPU, reason="needs libtpu (extra tpu)")
+def test_a_small_generation_compiles_for_a_tpu(tmp_path):
+  """Both programs, for one of the two hosts of eight v5e chips."""
+  out = tmp_path / "plan.json"
+  flags = ["--topology=v5e:2x4", "--prefill", "--decode", "--prompt=128,4,5"]
+  result = _run(*_SMALL, *flags, f"--out={out}")
+  assert result.returncode == 0, result.stderr[-2000:]
+  plan = json.loads(out.read_text())
+  for name in ("prefill", "decode"):
+    assert plan[name]["fits"]
+    assert plan[name]["topology"] == "v5e:2x2"
+    assert 1 < plan[name]["executed_over_model"] < 3
+    assert plan[name]["costs"]["received"]["all-gather"] > 0
+  assert plan["answers_per_second"]["best"] > 0

@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -42,18 +44,31 @@ class Placement:
       params: arrays; one that is split over several hosts is gathered, one
         after the other, so every process has to call this.
     """
+    return jax.tree.map(
+      lambda leaf, there: jax.device_put(_whole(leaf), there),
+      params,
+      self.shardings(params),
+    )
+
+  def shardings(
+    self, params: array_types.Tree, device: Any | None = None
+  ) -> array_types.Tree:
+    """The place of every parameter.
+
+    Args:
+      params: arrays or shapes.
+      device: where there is no mesh; None: the first one of this process.
+    """
+    if self.specs:
+      return sharding.tree_shardings(params, self.specs, self.mesh)
     if self.mesh is None:
-      where = jax.tree.map(lambda _: jax.local_devices()[0], params)
-    elif self.specs:
-      where = sharding.tree_shardings(params, self.specs, self.mesh)
+      device = jax.local_devices()[0] if device is None else device
+      whole = jax.sharding.SingleDeviceSharding(device)
     else:
       whole = jax.sharding.NamedSharding(
         self.mesh, jax.sharding.PartitionSpec()
       )
-      where = jax.tree.map(lambda _: whole, params)
-    return jax.tree.map(
-      lambda leaf, there: jax.device_put(_whole(leaf), there), params, where
-    )
+    return jax.tree.map(lambda _: whole, params)
 
   def whole_rows(self, rows: int) -> int:
     """`rows`, rounded up so that every device has as many."""
@@ -81,18 +96,23 @@ def one_device() -> Placement:
   return Placement(None, (), {})
 
 
-def local(config: configs.Mesh, model: configs.Model) -> Placement:
-  """All devices of this process.
+def local(
+  config: configs.Mesh,
+  model: configs.Model,
+  devices: Sequence[Any] | None = None,
+) -> Placement:
+  """All devices of one process.
 
   Args:
     config: its strategy says whether weights are split; of its shape only
       `tensor` counts, as a process has devices of its own alone.
     model: whose parameters are to be placed.
+    devices: of the process; None: of this one.
 
   Raises:
     UserError: the model does not fit the devices.
   """
-  devices = jax.local_devices()
+  devices = list(jax.local_devices() if devices is None else devices)
   if len(devices) == 1:
     return one_device()
   split = config.strategy == "mesh"

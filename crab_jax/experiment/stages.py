@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import optax
 
 from crab_jax import array_types
 from crab_jax import configs
@@ -64,9 +65,8 @@ def train(
   print(state_lib.describe(params, stage.trains), flush=True)
   trained, frozen = state_lib.split(params, stage.trains)
   loop = _loop(experiment, stage, model, runner, place, watches)
-  state = runner.born(
-    lambda leaves: state_lib.create(leaves, optimizer), trained
-  )
+  state = _first_state(loop, optimizer, trained)
+  del params, trained  # or they would lie on the devices beside the state
   try:
     state = loop.run(state, frozen, jax.random.key(experiment.seed))
     if loop.validator is not None:
@@ -79,6 +79,21 @@ def train(
   for sample, reason in loop.loader.counters()["skipped_ids"].items():
     print(f"left out: {sample}: {reason}")
   return state_lib.merge(state.params, frozen)
+
+
+def _first_state(
+  loop: trainer.Loop,
+  optimizer: optax.GradientTransformation,
+  trained: array_types.Tree,
+) -> state_lib.State:
+  """The state before the first step; its shapes, where a checkpoint has it."""
+
+  def make(leaves):
+    return state_lib.create(leaves, optimizer)
+
+  if loop.checkpoints.latest() is not None:
+    return jax.eval_shape(make, trained)
+  return loop.runner.born(make, trained)
 
 
 def _loop(

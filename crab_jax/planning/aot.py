@@ -36,12 +36,14 @@ class Program:
     memory: name -> bytes on one chip, as the compiler reports them.
     peak_bytes: of arguments, results and temporaries together, on one chip.
     seconds: that compiling took.
+    results: the shardings of what it returns; None if it does not fit.
   """
 
   text: str
   memory: dict[str, int]
   peak_bytes: float
   seconds: float
+  results: Any = None
 
 
 def devices(topology: str) -> list[Any]:
@@ -131,8 +133,8 @@ def _too_large(error: Exception) -> float:
   return float(match.group(1)) * _UNITS[match.group(2)]
 
 
-def compile_step(lowered: Any) -> Program:
-  """Compiles what `Meshed.lower` returns.
+def compile_lowered(lowered: Any) -> Program:
+  """Compiles what `Meshed.lower` or `jax.jit(..).lower` returns.
 
   A program that does not fit the chip's memory is a result, not an error.
   """
@@ -152,4 +154,6 @@ def compile_step(lowered: Any) -> Program:
     "program": found.generated_code_size_in_bytes,
   }
   peak = sum(memory.values()) - 2 * memory["reused"]
-  return Program(compiled.as_text(), memory, peak, seconds)
+  return Program(
+    compiled.as_text(), memory, peak, seconds, compiled.output_shardings
+  )

@@ -100,3 +100,16 @@ def of_topology(topology: str) -> tuple[Chip, int]:
       f"topology {topology!r} must read like v5e:4x4, with one of {tpus}"
     )
   return chip, math.prod(int(side) for side in sides)
+
+
+def host_of(topology: str) -> str:
+  """The slice that one host of a slice is: 2 x 2 chips, if it has so many.
+
+  Raises:
+    UserError: see `of_topology`.
+  """
+  of_topology(topology)
+  name, _, shape = topology.partition(":")
+  sides = [int(side) for side in shape.split("x")]
+  own = [min(side, 2) if i < 2 else 1 for i, side in enumerate(sides)]
+  return f"{name}:{'x'.join(map(str, own))}"

@@ -130,6 +130,57 @@ def _projectors(
   return first, last
 
 
+def _units(model: configs.Model, rows: configs.Rows) -> dict[str, int]:
+  """Tokens of a row in each stack."""
+  return {
+    "decoder": rows.tokens,
+    "eye": rows.frame_pairs * model.vision.pair_patches,
+    "ear": rows.chunks * model.audio.chunk_positions,
+  }
+
+
+def prefill(model: configs.Model, rows: configs.Rows) -> Count:
+  """FLOPs of the prompts' forward pass, with the logits of one token a row."""
+  units, adapter = _units(model, rows), model.adapter
+  stacks = {
+    "decoder": _decoder(model, rows.tokens),
+    "eye": _vision(model),
+    "ear": _audio(model),
+  }
+  adapted = 0.0
+  for name, stack in stacks.items():
+    if adapter and (name == "decoder" or adapter.targets == "lm+towers"):
+      adapted += units[name] * adapter_forward(stack, adapter)
+  attention = sum(units[n] * _attention(stack) for n, stack in stacks.items())
+  towers = sum(units[name] * _base(stacks[name]) for name in ("eye", "ear"))
+  return Count(
+    decoder=rows.rows * units["decoder"] * _base(stacks["decoder"]),
+    towers=rows.rows * (towers + sum(_projectors(model, rows))),
+    attention=rows.rows * attention,
+    head=rows.rows * 2.0 * model.decoder.width * model.decoder.vocabulary,
+    adapter=rows.rows * adapted,
+  )
+
+
+def decode(model: configs.Model, rows: int, keys: float) -> Count:
+  """FLOPs of one more token in every row.
+
+  Args:
+    model: the sizes.
+    rows: answers that are decoded together.
+    keys: that a token sees.
+  """
+  stack = dataclasses.replace(_decoder(model, 1), keys=keys)
+  adapter = model.adapter
+  return Count(
+    decoder=rows * _base(stack),
+    towers=0.0,
+    attention=rows * _attention(stack),
+    head=rows * 2.0 * model.decoder.width * model.decoder.vocabulary,
+    adapter=rows * adapter_forward(stack, adapter) if adapter else 0.0,
+  )
+
+
 def train_step(model: configs.Model, rows: configs.Rows, trains: str) -> Count:
   """FLOPs of one step.
 
@@ -145,11 +196,7 @@ def train_step(model: configs.Model, rows: configs.Rows, trains: str) -> Count:
   tower_weight = weight if towers_train else 1  # else no gradient enters them
   decoder = _decoder(model, rows.tokens)
   eye, ear = _vision(model), _audio(model)
-  units = {  # tokens of a row in each stack
-    "decoder": rows.tokens,
-    "eye": rows.frame_pairs * model.vision.pair_patches,
-    "ear": rows.chunks * model.audio.chunk_positions,
-  }
+  units = _units(model, rows)
   first, last = _projectors(model, rows)
   towers = tower_weight * (
     units["eye"] * _base(eye) + units["ear"] * _base(ear)

@@ -50,6 +50,9 @@ class Memory:
   temporaries: float
   peak: float
   hbm: float
+  # Of generation only:
+  cache: float = 0.0  # keys and values
+  held: float = 0.0  # weights that the program does not read
 
   @property
   def fits(self) -> bool:
@@ -74,20 +77,26 @@ class Times:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-  """One configuration on one slice."""
+class Compiled:
+  """One program on one slice."""
 
   topology: str
   chip: chips.Chip
   chips: int
   mesh: dict[str, int]
-  remat: str  # of the decoder; "decoder/towers" where they differ
   rows: configs.Rows
   memory: Memory
   model_flops: flops.Count  # all chips
   costs: costs.Costs | None  # one chip; None: it does not fit
   times: Times | None
   compile_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Compiled):
+  """The train step of one configuration on one slice."""
+
+  remat: str  # of the decoder; "decoder/towers" where they differ
 
 
 def shard_bytes(tree: Any) -> float:
@@ -126,7 +135,8 @@ def _remat(model: configs.Model) -> str:
   return model.remat if towers == model.remat else f"{model.remat}/{towers}"
 
 
-def _times(found: costs.Costs, chip: chips.Chip) -> Times:
+def times(found: costs.Costs, chip: chips.Chip) -> Times:
+  """The costs over the chip's peaks."""
   return Times(
     compute=found.flops / chip.flops,
     memory=found.hbm_bytes / chip.hbm_bandwidth,
@@ -158,7 +168,7 @@ def compiled(
   chip, count = chips.of_topology(topology)
   runner = aot.runner(model, stage, mesh, aot.devices(topology))
   batch = aot.batch_shapes(model, stage.rows)
-  program = aot.compile_step(runner.lower(stage.trains, batch))
+  program = aot.compile_lowered(runner.lower(stage.trains, batch))
   module = hlo.parse(program.text) if program.text else None
   found = costs.count(module) if module else None
   made = Plan(
@@ -166,18 +176,18 @@ def compiled(
     chip=chip,
     chips=count,
     mesh=dict(runner.mesh.shape),
-    remat=_remat(model),
     rows=stage.rows,
     memory=_memory(runner, stage.trains, batch, program, chip),
     model_flops=flops.train_step(model, stage.rows, stage.trains),
     costs=found,
-    times=_times(found, chip) if found else None,
+    times=times(found, chip) if found else None,
     compile_seconds=program.seconds,
+    remat=_remat(model),
   )
   return made, module
 
 
-def executed_over_model(found: Plan) -> float:
+def executed_over_model(found: Compiled) -> float:
   """FLOPs that run, over FLOPs that the mathematics asks for."""
   return found.costs.flops * found.chips / found.model_flops.total
 

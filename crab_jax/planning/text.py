@@ -1,21 +1,28 @@
 """A plan as lines of text."""
 
+from collections.abc import Sequence
+
+from crab_jax.planning import generation
 from crab_jax.planning import report
 
 _GIB = 2**30
 
 
-def _memory(found: report.Plan) -> list[str]:
+def _memory(found: report.Compiled) -> list[str]:
   memory = found.memory
   parts = {
     "frozen weights": memory.frozen,
     "trained weights": memory.trained,
     "optimizer": memory.optimizer,
     "batch": memory.batch,
+    "keys and values": memory.cache,
+    "other weights": memory.held,
     "temporaries": memory.temporaries,
   }
   lines = [
-    f"  {name:<16} {size / _GIB:7.2f} GiB" for name, size in parts.items()
+    f"  {name:<16} {size / _GIB:7.2f} GiB"
+    for name, size in parts.items()
+    if size
   ]
   verdict = "fits" if memory.fits else "DOES NOT FIT"
   share = memory.peak / memory.hbm
@@ -27,12 +34,12 @@ def _memory(found: report.Plan) -> list[str]:
   ]
 
 
-def _work(found: report.Plan) -> list[str]:
+def _work(found: report.Compiled) -> list[str]:
   model, spent = found.model_flops, found.costs
   ran = spent.flops * found.chips
   adapter = spent.adapter * found.chips
   return [
-    "FLOPs of a step, all chips",
+    "FLOPs of a call, all chips",
     f"  the mathematics  {model.total:.4g}: decoder {model.decoder:.3g}, towers"
     f" {model.towers:.3g}, attention {model.attention:.3g}, vocabulary"
     f" {model.head:.3g}, adapter {model.adapter:.3g}",
@@ -42,7 +49,7 @@ def _work(found: report.Plan) -> list[str]:
   ]
 
 
-def _traffic(found: report.Plan) -> list[str]:
+def _traffic(found: report.Compiled) -> list[str]:
   spent = found.costs
   rows = [
     f"  {kind:<18} {size / 1e9:8.2f} GB in {spent.calls[kind]:>6} calls, the"
@@ -51,10 +58,18 @@ def _traffic(found: report.Plan) -> list[str]:
     if spent.calls[kind]
   ]
   return [
-    f"memory traffic of a chip {spent.hbm_bytes / 1e9:.0f} GB a step",
-    "arriving at a chip from others, a step",
+    f"memory traffic of a chip {spent.hbm_bytes / 1e9:.4g} GB a call",
+    "arriving at a chip from others, a call",
     *rows,
   ]
+
+
+def _times(found: report.Compiled) -> str:
+  times = found.times
+  return (
+    f"(products {times.compute:.3g}, memory {times.memory:.3g}, network"
+    f" {times.network:.3g})"
+  )
 
 
 def _estimate(found: report.Plan, job: report.Job) -> list[str]:
@@ -69,8 +84,7 @@ def _estimate(found: report.Plan, job: report.Job) -> list[str]:
   return [
     "ESTIMATES from the chip's peaks, not measurements (all overlaps .. nothing"
     " does)",
-    f"  seconds a step   {both('step_seconds', 2)} (products {times.compute:.2f},"
-    f" memory {times.memory:.2f}, network {times.network:.2f})",
+    f"  seconds a step   {both('step_seconds', 2)} {_times(found)}",
     f"  tokens/s         {both('tokens_per_second', 0)}",
     f"  samples/s        {both('samples_per_second', 1)}",
     f"  model FLOPs used {both('model_flops_utilisation', 2)} of the peak",
@@ -79,6 +93,55 @@ def _estimate(found: report.Plan, job: report.Job) -> list[str]:
     f" epochs of {job.sample_tokens:.0f} tokens, {job.useful:.0%} of a row used",
     f"  peaks            {found.chip.source}",
   ]
+
+
+def _phase_rates(found: generation.Phase) -> list[str]:
+  """Estimated times of one of the two programs of generation."""
+  times, rows = found.times, found.rows.rows
+  unit, each = "batch of prompts", rows * found.rows.tokens
+  if found.program == generation.DECODE:
+    unit, each = "token of every row", rows
+  return [
+    "ESTIMATES from the chip's peaks, not measurements (all overlaps .. nothing"
+    " does)",
+    f"  seconds a {unit}   {times.best:.4g} .. {times.worst:.4g}"
+    f" {_times(found)}",
+    f"  tokens/s of a host   {each / times.best:,.0f} .."
+    f" {each / times.worst:,.0f}",
+    f"  peaks            {found.chip.source}",
+  ]
+
+
+def _phase(found: generation.Phase) -> list[str]:
+  mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items())
+  rows = found.rows
+  head = (
+    f"{found.program} on a host, {found.topology} ({found.chips} chips, 1 host"
+    f" of {found.hosts}), mesh {mesh}; {rows.rows} prompts of {rows.tokens}"
+    f" tokens, {rows.frame_pairs} frame pairs and {rows.chunks} chunks, room"
+    f" for {found.new_tokens} new tokens; compiled in"
+    f" {found.compile_seconds:.0f} s"
+  )
+  if found.costs is None:
+    return [head, *_memory(found)]
+  return [
+    head,
+    *_memory(found),
+    *_work(found),
+    *_traffic(found),
+    *_phase_rates(found),
+  ]
+
+
+def generation_lines(phases: Sequence[generation.Phase]) -> list[str]:
+  """All that a plan of generation says, for people."""
+  said = [line for phase in phases for line in _phase(phase)]
+  if rates := generation.answers_per_second(phases):
+    said.append(
+      f"answers/s of the slice, every one {phases[0].new_tokens} tokens long"
+      f" (estimate): {rates[1]:,.2f} .. {rates[0]:,.2f}"
+    )
+  return said
 
 
 def lines(found: report.Plan, job: report.Job) -> list[str]:

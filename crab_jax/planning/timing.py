@@ -19,6 +19,7 @@ from crab_jax.planning import aot
 from crab_jax.planning import batches
 from crab_jax.planning import chips
 from crab_jax.planning import flops
+from crab_jax.training import compilation
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
@@ -33,6 +34,7 @@ class Timing:
     devices: how many.
     strategy: of the mesh.
     first_seconds: the first step, which traces and compiles.
+    compile_seconds: of them, those of the compiler.
     step_seconds: median of the steps after the warm-up.
     spread: slowest over fastest of them.
     tokens_per_second: all positions of the rows.
@@ -47,6 +49,7 @@ class Timing:
   devices: int
   strategy: str
   first_seconds: float
+  compile_seconds: float
   step_seconds: float
   spread: float
   tokens_per_second: float
@@ -119,12 +122,13 @@ def measure(
     runner, state, frozen = begin(model, stage, mesh)
     batch = runner.put(_local_rows(batches.random_batch(model, stage.rows)))
     seconds, loss = [], 0.0
-    for _ in range(warmup + steps):
-      start = time.perf_counter()
-      state, sums = runner.step(state, frozen, batch, key)
-      loss = float(np.ravel(np.asarray(sums["loss"].addressable_data(0)))[0])
-      jax.block_until_ready(state)
-      seconds.append(time.perf_counter() - start)
+    with compilation.durations() as compiling:
+      for _ in range(warmup + steps):
+        start = time.perf_counter()
+        state, sums = runner.step(state, frozen, batch, key)
+        loss = float(np.ravel(np.asarray(sums["loss"].addressable_data(0)))[0])
+        jax.block_until_ready(state)
+        seconds.append(time.perf_counter() - start)
   except jax.errors.JaxRuntimeError as error:
     if "RESOURCE_EXHAUSTED" not in str(error):
       raise
@@ -132,14 +136,15 @@ def measure(
       f"the device's memory is too small for Rows.rows={stage.rows.rows}:"
       f" {str(error).splitlines()[0]}"
     ) from error
-  return _timing(model, stage, mesh, seconds[0], seconds[warmup:], loss)
+  first = seconds[0], sum(compiling)
+  return _timing(model, stage, mesh, first, seconds[warmup:], loss)
 
 
 def _timing(
   model: configs.Model,
   stage: configs.Stage,
   mesh: configs.Mesh,
-  first: float,
+  first: tuple[float, float],
   seconds: list[float],
   loss: float,
 ) -> Timing:
@@ -156,7 +161,8 @@ def _timing(
     device=kind if jax.default_backend() != "cpu" else platform.machine(),
     devices=count,
     strategy=mesh.strategy,
-    first_seconds=first,
+    first_seconds=first[0],
+    compile_seconds=first[1],
     step_seconds=median,
     spread=max(seconds) / min(seconds),
     tokens_per_second=stage.rows.rows * stage.rows.tokens / median,
@@ -171,17 +177,19 @@ def _timing(
 def lines(found: Timing) -> list[str]:
   """The measurement, for people."""
   share = (
-    "unknown peak" if found.utilisation is None else f"{found.utilisation:.1%}"
+    "of an unknown peak"
+    if found.utilisation is None
+    else f"{found.utilisation:.1%} of the peak"
   )
   return [
     f"{found.devices} x {found.device}, strategy {found.strategy}",
-    f"  first step (compiles) {found.first_seconds:10.2f} s",
+    f"  first step            {found.first_seconds:10.2f} s, of which"
+    f" {found.compile_seconds:.2f} s to compile",
     f"  step                  {found.step_seconds:10.4f} s (median; slowest"
     f" {found.spread:.2f} times the fastest)",
     f"  tokens                {found.tokens_per_second:10,.0f} a second",
     f"  rows                  {found.rows_per_second:10.2f} a second",
-    f"  model FLOPs           {found.model_flops:10.3g} a step; {share} of the"
-    " peak",
+    f"  model FLOPs           {found.model_flops:10.3g} a step; {share}",
     f"  peak memory           {found.peak_bytes / 2**30:10.2f} GiB",
     f"  loss                  {found.loss:10.4f}",
   ]

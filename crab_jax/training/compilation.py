@@ -1,6 +1,8 @@
 """Compiled programs: kept on disk, and reported when one comes late."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -19,6 +21,22 @@ def keep_in(folder: pathlib.Path) -> None:
   """
   folder.mkdir(parents=True, exist_ok=True)
   jax.config.update("jax_compilation_cache_dir", str(folder.resolve()))
+
+
+@contextlib.contextmanager
+def durations() -> Iterator[list[float]]:
+  """Seconds of every compilation inside the block, as they end."""
+  found: list[float] = []
+
+  def note(event: str, seconds: float, **_) -> None:
+    if event == _COMPILED:
+      found.append(seconds)
+
+  jax.monitoring.register_event_duration_secs_listener(note)
+  try:
+    yield found
+  finally:
+    jax.monitoring.unregister_event_duration_listener(note)
 
 
 def _shapes(tree) -> dict[str, str]:

@@ -80,7 +80,8 @@ class Loop:
     """Trains to the last step; goes on from the newest checkpoint.
 
     Args:
-      state: the state before the first step.
+      state: the state before the first step; where there is a checkpoint its
+        shapes will do.
       frozen: leaves that do not train.
       key: dropout key.
 

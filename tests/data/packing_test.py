@@ -9,6 +9,7 @@ import small_records
 from hypothesis import strategies as st
 
 from crab_jax import configs
+from crab_jax import gin_utils
 from crab_jax.array_types import TokenKind
 from crab_jax.data import conversation
 from crab_jax.data import features
@@ -198,6 +199,35 @@ def test_misfit_names_the_budget():
   assert packing.misfit(_ROWS, packing.limits(_ROWS)) is None
 
 
+def _media(task: tasks.Task) -> tuple[int, int]:
+  """Frame pairs, and seconds of sound, of a sample at nominal durations."""
+  seconds = {"four_seconds": 4, "sixtieths": 20, "fifths": 5}
+  heard = seconds.get(task.window, 1 if task.kind == "image" else 10)
+  heard = 20 if task.name == "v2a" else heard
+  pairs = 10 if task.name == "a2v" else -(-task.frames // 2)
+  return pairs, heard
+
+
+# Tokens of vision and audio: 64 a frame pair, 25 a second.
+_CLIP, _FACE, _IMAGE = (320, 250), (128, 100), (64, 25)
+_NOMINAL = {
+  **dict.fromkeys(("ks", "ucf", "avqa_thu", "ave", "unav", "avvp"), _CLIP),
+  **dict.fromkeys(("meld", "mer24", "cremad", "mafw", "dfew"), _FACE),
+  **dict.fromkeys(("s4", "ms3", "ref_avs"), _IMAGE),
+  "avcap": _CLIP,
+  "avqa": (320, 500),
+  "a2v": (640, 250),
+  "v2a": (320, 500),
+  "arig": (64, 125),
+}
+
+
+@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda task: task.name)
+def test_nominal_lengths_are_those_of_the_dataset(task):
+  pairs, heard = _media(task)
+  assert (64 * pairs, 25 * heard) == _NOMINAL[task.name]
+
+
 def _lengths(rng, weights: dict[str, float], count: int, tokens: dict):
   """int32[count, 5]: sizes of a mixture at nominal durations."""
   names = list(weights)
@@ -206,11 +236,10 @@ def _lengths(rng, weights: dict[str, float], count: int, tokens: dict):
   rows = []
   for index in chosen:
     task = tasks.BY_NAME[names[index]]
-    seconds = {"four_seconds": 4, "sixtieths": 20, "fifths": 5}
-    heard = seconds.get(task.window, 1 if task.kind == "image" else 10)
-    heard = 20 if task.name == "v2a" else heard
-    pairs = 10 if task.name == "a2v" else -(-task.frames // 2)
-    text = tokens["text"] + rng.integers(5, 25)
+    pairs, heard = _media(task)
+    # Roles, system prompt and wording; the question comes on top.
+    points = task.name in ("s4", "ms3", "ref_avs")
+    text = tokens["points" if points else "text"] + rng.integers(5, 25)
     answer = int(np.clip(rng.lognormal(tokens["answer"], 0.5), 10, 300))
     total = pairs * tokens["pair"] + heard * tokens["second"] + text + answer
     rows.append((total, pairs, -(-heard // 2), answer + 2, 1))
@@ -231,8 +260,8 @@ def _use(sizes, rows: configs.Rows) -> float:
   return sums[:, 0].mean() / rows.tokens
 
 
-_REAL = {"text": 75, "answer": 4.3, "pair": 64, "second": 25}
-_TINY = {"text": 35, "answer": 3.6, "pair": 4, "second": 5}
+_REAL = {"text": 70, "points": 97, "answer": 4.3, "pair": 64, "second": 25}
+_TINY = {"text": 35, "points": 35, "answer": 3.6, "pair": 4, "second": 5}
 # Thousands of training samples, roughly as the corpora are published.
 _BY_SIZE = dict(
   zip(
@@ -244,9 +273,13 @@ _BY_SIZE = dict(
 
 
 @pytest.mark.parametrize("weights", [_BY_SIZE, dict.fromkeys(_BY_SIZE, 1.0)])
-def test_nominal_lengths_fill_rows(weights):
+def test_nominal_lengths_fill_the_rows_of_the_7b_recipe(weights):
+  """At least 95 % of the tokens of a row are of samples."""
+  files = ["gin/crab_plus_7b.gin", "gin/mesh/v5e_16.gin"]
+  (stage,) = gin_utils.experiment(files, []).stages
+  assert stage.rows.tokens == 2048
   sizes = _lengths(np.random.default_rng(0), weights, 2500, _REAL)
-  assert _use(sizes, configs.Rows()) >= 0.95
+  assert _use(sizes, stage.rows) >= 0.95
 
 
 def test_the_lengths_of_the_tiny_model_fill_rows():

@@ -38,9 +38,9 @@ def _environment():
   return {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
 
 
-def _run(workdir, *settings):
+def _run(workdir, *settings, flags=()):
   return subprocess.run(
-    _command(workdir, *settings),
+    [*_command(workdir, *settings), *flags],
     capture_output=True,
     text=True,
     cwd=_ROOT,
@@ -50,9 +50,9 @@ def _run(workdir, *settings):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-  """A run that nothing disturbed."""
+  """A run that nothing disturbed; one step of each stage is traced."""
   workdir = tmp_path_factory.mktemp("run") / "straight"
-  done = _run(workdir)
+  done = _run(workdir, flags=["--profile_steps=2:2"])
   assert done.returncode == 0, done.stderr[-2000:]
   return workdir, done
 
@@ -73,6 +73,12 @@ def test_a_run_leaves_a_report_of_every_dataset(finished):
     assert {"metric", "value", "chance", "n", "parse_failures"} <= set(score)
   assert (workdir / "report.md").is_file()
   assert (workdir / "report.html").is_file()
+
+
+def test_the_steps_of_the_flag_are_traced(finished):
+  for stage in ("backbone", "tuning"):
+    folder = finished[0] / "profile" / stage
+    assert len(list(folder.rglob("*.xplane.pb"))) == 1
 
 
 def test_a_killed_run_ends_with_the_same_numbers(finished, tmp_path):

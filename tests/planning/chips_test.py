@@ -16,6 +16,18 @@ def test_a_slice_is_a_chip_and_a_count(topology, name, count):
 
 
 @pytest.mark.parametrize(
+  ("topology", "host"),
+  [
+    ("v5e:4x4", "v5e:2x2"),
+    ("v5p:4x4x4", "v5p:2x2x1"),
+    ("v6e:1x1", "v6e:1x1"),
+  ],
+)
+def test_a_host_has_2_x_2_chips(topology, host):
+  assert chips.host_of(topology) == host
+
+
+@pytest.mark.parametrize(
   "topology", ["v5e", "v9:4x4", "4x4", "v5e:4xx", "H200:1x1"]
 )
 def test_a_malformed_slice_is_named(topology):

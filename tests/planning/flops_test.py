@@ -55,3 +55,19 @@ def test_the_count_grows_with_the_rows():
   one = flops.train_step(_7B, _ROWS, "adapter")
   many = flops.train_step(_7B, configs.Rows(rows=8), "adapter")
   assert many.total == pytest.approx(8 * one.total)
+
+
+def test_a_prefill_is_the_forward_pass_of_a_step():
+  """A third of a step that trains all, but for the vocabulary."""
+  step = flops.train_step(_7B, _ROWS, "all")
+  first = flops.prefill(_7B, _ROWS)
+  assert first.decoder == pytest.approx(step.decoder / 3)
+  assert first.attention == pytest.approx(step.attention / 3)
+  assert first.head == 2 * 3584 * 152064
+  adapted = flops.train_step(_7B, _ROWS, "adapter")
+  assert first.adapter == pytest.approx(adapted.adapter / 3)
+  # What reads pixels and mel has no gradient to pass on.
+  pixels, last = flops._projectors(_7B, _ROWS)
+  assert first.towers == pytest.approx((step.towers + pixels) / 3)
+  towers = configs.qwen2_5_omni_7b(adapter=configs.ILora(targets="lm+towers"))
+  assert flops.prefill(towers, _ROWS).adapter > first.adapter

@@ -51,6 +51,7 @@ def test_a_measurement_is_complete():
   assert math.isfinite(found.loss)
   assert found.devices == 8
   assert found.first_seconds > found.step_seconds > 0
+  assert found.first_seconds > found.compile_seconds > 0
   assert found.tokens_per_second == pytest.approx(8 * 48 / found.step_seconds)
   assert found.utilisation is None  # the peak of a CPU is not in the table
   assert found.peak_bytes > 2**20

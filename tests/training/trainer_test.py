@@ -110,6 +110,8 @@ def _loop(
   )
   loader.notice = loop.notice
   state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
+  if loop.checkpoints.latest() is not None:
+    state = jax.eval_shape(lambda: state)  # all that it needs then
   try:
     with loop.notice:
       return loop.run(state, {}, jax.random.key(0))
@@ -162,6 +164,11 @@ def test_the_log_holds_losses_by_dataset(tmp_path):
   line = json.loads((tmp_path / metrics.FILE).read_text().splitlines()[0])
   assert {"loss/first", "loss/second", "padding_share"} <= set(line)
   assert line["padding_share"] == 0
+
+
+def test_the_steps_of_a_window_are_traced(tmp_path):
+  _loop(tmp_path, 4, _Loader(), profile=profiling.parse("2:3"))
+  assert len(list((tmp_path / "profile").rglob("*.xplane.pb"))) == 1
 
 
 @pytest.mark.parametrize(("every", "steps"), [(2, [2, 4, 5]), (0, [5])])

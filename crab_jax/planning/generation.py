@@ -1,0 +1,304 @@
+"""What generation costs on one host of a TPU slice: the prompts, and a token.
+
+Every process answers other clips on the devices of its own host, and what runs
+there is two programs: `prefill` takes a batch of prompts to their first tokens,
+`decode` every row one token further. Both are compiled as `models.generate`
+runs them, the second for the places where the first leaves its results.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.evaluation import placement
+from crab_jax.models import generate
+from crab_jax.models import ilora
+from crab_jax.models import thinker
+from crab_jax.planning import aot
+from crab_jax.planning import chips
+from crab_jax.planning import costs
+from crab_jax.planning import flops
+from crab_jax.planning import hlo
+from crab_jax.planning import report
+
+PREFILL, DECODE = "prefill", "decode"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompts:
+  """A batch of prompts, one a row; sizes are rounded up as for a real one.
+
+  Attributes:
+    rows: prompts that are answered together.
+    tokens: of the longest.
+    frame_pairs: of the longest.
+    chunks: of the longest.
+    new_tokens: room for an answer.
+  """
+
+  rows: int
+  tokens: int
+  frame_pairs: int
+  chunks: int
+  new_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase(report.Compiled):
+  """One of the two programs on one host; `rows` are prompts."""
+
+  program: str  # PREFILL or DECODE
+  hosts: int  # of the slice
+  new_tokens: int  # room for an answer
+
+
+def _batch(model: configs.Model, prompts: Prompts) -> array_types.Batch:
+  """Shapes of a batch as `generate.Generator` pads it."""
+
+  def zeros():
+    return thinker.empty_batch(
+      model,
+      prompts.rows,
+      prompts.tokens,
+      prompts.frame_pairs,
+      prompts.chunks,
+    )
+
+  empty = jax.tree.map(
+    lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(zeros)
+  )
+  padded = generate.pad_batch(empty, model, generate.TOKEN_BUCKETS)
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), padded
+  )
+
+
+def _placed(tree: Any, where: Any) -> Any:
+  """Shapes with the shardings of a tree of the same structure."""
+  return jax.tree.map(
+    lambda leaf, there: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=there
+    ),
+    tree,
+    where,
+  )
+
+
+class Programs:
+  """The programs of `models.generate` for shapes alone.
+
+  Args:
+    model: the network.
+    place: of parameters and prompts.
+    devices: of the host.
+    prompts: shapes of a batch.
+  """
+
+  def __init__(
+    self,
+    model: configs.Model,
+    place: placement.Placement,
+    devices: Sequence[Any],
+    prompts: Prompts,
+  ):
+    self._place = place
+    self._model = model
+    self.batch = _batch(model, prompts)
+    shapes = jax.eval_shape(
+      lambda key: nn.meta.unbox(thinker.init(key, model)), _key()
+    )
+    self.params = _placed(shapes, place.shardings(shapes, devices[0]))
+    sampling = generate.Sampling(max_new_tokens=prompts.new_tokens)
+    fixed = {"config": model, "sampling": sampling}
+    self._prefill = functools.partial(generate.prefill, **fixed)
+    self._advance = functools.partial(generate.advance, **fixed)
+    self._split = functools.partial(generate.split_layers, config=model)
+
+  def prefill(self) -> aot.Program:
+    """The prompts' pass, compiled."""
+    with self._place.scope():
+      lowered = jax.jit(self._prefill).lower(self.params, self.batch, _key())
+    return aot.compile_lowered(lowered)
+
+  def decode(self, state_places: Any) -> tuple[aot.Program, Any, Any]:
+    """One step, compiled; and the shapes of its parameters and its state.
+
+    Args:
+      state_places: where `prefill` leaves the state.
+    """
+    state = _placed(
+      jax.eval_shape(self._prefill, self.params, self.batch, _key()),
+      state_places,
+    )
+    split = jax.jit(self._split).lower(self.params).compile()
+    params = _placed(
+      jax.eval_shape(self._split, self.params), split.output_shardings
+    )
+    with self._place.scope():
+      step = jax.jit(self._advance, donate_argnums=1)
+      lowered = step.lower(params, state, _key())
+    return aot.compile_lowered(lowered), params, state
+
+
+def _key() -> Any:
+  return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _is_adapter(keys: tuple) -> bool:
+  return any(getattr(key, "key", None) in ilora.LEAVES for key in keys)
+
+
+def _memory(
+  program: aot.Program, chip: chips.Chip, params: Any, **more: float
+) -> report.Memory:
+  """The memory of a program that reads `params`; `more` is of `Memory`."""
+  parts = {True: [], False: []}
+  for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
+    parts[_is_adapter(keys)].append(leaf)
+  return report.Memory(
+    frozen=report.shard_bytes(parts[False]),
+    trained=report.shard_bytes(parts[True]),
+    optimizer=0.0,
+    temporaries=program.memory.get("temporaries", 0),
+    peak=program.peak_bytes + more.get("held", 0.0),
+    hbm=chip.hbm_bytes,
+    **more,
+  )
+
+
+def _beside(params: Any) -> float:
+  """Bytes of the weights that lie beside those that `decode` reads.
+
+  The towers, and the stack that the layers of `split_layers` are copies of.
+  """
+  stack = params["model"]["layers"]
+  towers = [params[name] for name in ("audio_tower", "visual")]
+  return report.shard_bytes((stack, towers))
+
+
+def _phase(
+  name: str,
+  program: aot.Program,
+  memory: report.Memory,
+  work: flops.Count,
+  **about: Any,
+) -> Phase:
+  """A phase, with what the compiled program costs; `about` is of `Phase`."""
+  module = hlo.parse(program.text) if program.text else None
+  found = costs.count(module) if module else None
+  return Phase(
+    program=name,
+    memory=memory,
+    model_flops=work,
+    costs=found,
+    times=report.times(found, about["chip"]) if found else None,
+    compile_seconds=program.seconds,
+    **about,
+  )
+
+
+def plan(
+  model: configs.Model,
+  mesh: configs.Mesh,
+  topology: str,
+  prompts: Prompts,
+  wanted: Sequence[str] = (PREFILL, DECODE),
+) -> list[Phase]:
+  """Compiles the programs that are wanted; the second needs the first to fit.
+
+  Args:
+    model: the network, with its adapter.
+    mesh: as of training; a host's part of it is what counts.
+    topology: the slice.
+    prompts: shapes of a batch.
+    wanted: of PREFILL and DECODE.
+
+  Raises:
+    UserError: libtpu is missing, or the model does not fit the devices.
+  """
+  host = chips.host_of(topology)
+  chip, count = chips.of_topology(host)
+  devices = aot.devices(host)
+  place = placement.local(mesh, model, devices)
+  rows = place.whole_rows(prompts.rows)
+  prompts = dataclasses.replace(prompts, rows=rows)
+  programs = Programs(model, place, devices, prompts)
+  sides = dict(place.mesh.shape) if place.mesh else {"data": 1}
+  shape = _rows(programs.batch)
+  about = {
+    "topology": host,
+    "chip": chip,
+    "chips": count,
+    "mesh": sides,
+    "rows": shape,
+    "hosts": chips.of_topology(topology)[1] // count,
+    "new_tokens": prompts.new_tokens,
+  }
+  first = programs.prefill()
+  size = _bytes(programs.batch) / (count // sides.get("tensor", 1))
+  memory = _memory(first, chip, programs.params, batch=size)
+  work = flops.prefill(model, shape)
+  found = [_phase(PREFILL, first, memory, work, **about)]
+  if DECODE in wanted and first.results is not None:
+    program, params, state = programs.decode(first.results)
+    cache = report.shard_bytes((state.past, state.cache))
+    held = _beside(programs.params)
+    memory = _memory(program, chip, params, batch=0.0, cache=cache, held=held)
+    work = flops.decode(model, rows, shape.tokens + prompts.new_tokens / 2)
+    found.append(_phase(DECODE, program, memory, work, **about))
+  return [made for made in found if made.program in wanted or not made.costs]
+
+
+def _rows(batch: array_types.Batch) -> configs.Rows:
+  """The shape of a batch of prompts."""
+  rows, tokens = batch["tokens"].shape
+  pairs, units = batch["frames"].shape[1], batch["mel"].shape[1]
+  return configs.Rows(rows, tokens, pairs, units, supervised=1, samples=1)
+
+
+def _bytes(tree: Any) -> float:
+  return sum(
+    math.prod(leaf.shape) * leaf.dtype.itemsize
+    for leaf in jax.tree.leaves(tree)
+  )
+
+
+def answers_per_second(phases: Sequence[Phase]) -> tuple[float, float] | None:
+  """Of the whole slice, at worst and at best; None: a phase is not there.
+
+  Every row is decoded to its end, as the longest of a batch may be.
+  """
+  by_name = {phase.program: phase for phase in phases if phase.times}
+  if set(by_name) != {PREFILL, DECODE}:
+    return None
+  first, step = by_name[PREFILL], by_name[DECODE]
+  steps, answers = first.new_tokens - 1, first.rows.rows * first.hosts
+  worst = first.times.worst + steps * step.times.worst
+  best = first.times.best + steps * step.times.best
+  return answers / worst, answers / best
+
+
+def as_json(phases: Sequence[Phase]) -> dict[str, Any]:
+  """The phases as JSON values, by name."""
+  found = {}
+  for phase in phases:
+    values = dataclasses.asdict(phase) | {"fits": phase.memory.fits}
+    if phase.times:
+      values["executed_over_model"] = report.executed_over_model(phase)
+      values["estimates"] = {
+        "note": "estimates from the chip's peaks, not measurements",
+        "best": {"seconds": phase.times.best},
+        "worst": {"seconds": phase.times.worst},
+      }
+    found[phase.program] = values
+  if rates := answers_per_second(phases):
+    found["answers_per_second"] = {"worst": rates[0], "best": rates[1]}
+  return found
