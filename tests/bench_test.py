@@ -58,4 +58,4 @@ def test_a_step_is_timed_and_no_pipeline_is_imported(tmp_path):
 def test_an_unknown_stage_is_named():
   result = _run(*_FLAGS, "--stage=nowhere")
   assert result.returncode == 2
-  assert "backbone, tuning" in result.stderr
+  assert "pictures, backbone, tuning" in result.stderr

@@ -42,6 +42,7 @@ _SETTINGS = (
   "Rows.frame_pairs=10",
   "Rows.chunks=10",
   "Rows.supervised=96",
+  "pictures/Stage.steps=0",
   "backbone/Stage.steps=12",
   "tuning/Stage.steps=12",
   "Saving.every=3",

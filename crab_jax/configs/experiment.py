@@ -18,7 +18,7 @@ class Experiment(checked.Checked):
   """Everything that one run of `crab_jax.train` needs to know."""
 
   model: thinker.Model
-  stages: list[schedule.Stage]
+  stages: list[schedule.Stage]  # without those of no steps
   data: pipeline.Data = pipeline.Data()
   mesh: placement.Mesh = placement.Mesh()
   saving: upkeep.Saving = upkeep.Saving()
@@ -36,6 +36,8 @@ class Experiment(checked.Checked):
   transfer: study.Transfer | None = None  # for `crab_jax.transfer` only
 
   def check(self):
+    stages = [stage for stage in self.stages if stage.steps]
+    object.__setattr__(self, "stages", stages)
     checked.require(
       (self.world is None) != (self.records is None),
       "set one of Experiment.world and Experiment.records, not both or none",

@@ -32,7 +32,7 @@ class Stage(checked.Checked):
   """One stage of training: what it reads, what it trains, for how long."""
 
   name: str
-  steps: int
+  steps: int  # 0: `Experiment` leaves the stage out
   trains: str  # "all" or "adapter"
   optimizer: Optimizer = Optimizer()
   mixture: dict[str, float] | None = None  # dataset -> weight; None: by size
@@ -46,7 +46,7 @@ class Stage(checked.Checked):
       f'Stage.trains={self.trains!r} must be "all" or "adapter"',
     )
     checked.require(
-      self.steps >= 1, f"Stage.steps={self.steps} must be at least 1"
+      self.steps >= 0, f"Stage.steps={self.steps} must be at least 0"
     )
     checked.require(
       self.rows.rows % self.accumulate == 0,

@@ -5,6 +5,7 @@ import pytest
 from crab_jax import configs
 
 _STAGE = configs.Stage("a", 1, "all")
+_NONE = configs.Stage("none", 0, "all")
 
 
 def _with(**changes):
@@ -19,9 +20,14 @@ def _with(**changes):
     (lambda: _with(records="there"), "not both"),
     (lambda: _with(stages=[]), "Experiment.stages"),
     (lambda: _with(stages=[_STAGE, _STAGE]), "Experiment.stages"),
+    (lambda: _with(stages=[_NONE]), "Experiment.stages"),
     (lambda: _with(stages=[configs.Stage("a", 1, "adapter")]), "Model.adapter"),
   ],
 )
 def test_a_contradiction_names_its_fields(make, culprit):
   with pytest.raises(ValueError, match=culprit):
     make()
+
+
+def test_a_stage_of_no_steps_is_left_out():
+  assert _with(stages=[_NONE, _STAGE]).stages == [_STAGE]

@@ -9,7 +9,7 @@ from crab_jax import configs
   ("make", "culprit"),
   [
     (lambda: configs.Stage("a", 1, "towers"), "Stage.trains"),
-    (lambda: configs.Stage("a", 0, "all"), "Stage.steps=0"),
+    (lambda: configs.Stage("a", -1, "all"), "Stage.steps=-1"),
     (lambda: configs.Stage("a", 1, "all", accumulate=3), "Stage.accumulate=3"),
     (lambda: configs.Stage("a", 1, "all", targets="both"), "Stage.targets"),
   ],
