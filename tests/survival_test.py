@@ -22,6 +22,7 @@ from crab_jax import train
 from crab_jax.training import model_folder
 
 _KILLS = 20
+_EACH = 5  # kills of one run
 _NOTICE = 30  # seconds from SIGTERM to the end
 _RATES = (
   "samples_per_second",
@@ -29,10 +30,15 @@ _RATES = (
   "data_wait_share",
   "padding_share",
 )
+# Prompts of one length: one program decodes them, and a start traces it once.
+_TASKS = ("ave", "ucf", "ks")
 _SETTINGS = (
   "World.train_samples=4",
+  "World.train_factors=None",
   "World.val_samples=4",
   "World.test_samples=4",
+  "World.video_size=48",
+  "World.video_fps=2",
   "Decoder.layers=1",
   "AudioTower.layers=1",
   "VisionTower.layers=1",
@@ -49,7 +55,7 @@ _SETTINGS = (
   "Logging.every=1",
   "Logging.tensorboard=False",
   "Evaluation.limit=1",
-  "Evaluation.tasks=('ave', 's4', 'ks')",
+  f"Evaluation.tasks={_TASKS}",
   "Evaluation.batch=1",
   "Evaluation.max_new_tokens=4",
 )
@@ -77,6 +83,8 @@ def _train(arguments, log, environment):
   os.dup2(file, 1)
   os.dup2(file, 2)
   sys.argv = ["train", *arguments]
+  # Small programs are shared too: a start compiles nothing at all.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   doors.run(train.main)
 
 
@@ -143,29 +151,54 @@ def straight(place, shared):
   return workdir
 
 
+def _kill_and_finish(flags, log, moment, kills, chance, whole):
+  """Kills a run so many times, then lets it end; how often it was killed.
+
+  Args:
+    flags: of the door.
+    log: what it prints.
+    moment: seconds until the first kill.
+    kills: at most: it may come to its end before.
+    chance: of the later moments, anywhere in what is left.
+    whole: seconds of a run that nothing disturbs.
+  """
+  alive = 0.0
+  for done in range(kills):
+    with _started(flags, log) as process:
+      process.join(moment)
+      code = process.exitcode
+    if code is not None:
+      assert code == 0, log.read_text()[-2000:]
+      return done
+    alive += moment
+    moment = chance.uniform(0, max(whole - alive, whole / 4))
+  _finish(flags, log)
+  return kills
+
+
 def test_20_kills_change_nothing(place, shared, straight):
   """kill -9 at random moments of a run, and of the runs that go on from it.
 
-  A run that comes to its end is compared, and another is begun, until enough
-  were killed.
+  Four runs are killed five times each, and then end; the first kill of each
+  falls into another quarter. One that ends before makes room for a fifth.
   """
-  again = place / "again"
+  again, workdir = place / "again", place / "killed"
   whole = _finish(_flags(again, shared), place / "again.log")
   assert _results(again) == _results(straight)
   chance, log = random.Random(0), place / "killed.log"
-  kills, compared = 0, 0
-  workdir = place / "killed"
-  while kills < _KILLS or not compared:
-    moment = chance.uniform(0, whole) if kills < _KILLS else 1200
-    with _started(_flags(workdir, shared), log) as process:
-      process.join(moment)
-      code = process.exitcode
-    if code is None:  # killed at the end of the block
-      kills += 1
-      continue
-    assert code == 0, log.read_text()[-2000:]
+  kills, runs = 0, 0
+  while kills < _KILLS:
+    moment = whole * (runs % 4 + chance.random()) / 4
+    kills += _kill_and_finish(
+      _flags(workdir, shared),
+      log,
+      moment,
+      min(_EACH, _KILLS - kills),
+      chance,
+      whole,
+    )
+    runs += 1
     assert _results(workdir) == _results(straight)
-    compared += 1
     shutil.rmtree(workdir)
 
 
@@ -215,18 +248,20 @@ def test_sigterm_ends_in_time(
     (4, ("Mesh.strategy='mesh'", "Mesh.fsdp=2", "Mesh.tensor=2")),
   ],
 )
-def test_a_run_moves_to_other_devices(devices, mesh, place, straight, tmp_path):
+def test_a_run_moves_to_other_devices(
+  devices, mesh, shared, straight, tmp_path
+):
   """Begun on one device, ended on several: the same losses to rounding."""
   workdir, log = tmp_path / "run", tmp_path / "log"
   log.touch()
-  with _started(_flags(workdir), log) as process:
+  with _started(_flags(workdir, shared), log) as process:
     while not (workdir / "checkpoints" / "tuning" / "3").exists():
       assert process.exitcode is None, log.read_text()[-2000:]
       time.sleep(0.01)
     process.terminate()
     process.join(_NOTICE)
     assert process.exitcode == 0
-  _finish(_flags(workdir, *mesh), log, _environment(devices))
+  _finish(_flags(workdir, shared, *mesh), log, _environment(devices))
   ours, theirs = (_results(path)["log"] for path in (workdir, straight))
   for one, other in zip(ours, theirs, strict=True):
     assert one.pop("stage") == other.pop("stage")
@@ -282,7 +317,7 @@ def test_hosts_train_and_evaluate_together(strategy, tmp_path):
   for host, (code, text) in enumerate(_pair(tmp_path, (settings, settings))):
     assert code == 0, text[-2000:]
     assert (f"report: {workdir / 'report.html'}" in text) == (host == 0)
-  for task in ("ave", "s4", "ks"):
+  for task in _TASKS:
     (line,) = (workdir / "predictions" / f"{task}.jsonl").open()
     assert json.loads(line)["task"] == task
   log = tmp_path / "alone.log"
