@@ -146,6 +146,20 @@ def test_another_model_s_answers_are_not_taken(place, alone):
 
 
 @pytest.mark.slow
+def test_answers_of_records_prepared_anew_are_not_taken(place, alone, tmp_path):
+  fewer = [
+    small_records.record(task, i, split)
+    for task in _TASKS
+    for i in range(_CLIPS - 1)
+    for split in ("train", "test")
+  ]
+  small_records.write(tmp_path / "records", fewer)
+  done = _door(*_arguments(place, alone, f"--data={tmp_path / 'records'}"))
+  assert done.returncode == 2
+  assert f"({_TASKS[0]} records, {_TASKS[1]} records differ)" in done.stderr
+
+
+@pytest.mark.slow
 def test_two_processes_killed_and_started_again_equal_one(place, alone):
   out = place / "both"
   arguments = _arguments(place, out, "--distributed")

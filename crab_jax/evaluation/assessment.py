@@ -90,9 +90,8 @@ def assess(
   clips = held_out.clips(subject.records, config)
   place = placement.local(subject.mesh, subject.model)
   params = place.place(subject.params)
-  prediction_files.claim(
-    folder, _run(params, data, config, subject.records, clips), first
-  )
+  run = {**_run(params, data, config), **_records(subject.records, clips)}
+  prediction_files.claim(folder, run, first)
   maker = samples.sample_maker(subject.tokenizer, data, subject.model)
   answerer = decode.Answerer(
     subject.model, params, maker, subject.tokenizer, config, place
@@ -118,20 +117,20 @@ def assess(
 
 
 def _run(
-  params: array_types.Tree,
-  data: configs.Data,
-  config: configs.Evaluation,
-  root: pathlib.Path,
-  clips: held_out.Clips,
+  params: array_types.Tree, data: configs.Data, config: configs.Evaluation
 ) -> dict:
   """What decides an answer; see `prediction_files.claim`."""
   return {
-    **{
-      f"{task} records": records.manifest(root, task) for task in clips.sources
-    },
     "model": adapters.fingerprint(params, adapters=True),
     "max_new_tokens": config.max_new_tokens,
     **{name: getattr(data, name) for name in _OF_PROMPTS},
+  }
+
+
+def _records(root: pathlib.Path, clips: held_out.Clips) -> dict:
+  """What tells records that were prepared anew; see `prediction_files.claim`."""
+  return {
+    f"{task} records": records.manifest(root, task) for task in clips.sources
   }
 
 

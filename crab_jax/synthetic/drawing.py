@@ -194,8 +194,8 @@ def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
   """A grey wall, lit from above and warm on its left.
 
   By its light a quarter of the frame tells where it is: a tower's rotary
-  positions are relative and do not say. With half as much light it was learnt
-  late, or not at all, which thing stands where.
+  positions are relative and do not say. With a light of 24 fewer things were
+  placed right after as many steps.
   """
   wall = background(rng, rng.uniform(100, 130, 3), size).astype(np.int16)
   half = size // 2
