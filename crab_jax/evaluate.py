@@ -30,6 +30,7 @@ from crab_jax.evaluation import assessment
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
 from crab_jax.evaluation import rescoring
+from crab_jax.evaluation import router_report
 from crab_jax.evaluation import routing
 from crab_jax.training import hosts
 from crab_jax.training import preemption
@@ -111,7 +112,7 @@ def _routers(
     config.tasks,
   )
   found = routing.collect(model.config, model.params, batches)
-  return routing.write(pathlib.Path(_OUT.value), found, model.params)
+  return router_report.write(pathlib.Path(_OUT.value), found, model.params)
 
 
 def _assess() -> pathlib.Path | None:

@@ -74,7 +74,7 @@ def embedding(
   """Samples by their gates, coloured by family.
 
   Args:
-    points: of `routing.embed`.
+    points: of `router_report.embed`.
     names: the dataset of each sample.
     explained: share of the variance on each axis.
   """

@@ -12,9 +12,10 @@ dtype of the activations where they are used.
 Router statistics cost nothing unless the caller makes one of two collections
 mutable in `apply`:
   "gates"   {"gates": [.., E]} for every adapted projection, per token;
-  "router"  {"sums": float32[Q, 2E+2]}, `statistics` summed over the tokens of
-            each of Q groups; needs `groups` [.., Q], the membership of every
-            token (one-hot, or several: dataset and token kind side by side).
+  "router"  {"sums": float32[Q, S]}, `router_sums.of_tokens` summed over the
+            tokens of each of Q groups; needs `groups` [.., Q], the membership
+            of every token (one-hot, or several: dataset and token kind side by
+            side).
 Inside scanned layers both get a leading layer axis.
 
 Reference: Crab+, arXiv 2603.04128; the equation is that of HydraLoRA,
@@ -30,6 +31,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import products
+from crab_jax.models import router_sums
 
 # A projection is adapted when its own name is one of these. "out_proj" of the
 # audio tower is not, nor is the attention of the vision tower (q, k, v, proj).
@@ -110,24 +112,9 @@ def fused(
   return products.project_heads(weighted, b)
 
 
-def statistics(
-  gates: at.Float[at.Array, "*B E"],
-) -> at.Float[at.Array, "*B S"]:
-  """What is summed of a token's gates: float32[.., 2E+2].
-
-  In order: the gates (E), a one in the place of the largest (E), the entropy
-  as a share of log E, and its square.
-  """
-  gates = gates.astype(jnp.float32)
-  heads = gates.shape[-1]
-  won = jax.nn.one_hot(jnp.argmax(gates, -1), heads)
-  entropy = -jnp.sum(gates * jnp.log(jnp.maximum(gates, 1e-30)), -1)
-  share = (entropy / jnp.log(max(heads, 2)))[..., None]
-  return jnp.concatenate([gates, won, share, share**2], -1)
-
-
 def record(
   module: nn.Module,
+  logits: at.Float[at.Array, "*B E"],
   gates: at.Float[at.Array, "*B E"],
   groups: at.Float[at.Array, "*B Q"] | None,
 ) -> None:
@@ -138,7 +125,7 @@ def record(
   if module.is_mutable_collection("gates"):
     module.sow("gates", "gates", gates, **keep)
   if groups is not None and module.is_mutable_collection("router"):
-    tokens = statistics(gates)
+    tokens = router_sums.of_tokens(logits)
     tokens = tokens.reshape(-1, tokens.shape[-1])
     groups = groups.astype(jnp.float32).reshape(-1, groups.shape[-1])
     module.sow(
@@ -190,8 +177,9 @@ def update(
   if heads > 1 and adapter.router == "token":
     shape = (width, heads)
     route = weight("lora_route", uniform_fan_in, shape, names[0], "lora_heads")
-    gates = gates_of(jnp.einsum("...D,DE->...E", x, route))
-    record(module, gates, groups)
+    logits = jnp.einsum("...D,DE->...E", x, route)
+    gates = gates_of(logits)
+    record(module, logits, gates, groups)
   else:
     gates = jnp.full((*x.shape[:-1], heads), 1 / heads, x.dtype)
   b = weight(

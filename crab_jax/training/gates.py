@@ -10,6 +10,7 @@ import collections
 import numpy as np
 
 from crab_jax.array_types import Float
+from crab_jax.models import router_sums
 from crab_jax.training import router
 
 # Top of the parameter tree -> what a reader calls it.
@@ -20,6 +21,8 @@ TOWERS = {
 }
 # A head with less than this share of an equal load is dead.
 DEAD = 0.1
+# Of the tokens' largest gate.
+QUANTILES = (0.05, 0.5, 0.95)
 
 
 def by_layer(
@@ -49,34 +52,58 @@ def summary(
 
   Returns:
     entropy, entropy_std: of the tokens' gates; mean_entropy: of the mean gate;
-    top_win: the largest share of tokens won by one head; load_cv2: squared
-    coefficient of variation of the heads' load; dead_heads: share of heads
-    with less than a tenth of an equal load. Means over projections and layers.
+    top_win: the largest share of tokens won by one head; largest_05, _50, _95:
+    quantiles of the tokens' largest gate; load_cv2: squared coefficient of
+    variation of the heads' load; dead_heads: share of heads with less than a
+    tenth of an equal load; logit_rms: of the router's logits. Means over
+    projections and layers.
   """
   found = {}
   for tower, names in towers(statistics).items():
     parts = [by_layer(statistics.sums[name])[:, :tasks] for name in names]
     total = np.concatenate(parts).sum(1)  # [L, S], all datasets together
-    found[tower] = _scalars(total[total[:, :heads].sum(-1) > 0], heads)
+    found[tower] = _scalars(total[router.token_count(total, heads) > 0], heads)
   return found
 
 
 def _scalars(total: Float[np.ndarray, "L S"], heads: int) -> dict[str, float]:
   if not len(total):
     return {}
-  tokens = total[:, :heads].sum(-1)
-  load = total[:, :heads] / tokens[:, None]
-  entropy, square = total[:, 2 * heads] / tokens, total[:, -1] / tokens
-  wins = total[:, heads : 2 * heads] / tokens[:, None]
+  columns = router_sums.Columns(heads)
+  means = total / router.token_count(total, heads)[:, None]
+  load, entropy = means[:, columns.gates], means[:, columns.entropy]
+  variance = means[:, columns.entropy_square] - entropy**2
+  quantiles = [
+    largest_quantiles(histogram, heads, QUANTILES)
+    for histogram in total[:, columns.largest]
+  ]
   found = {
     "entropy": entropy,
-    "entropy_std": np.sqrt(np.maximum(square - entropy**2, 0)),
+    "entropy_std": np.sqrt(np.maximum(variance, 0)),
     "mean_entropy": entropy_share(load),
-    "top_win": wins.max(-1),
+    "top_win": means[:, columns.wins].max(-1),
     "load_cv2": load.var(-1) / load.mean(-1) ** 2,
     "dead_heads": (load < DEAD / heads).mean(-1),
+    "logit_rms": np.sqrt(means[:, columns.logit_square]),
   }
+  for quantile, values in zip(QUANTILES, np.transpose(quantiles), strict=True):
+    found[f"largest_{quantile * 100:02.0f}"] = values
   return {name: float(values.mean()) for name, values in found.items()}
+
+
+def largest_quantiles(
+  histogram: Float[np.ndarray, "S"], heads: int, quantiles: tuple[float, ...]
+) -> Float[np.ndarray, "K"]:
+  """Quantiles of the tokens' largest gate, straight lines within a bin.
+
+  Args:
+    histogram: tokens in `router_sums.BINS` bins from 1/E to 1; not all zero.
+    heads: E.
+    quantiles: between 0 and 1.
+  """
+  reached = np.concatenate([[0], np.cumsum(histogram)]) / histogram.sum()
+  edges = np.linspace(1 / heads, 1, len(reached))
+  return np.interp(quantiles, reached, edges)
 
 
 def entropy_share(

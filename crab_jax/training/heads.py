@@ -94,18 +94,36 @@ def mean_angle(
   return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))).mean())
 
 
+def updates(
+  params: array_types.Tree,
+) -> dict[str, Float[np.ndarray, "L E"]]:
+  """Projection path -> Frobenius norm of A B_e, what a gate of 1 would add.
+
+  Without the adapter's scale. A is one for all heads or one a head.
+  """
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  found = {}
+  for path, b in up_projections(params).items():
+    a = np.asarray(flat[f"{path}/lora_A"], np.float32)
+    a = a.reshape(len(b), -1, *a.shape[-2:])  # [L, 1 or E, D, R]
+    gram = np.swapaxes(a, -1, -2) @ a
+    found[path] = np.sqrt(np.maximum((b * (gram @ b)).sum((-2, -1)), 0))
+  return found
+
+
 def summary(params: array_types.Tree) -> dict[str, dict[str, float]]:
   """Tower -> numbers of its heads, means over projections, layers and pairs.
 
   Returns:
     cosine and angle (degrees) between two heads (NaN with one head), zero:
-    share of heads that are all zeros, norm: of a head's B.
+    share of heads that are all zeros, norm: of a head's B, update: of `updates`.
   """
   parts: dict[str, dict[str, list]] = {}
+  added = updates(params)
   for path, b in up_projections(params).items():
     tower = parts.setdefault(
       gates.TOWERS[path.split("/")[0]],
-      {"cosine": [], "angle": [], "zero": [], "norm": []},
+      {"cosine": [], "angle": [], "zero": [], "norm": [], "update": []},
     )
     upper = np.triu_indices(b.shape[1], 1)
     tower["cosine"] += list(cosines(b)[:, upper[0], upper[1]].ravel())
@@ -117,6 +135,7 @@ def summary(params: array_types.Tree) -> dict[str, dict[str, float]]:
     norms = np.linalg.norm(b.reshape(*b.shape[:2], -1), axis=-1)
     tower["zero"] += list((norms == 0).ravel())
     tower["norm"] += list(norms.ravel())
+    tower["update"] += list(added[path].ravel())
   return {
     tower: {name: _mean(values) for name, values in numbers.items()}
     for tower, numbers in parts.items()

@@ -16,6 +16,8 @@ from jax.experimental import multihost_utils
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax.array_types import Float
+from crab_jax.models import router_sums
 from crab_jax.models import thinker
 
 
@@ -24,8 +26,8 @@ class Statistics:
   """Sums over tokens; add two of them to look at more tokens.
 
   Attributes:
-    sums: projection path -> float64[L, Q, 2E + 2] (or [Q, 2E + 2] where
-      layers are not stacked): gates, wins, entropy share, its square.
+    sums: projection path -> float64[L, Q, S] (or [Q, S] where layers are not
+      stacked), the columns of `router_sums.Columns`.
     tokens: float64[Q], tokens of each group in the decoder.
   """
 
@@ -40,23 +42,31 @@ class Statistics:
 
   def gates(self, heads: int) -> dict[str, np.ndarray]:
     """Mean gates, projection -> float[L, Q, E]; NaN where no token was."""
-    return {
-      name: leaf[..., :heads] / _count(leaf[..., :heads])
-      for name, leaf in self.sums.items()
-    }
+    return self._means(heads, router_sums.Columns(heads).gates)
+
+  def wins(self, heads: int) -> dict[str, np.ndarray]:
+    """Share of tokens whose gate of a head is the largest: float[L, Q, E]."""
+    return self._means(heads, router_sums.Columns(heads).wins)
 
   def entropy(self, heads: int) -> dict[str, np.ndarray]:
     """Mean entropy of the gates as a share of log E: float[L, Q]."""
-    return {
-      name: leaf[..., 2 * heads] / _count(leaf[..., :heads])[..., 0]
-      for name, leaf in self.sums.items()
-    }
+    return self._means(heads, router_sums.Columns(heads).entropy)
+
+  def _means(self, heads: int, columns: slice | int) -> dict[str, np.ndarray]:
+    found = {}
+    for name, leaf in self.sums.items():
+      part, tokens = leaf[..., columns], token_count(leaf, heads)
+      tokens = np.where(tokens > 0, tokens, np.nan)
+      wide = part.ndim > tokens.ndim
+      found[name] = part / (tokens[..., None] if wide else tokens)
+    return found
 
 
-def _count(gates: np.ndarray) -> np.ndarray:
-  """Tokens of each group: the gates of a token sum to one."""
-  total = gates.sum(-1, keepdims=True)
-  return np.where(total > 0, total, np.nan)
+def token_count(
+  sums: Float[np.ndarray, "*L S"], heads: int
+) -> Float[np.ndarray, "*L"]:
+  """Tokens that were added up: the gates of each sum to one."""
+  return sums[..., router_sums.Columns(heads).gates].sum(-1)
 
 
 def has_router(model: configs.Model) -> bool:

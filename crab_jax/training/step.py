@@ -9,11 +9,13 @@ Reference: the thinker's loss, next-token cross-entropy over the answers.
 
 from collections.abc import Callable
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
 
 from crab_jax import array_types
+from crab_jax.models import ilora
 from crab_jax.training import state as state_lib
 
 # (params, batch, dropout key) -> negative log-likelihoods float32[B, K]
@@ -113,6 +115,21 @@ def measure(
   return sums if axis is None else jax.lax.psum(sums, axis)
 
 
+def adapter_norms(gradients: array_types.Tree) -> Metrics:
+  """Norms of the gradients of all A, of all B and of all routers.
+
+  Returns:
+    "gradient_norm/lora_A" and so on -> float32[]; of the leaves there are.
+  """
+  flat = flax.traverse_util.flatten_dict(gradients, sep="/")
+  found = {}
+  for name in ilora.LEAVES:
+    own = [leaf for path, leaf in flat.items() if path.endswith(f"/{name}")]
+    if own:
+      found[f"gradient_norm/{name}"] = optax.global_norm(own)
+  return found
+
+
 def train_step(
   state: state_lib.State,
   frozen: array_types.Tree,
@@ -140,7 +157,7 @@ def train_step(
 
   Returns:
     The next state, and sums of the global batch: those of `by_task`, the loss
-    (nats a supervised token) and the gradient's norm.
+    (nats a supervised token), the gradient's norm and `adapter_norms`.
   """
   key = jax.random.fold_in(key, state.step)
   if axis is not None:
@@ -162,5 +179,9 @@ def train_step(
     params=optax.apply_updates(state.params, updates),
     moments=moments,
   )
-  norm = optax.global_norm(gradients)
-  return new, {**sums, "loss": sums["nll"] / count, "gradient_norm": norm}
+  return new, {
+    **sums,
+    "loss": sums["nll"] / count,
+    "gradient_norm": optax.global_norm(gradients),
+    **adapter_norms(gradients),
+  }

@@ -206,9 +206,9 @@ class Loop:
     routers: dict[str, Any],
   ) -> None:
     sums = {name: np.asarray(leaf) for name, leaf in sums.items()}
+    norms = [name for name in sums if name.startswith("gradient_norm")]
     scalars = {
-      "loss": float(np.ravel(sums["loss"])[0]),
-      "gradient_norm": float(np.ravel(sums["gradient_norm"])[0]),
+      **{name: float(np.ravel(sums[name])[0]) for name in ("loss", *norms)},
       "learning_rate": float(self.learning_rate(step - 1)),
       **meter.rates(),
       **routers,

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from crab_jax.models import ilora
+
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SETTINGS = (
   "World.train_samples=4",
@@ -62,6 +64,16 @@ def _losses(workdir):
   keys = ("stage", "step", "loss", "gradient_norm")
   found = [json.loads(line) for line in lines]
   return [tuple(line[key] for key in keys) for line in found if "loss" in line]
+
+
+def test_the_log_tells_the_gradients_of_the_adapter_apart(finished):
+  lines = (finished[0] / "metrics.jsonl").read_text().splitlines()
+  for line in filter(lambda line: "loss" in line, map(json.loads, lines)):
+    parts = {name for name in line if name.startswith("gradient_norm/")}
+    wanted = {f"gradient_norm/{name}" for name in ilora.LEAVES}
+    assert parts == (wanted if line["stage"] == "tuning" else set())
+    whole = sum(line[name] ** 2 for name in parts) ** 0.5
+    assert not parts or whole == pytest.approx(line["gradient_norm"], rel=1e-5)
 
 
 def test_a_run_leaves_a_report_of_every_dataset(finished):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from crab_jax import configs
 from crab_jax.models import ilora
 from crab_jax.models import layers
+from crab_jax.models import router_sums
 
 LORA = configs.ILora(rank=4, heads=3, alpha=8.0, dropout=0.0)
 
@@ -267,14 +268,17 @@ def test_router_sums_by_group():
     {"params": params}, x, groups, mutable=["router", "gates"]
   )
   gates, sums = state["gates"]["gates"], state["router"]["sums"]
-  assert sums.shape == (3, 8)
+  columns = router_sums.Columns(3)
+  assert sums.shape == (3, columns.width)
   np.testing.assert_allclose(sums[0, :3], gates[0, :3].sum(0), rtol=1e-5)
   np.testing.assert_allclose(sums[1, :3], gates[0, 3:].sum(0), rtol=1e-5)
   np.testing.assert_allclose(sums[2, :3], gates[0, :2].sum(0), rtol=1e-5)
   won = np.argmax(gates[0, :3], -1)
-  np.testing.assert_allclose(sums[0, 3:6], np.bincount(won, minlength=3))
-  entropy = -(gates * np.log(gates)).sum(-1) / np.log(3)
-  np.testing.assert_allclose(sums[0, 6], entropy[0, :3].sum(), rtol=1e-5)
-  np.testing.assert_allclose(sums[0, 7], (entropy[0, :3] ** 2).sum(), rtol=1e-5)
+  counts = np.bincount(won, minlength=3)
+  np.testing.assert_allclose(sums[0, columns.wins], counts)
+  assert sums[0, columns.largest].sum() == 3
+  logits = (x @ params["lora_route"])[0, :3]
+  square = (logits**2).mean(-1).sum()
+  np.testing.assert_allclose(sums[0, columns.logit_square], square, rtol=1e-5)
   y = module.apply({"params": params}, x, groups)
   assert isinstance(y, jax.Array)  # nothing is recorded unasked

@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 
 from crab_jax import configs
+from crab_jax.models import router_sums
 from crab_jax.models import thinker
 
 LORA = configs.ILora(rank=2, heads=3, alpha=4.0, dropout=0.0)
@@ -222,7 +223,7 @@ def test_router_sums_of_all_towers(params):
   router = flax.traverse_util.flatten_dict(state["router"], sep="/")
   assert len(router) == 7 + 3 + 3
   query = router["model/layers/self_attn/q_proj/sums"]
-  assert query.shape == (2, 3, 8)
+  assert query.shape == (2, 3, router_sums.Columns(3).width)
   # The three gates of a token add up to one, so sums count tokens.
   counts = {path: sums[:, :, :3].sum(-1) for path, sums in router.items()}
   for path, count in counts.items():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from crab_jax.models import router_sums
 from crab_jax.training import gates
 from crab_jax.training import router
 
@@ -10,9 +11,14 @@ from crab_jax.training import router
 def _sums(tokens):
   """One projection, one layer, one group of tokens with the given gates."""
   tokens = np.array(tokens, float)
-  wins = np.eye(tokens.shape[1])[tokens.argmax(1)]
-  entropy = gates.entropy_share(tokens)[:, None]
-  parts = np.concatenate([tokens, wins, entropy, entropy**2], 1)
+  columns = router_sums.Columns(tokens.shape[1])
+  parts = np.zeros((len(tokens), columns.width))
+  parts[:, columns.gates] = tokens
+  parts[:, columns.wins] = np.eye(tokens.shape[1])[tokens.argmax(1)]
+  parts[:, columns.entropy] = gates.entropy_share(tokens)
+  parts[:, columns.entropy_square] = gates.entropy_share(tokens) ** 2
+  parts[:, columns.logit_square] = 9  # as if every logit were 3
+  parts[:, columns.largest.start] = 1  # as if all lay in the first bin
   return parts.sum(0)[None, None]
 
 
@@ -30,6 +36,7 @@ def test_uniform_gates():
   assert found["mean_entropy"] == pytest.approx(1)
   assert found["load_cv2"] == pytest.approx(0, abs=1e-12)
   assert found["dead_heads"] == 0
+  assert found["logit_rms"] == pytest.approx(3)
 
 
 def test_specialised_gates_have_low_entropy_and_a_high_one_of_the_mean():
@@ -69,3 +76,19 @@ def test_a_distance_between():
   points = np.array([[1.0, 0.0], [0.5, 0.5]])
   found = gates.distances(points, 2)[0, 1]
   assert found == pytest.approx(np.sqrt(0.3112781), rel=1e-6)
+
+
+def test_quantiles_of_the_largest_gate():
+  """Ten tokens in the first bin, ten in the last; two heads: 1/2 to 1."""
+  histogram = np.zeros(router_sums.BINS)
+  histogram[0] = histogram[-1] = 10
+  bin_ = 0.5 / router_sums.BINS
+  found = gates.largest_quantiles(histogram, 2, (0.05, 0.25, 0.95))
+  wanted = [0.5 + 0.1 * bin_, 0.5 + 0.5 * bin_, 1 - 0.1 * bin_]
+  np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+def test_the_summary_has_the_quantiles_in_order():
+  found = gates.summary(_statistics([[0.5, 0.5]] * 4), 2, 1)["language model"]
+  low, middle, high = (found[f"largest_{q}"] for q in ("05", "50", "95"))
+  assert 0.5 < low < middle < high < 0.5 + 0.5 / router_sums.BINS

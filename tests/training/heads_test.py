@@ -8,8 +8,12 @@ from crab_jax.training import heads
 _PATH = ("model", "layers", "q_proj")
 
 
-def _params(b, tower="model"):
-  return {tower: {"layers": {"q_proj": {"lora_B": np.array(b, np.float32)}}}}
+def _params(b, tower="model", a=None):
+  b = np.array(b, np.float32)
+  if a is None:
+    a = np.ones((*b.shape[:-3], 2, b.shape[-2]), np.float32)
+  leaves = {"lora_A": np.asarray(a, np.float32), "lora_B": b}
+  return {tower: {"layers": {"q_proj": leaves}}}
 
 
 def test_cosines():
@@ -49,3 +53,14 @@ def test_what_is_said_while_training_is_what_the_summary_says():
     for name, value in numbers.items():
       assert value == pytest.approx(wanted[tower][name], abs=1e-6)
   assert found["language model"]["zero"] == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_updates_are_the_norms_of_the_products(shared):
+  rng = np.random.default_rng(0)
+  a = rng.standard_normal((2, 6, 4) if shared else (2, 3, 6, 4))
+  b = rng.standard_normal((2, 3, 4, 5))
+  found = heads.updates(_params(b, a=a))["/".join(_PATH)]
+  product = (a[:, None] if shared else a) @ b
+  wanted = np.sqrt((product**2).sum((-2, -1)))
+  np.testing.assert_allclose(found, wanted, rtol=1e-5)

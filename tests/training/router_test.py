@@ -45,6 +45,12 @@ def test_entropy_is_a_share(found):
   assert ((entropy > 0) & (entropy <= 1)).all()
 
 
+def test_the_shares_of_wins_sum_to_one(found):
+  wins = found.wins(3)["model/layers/self_attn/q_proj"]
+  np.testing.assert_allclose(wins[:, [0, 2]].sum(-1), 1, rtol=1e-6)
+  assert np.isnan(wins[:, 1]).all()
+
+
 def test_sums_add_up(found):
   twice = found + found
   np.testing.assert_array_equal(twice.tokens, 2 * found.tokens)

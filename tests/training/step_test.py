@@ -89,6 +89,18 @@ def test_only_trainable_leaves_move():
   assert new.step == 1
 
 
+def test_the_norms_of_the_adapters_gradients_go_by_kind_of_leaf():
+  """All A: (3, 4, 12), so 13; all B: 84; the kernel is not the adapter's."""
+  gradients = {
+    "q": {"lora_A": jnp.array([3.0, 4.0]), "lora_B": jnp.array([84.0])},
+    "k": {"lora_A": jnp.array([12.0]), "kernel": jnp.array([1.0])},
+  }
+  found = step_lib.adapter_norms(gradients)
+  assert set(found) == {"gradient_norm/lora_A", "gradient_norm/lora_B"}
+  assert found["gradient_norm/lora_A"] == pytest.approx(13)
+  assert found["gradient_norm/lora_B"] == pytest.approx(84)
+
+
 @pytest.mark.parametrize("parts", [2, 4])
 def test_micro_batches_give_the_same_update(parts):
   state, frozen, arguments = _setup()
