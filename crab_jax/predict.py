@@ -9,7 +9,6 @@ a place or times, {out}/{task}.jpg. --gates draws {out}/{task}_gates.png: which
 head of the adapter served which token.
 """
 
-import json
 import pathlib
 
 from absl import flags
@@ -21,6 +20,7 @@ from crab_jax.data import clip as clip_lib
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks
+from crab_jax.evaluation import answer_files
 from crab_jax.evaluation import answers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
@@ -52,7 +52,6 @@ _GATES = flags.DEFINE_bool(
   "gates", False, "Draws the router's gates along each answer."
 )
 
-_FILE = "answers.json"
 _PICTURE = 448  # pixels of a side
 
 
@@ -162,18 +161,6 @@ def _draw_gates(
   return said, {name: plots.png(drawn)}
 
 
-def _write(
-  out: pathlib.Path, drawn: dict[str, bytes], found: list[dict]
-) -> None:
-  """Writes all at once, the pictures first: an error before leaves nothing."""
-  out.mkdir(parents=True, exist_ok=True)
-  for name, data in drawn.items():
-    (out / name).write_bytes(data)
-  new = out / f"{_FILE}.incomplete"
-  new.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-  new.rename(out / _FILE)
-
-
 def main() -> None:
   for flag in (_CHECKPOINT, _TASK, _OUT):
     if not flag.value:
@@ -206,10 +193,10 @@ def main() -> None:
     found.append(line)
   out = pathlib.Path(_OUT.value)
   try:
-    _write(out, drawn, found)
+    answer_files.write(out, drawn, found)
   except OSError as error:
     raise errors.UserError(f"cannot write {out}: {error}") from error
-  print(f"written: {out / _FILE}")
+  print(f"written: {out / answer_files.FILE}")
 
 
 if __name__ == "__main__":

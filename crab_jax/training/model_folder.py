@@ -54,8 +54,21 @@ def _finish(new, folder, model, files) -> None:
   (new / CONFIG_FILE).write_text(config_text(model))
   for name, path in files.items():
     shutil.copyfile(path, new / name)
-  shutil.rmtree(folder, ignore_errors=True)
+  put_in_place(new, folder)
+
+
+def put_in_place(new: pathlib.Path, folder: pathlib.Path) -> None:
+  """Renames a complete folder to its name; one that is there goes after it.
+
+  A stop between the renames leaves both whole, the one before under
+  {folder}.replaced.
+  """
+  old = folder.with_name(folder.name + ".replaced")
+  shutil.rmtree(old, ignore_errors=True)
+  if folder.exists():
+    folder.rename(old)
   new.rename(folder)
+  shutil.rmtree(old, ignore_errors=True)
 
 
 def config_text(model: configs.Model) -> str:

@@ -66,9 +66,7 @@ def save(
     files = {**files, model_folder.CONFIG_FILE: model_folder.config_text(model)}
     for name, text in files.items():
       (new / name).write_text(text)
-    if folder.exists():
-      shutil.rmtree(folder)
-    new.rename(folder)
+    model_folder.put_in_place(new, folder)
   except (OSError, ValueError) as error:  # tensorstore raises ValueError
     raise errors.UserError(f"cannot write {folder}: {error}") from error
   finally:
