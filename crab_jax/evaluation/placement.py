@@ -1,9 +1,11 @@
 """A model on the devices of one process, for generation.
 
-Prompts are split over the devices by rows. With the strategy "pmap" every
-device holds the whole model, with "mesh" each holds a part of every large
-weight, by the same rules as in training. Processes share nothing: each
-answers other clips, so no device waits for another host.
+With the strategy "pmap" every device holds the whole model and a part of the
+prompts. With "mesh" each holds a part of every large weight, by the same rules
+as in training, but along other axes: along `fsdp` every token that is decoded
+brings every weight to every device, along `tensor` the devices share the heads
+and only activations move. Processes share nothing: each answers other clips,
+so no device waits for another host.
 """
 
 import contextlib
@@ -104,8 +106,11 @@ def local(
   """All devices of one process.
 
   Args:
-    config: its strategy says whether weights are split; of its shape only
-      `tensor` counts, as a process has devices of its own alone.
+    config: its strategy says whether weights are split. Of its shape only a
+      `tensor` above 1 counts, as a process has devices of its own alone;
+      otherwise as many of them share the heads as divide the kv heads. What
+      devices are left take other prompts, or, where no two can share the
+      heads, parts of the weights.
     model: whose parameters are to be placed.
     devices: of the process; None: of this one.
 
@@ -116,11 +121,14 @@ def local(
   if len(devices) == 1:
     return one_device()
   split = config.strategy == "mesh"
+  wanted = config.tensor if config.tensor > 1 else model.decoder.kv_heads
+  tensor = math.gcd(wanted, len(devices)) if split else 1
+  by_rows = tensor > 1 or not split
   shape = dataclasses.replace(
     config,
-    data=1 if split else -1,
-    fsdp=-1 if split else 1,
-    tensor=math.gcd(max(config.tensor, 1), len(devices)) if split else 1,
+    data=-1 if by_rows else 1,
+    fsdp=1 if by_rows else -1,
+    tensor=tensor,
   )
   mesh = sharding.make_mesh(shape, devices)
   rules = sharding.rules_of(config)

@@ -1,5 +1,7 @@
 """A model over several devices answers as on one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -34,23 +36,49 @@ def _texts(subject, place):
   return {row["id"]: row["text"] for row in answerer.answers(records)}
 
 
+def _with_kv_heads(count):
+  decoder = dataclasses.replace(_MODEL.decoder, heads=4, kv_heads=count)
+  return dataclasses.replace(_MODEL, decoder=decoder)
+
+
 @pytest.mark.slow
-def test_all_devices_answer_as_one(subject):
+@pytest.mark.parametrize(
+  "config",
+  [
+    configs.Mesh(),
+    configs.Mesh(strategy="mesh"),
+    configs.Mesh(strategy="mesh", tensor=4),
+  ],
+)
+def test_all_devices_answer_as_one(subject, config):
   alone = _texts(subject, placement.one_device())
   assert len(alone) == 5
-  for mesh in (configs.Mesh(), configs.Mesh(strategy="mesh", tensor=2)):
-    place = placement.local(mesh, _MODEL)
-    assert place.mesh.size == 8
-    assert _texts(subject, place) == alone
+  place = placement.local(config, _MODEL)
+  assert place.mesh.size == 8
+  assert _texts(subject, place) == alone
+
+
+@pytest.mark.parametrize(
+  ("kv_heads", "shape"),
+  [
+    (4, {"data": 2, "fsdp": 1, "tensor": 4}),
+    (2, {"data": 4, "fsdp": 1, "tensor": 2}),
+    (1, {"data": 1, "fsdp": 8, "tensor": 1}),
+  ],
+)
+def test_devices_share_the_heads_if_they_can(kv_heads, shape):
+  config = configs.Mesh(strategy="mesh", fsdp=8)
+  place = placement.local(config, _with_kv_heads(kv_heads))
+  assert dict(place.mesh.shape) == shape
 
 
 def test_parts_and_rows():
   whole = placement.local(configs.Mesh(), _MODEL)
   assert dict(whole.mesh.shape) == {"data": 8, "fsdp": 1, "tensor": 1}
   assert whole.whole_rows(9) == 16
-  split = placement.local(configs.Mesh(strategy="mesh", tensor=2), _MODEL)
-  assert dict(split.mesh.shape) == {"data": 1, "fsdp": 4, "tensor": 2}
-  assert split.whole_rows(9) == 12
+  split = placement.local(configs.Mesh(strategy="mesh", tensor=4), _MODEL)
+  assert dict(split.mesh.shape) == {"data": 2, "fsdp": 1, "tensor": 4}
+  assert split.whole_rows(9) == 10
   assert placement.one_device().whole_rows(9) == 9
   specs = sharding.parameter_specs(
     _MODEL, split.mesh.shape, sharding.rules_of(configs.Mesh())
@@ -59,4 +87,4 @@ def test_parts_and_rows():
   tree = {"model": {"embed_tokens": {"weight": table}}}
   placed = split.place(tree)["model"]["embed_tokens"]["weight"]
   assert placed.sharding.spec == specs["model/embed_tokens/weight"]
-  assert placed.addressable_shards[0].data.size * 8 == table.size
+  assert placed.addressable_shards[0].data.size * 4 == table.size

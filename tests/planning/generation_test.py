@@ -24,7 +24,7 @@ _MODEL = dataclasses.replace(
 )
 _MESH = configs.Mesh(strategy="mesh", fsdp=4)
 _PROMPTS = generation.Prompts(
-  rows=6, tokens=100, frame_pairs=3, chunks=2, new_tokens=16
+  rows=5, tokens=100, frame_pairs=3, chunks=2, new_tokens=16
 )
 
 
@@ -39,9 +39,10 @@ def phases():
 def test_a_host_answers_a_batch_as_it_is_padded(phases):
   for phase in phases:
     assert (phase.topology, phase.chips, phase.hosts) == ("v5e:2x2", 4, 4)
-    assert phase.mesh == {"data": 1, "fsdp": 4, "tensor": 1}
+    # Two devices share the two kv heads, two such pairs the prompts.
+    assert phase.mesh == {"data": 2, "fsdp": 1, "tensor": 2}
     rows = phase.rows
-    assert rows.rows == 8  # as many on each device
+    assert rows.rows == 6  # as many on each pair
     assert rows.tokens == generate.TOKEN_BUCKETS[0]
     assert (rows.frame_pairs, rows.chunks) == (4, 2)
 
@@ -49,7 +50,7 @@ def test_a_host_answers_a_batch_as_it_is_padded(phases):
 def test_memory_is_told_apart(phases):
   first, step = (phase.memory for phase in phases)
   sizes = _MODEL.decoder
-  each = sizes.layers * 2 * 8 * sizes.kv_heads * sizes.head_size
+  each = sizes.layers * 2 * 6 * sizes.kv_heads * sizes.head_size
   places = generate.TOKEN_BUCKETS[0] + _PROMPTS.new_tokens
   assert (
     step.cache * 4 == each * places * np.dtype(_MODEL.compute_dtype).itemsize
@@ -59,7 +60,7 @@ def test_memory_is_told_apart(phases):
   assert first.optimizer == 0
   # The stack of layers is there beside the copies that the step reads.
   weights = first.frozen + first.trained
-  table = 2 * sizes.width * sizes.vocabulary * 4 / 4  # both on four devices
+  table = 2 * sizes.width * sizes.vocabulary * 4 / 2  # both on two devices
   assert step.held < weights < step.held + table + 4096
   # The step writes into the keys and values that it was given.
   written = step.frozen + step.trained + step.cache + step.temporaries
@@ -91,8 +92,8 @@ def test_answers_of_the_slice(phases):
     dataclasses.replace(phase, times=times, hosts=4) for phase in phases
   )
   worst, best = generation.answers_per_second([first, step])
-  assert best == pytest.approx(4 * 8 / (16 * 2.0))
-  assert worst == pytest.approx(4 * 8 / (16 * 3.0))
+  assert best == pytest.approx(4 * 6 / (16 * 2.0))
+  assert worst == pytest.approx(4 * 6 / (16 * 3.0))
   assert generation.answers_per_second([step]) is None
 
 
@@ -104,7 +105,7 @@ def test_prompts_that_do_not_fit_end_the_plan(monkeypatch):
   (only,) = generation.plan(
     _MODEL, configs.Mesh(), "v6e:1x1", _PROMPTS, [generation.DECODE]
   )
-  assert (only.program, only.rows.rows) == (generation.PREFILL, 6)
+  assert (only.program, only.rows.rows) == (generation.PREFILL, 5)
   assert only.mesh == {"data": 1}
   assert "DOES NOT FIT" in "\n".join(text.generation_lines([only]))
   values = generation.as_json([only])
