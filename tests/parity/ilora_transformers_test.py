@@ -19,7 +19,7 @@ from crab_jax.models import thinker
 LORA = configs.ILora(rank=4, heads=3, alpha=8.0, dropout=0.1)
 CONFIG = dataclasses.replace(torch_thinker.MODEL, adapter=LORA)
 SAMPLES = [
-  torch_thinker.sample(1, pairs=1, mel=(237,)),
+  torch_thinker.sample(1, pairs=1, mel=(237, 53)),
   torch_thinker.sample(2, pairs=1, image=True, mel=(101,)),
 ]
 

@@ -8,10 +8,10 @@ import torch_thinker
 
 from crab_jax.models import thinker
 
-# A video with a sound of 337 frames (a chunk of 200 and a tail of 137), a
-# picture with one of 101 frames, and a question without either.
+# A video with two sounds, of 337 frames (a chunk of 200 and a tail of 137) and
+# of 53, a picture with one of 101 frames, and a question without either.
 SAMPLES = [
-  torch_thinker.sample(1, pairs=2, mel=(337,)),
+  torch_thinker.sample(1, pairs=2, mel=(337, 53)),
   torch_thinker.sample(2, pairs=1, image=True, mel=(101,)),
   torch_thinker.sample(3),
 ]
@@ -72,15 +72,15 @@ def test_packed_rows_give_the_logits_of_each_sample(
 
 def test_loss(reference, params):
   rng = np.random.default_rng(0)
-  chosen = [SAMPLES[1], SAMPLES[2]]
-  batch = torch_thinker.batch_of(reference, [[s] for s in chosen])
-  places = [rng.choice(len(s.tokens) - 1, 6, replace=False) for s in chosen]
+  batch = torch_thinker.batch_of(reference, [[s] for s in SAMPLES])
+  places = [rng.choice(len(s.tokens) - 1, 6, replace=False) for s in SAMPLES]
+  shape = (len(SAMPLES), 6)
   batch["supervised"] = np.sort(places).astype(np.int32)
-  batch["labels"] = rng.integers(0, 200, (2, 6)).astype(np.int32)
-  batch["weights"] = np.ones((2, 6), np.float32)
-  inputs = torch_thinker.torch_inputs(chosen)
+  batch["labels"] = rng.integers(0, 200, shape).astype(np.int32)
+  batch["weights"] = np.ones(shape, np.float32)
+  inputs = torch_thinker.torch_inputs(SAMPLES)
   labels = torch.full_like(inputs["input_ids"], -100)
-  for i in range(2):
+  for i in range(len(SAMPLES)):
     labels[i, batch["supervised"][i] + 1] = torch.tensor(
       batch["labels"][i]
     ).long()
