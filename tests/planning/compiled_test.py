@@ -22,10 +22,11 @@ from crab_jax.planning import report
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _RECIPE = "gin/crab_plus_7b.gin"
+_OTHER_RECIPES = {"v6e_1": "gin/crab_plus_3b.gin"}
 _ALL = sorted(
   path.stem
   for path in (_ROOT / "gin" / "mesh").glob("*.gin")
-  if path.stem not in ("cpu8", "v6e_1")  # no slice; of the 3B recipe
+  if path.stem != "cpu8"  # no slice
 )
 _PRESETS = _ALL if os.environ.get("PRESETS") == "all" else ["v5e_16", "v5p_64"]
 _ROOMY = "v5e:4x4"  # the slice that must have room to spare
@@ -45,7 +46,8 @@ pytestmark = [
 @functools.cache
 def _compiled(preset):
   """The experiment, the plan and the program of a preset."""
-  built = gin_utils.experiment([_RECIPE, f"gin/mesh/{preset}.gin"], [])
+  recipe = _OTHER_RECIPES.get(preset, _RECIPE)
+  built = gin_utils.experiment([recipe, f"gin/mesh/{preset}.gin"], [])
   (stage,) = built.stages
   found = report.compiled(built.model, stage, built.mesh, built.mesh.topology)
   return built, *found
@@ -111,7 +113,7 @@ def test_no_activation_of_a_product_travels(compiled):
     built.model.audio.chunk_positions,
   }
   moved = costs.moved_arrays(module)
-  assert moved
+  assert moved or plan.chips == 1
   for kind, array, name in moved:
     tokens = lengths & set(array.sizes)
     if not tokens or array.kind.startswith(("s", "u", "pred")):
