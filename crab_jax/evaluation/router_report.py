@@ -219,7 +219,8 @@ def to_markdown(content: dict, drawn: list[str]) -> str:
     "",
     f"{content['samples']} samples, {content['heads']} heads. Entropy and"
     " distance: 1 is the most there can be. A dead head has less than"
-    f" {gates.DEAD:.0%} of an equal load.",
+    f" {gates.DEAD:.0%} of an equal load. largest: quantiles of the tokens' largest"
+    " gate; update: norm of A times a head's B.",
     "",
   ]
   for title in ("towers", "weights"):
