@@ -26,6 +26,7 @@ routing, balancing losses.
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.extend.random import threefry2x32_p
 
 from crab_jax import array_types as at
 from crab_jax import configs
@@ -66,14 +67,22 @@ def dropout(
 ) -> at.Float[at.Array, "..."]:
   """Inverted dropout; the rate is rounded to 1/65536.
 
-  An element of the left half of a row shares one 32-bit draw with one of the
-  right half: drawing is what dropout costs. The draws lie as `x` does: neither
-  the mesh nor the TPU's tiles have to be crossed.
+  Drawing is what dropout costs: a block of Threefry has 64 bits, which are
+  shared out to four elements, one in each quarter of a row. Its counter is the
+  place of the row and the column, so the draws lie as `x` does and the mesh
+  does not have to be crossed.
   """
   threshold, width = round(rate * 65536), x.shape[-1]
-  bits = jax.random.bits(key, (*x.shape[:-1], -(-width // 2)), jnp.uint32)
-  halves = [half >= threshold for half in (bits & 0xFFFF, bits >> 16)]
-  keep = jnp.concatenate(halves, axis=-1)[..., :width]
+  blocks = (*x.shape[:-1], -(-width // 4))
+  row = jnp.zeros(blocks, jnp.uint32)
+  for axis, size in enumerate(blocks[:-1]):
+    row = row * size + jax.lax.broadcasted_iota(jnp.uint32, blocks, axis)
+  column = jax.lax.broadcasted_iota(jnp.uint32, blocks, len(blocks) - 1)
+  seeds = jax.random.bits(key, (2,), jnp.uint32)
+  words = threefry2x32_p.bind(seeds[0], seeds[1], row, column)
+  quarters = [half for word in words for half in (word & 0xFFFF, word >> 16)]
+  keep = jnp.concatenate([part >= threshold for part in quarters], axis=-1)
+  keep = keep[..., :width]
   return jnp.where(keep, x / (1 - threshold / 65536), jnp.zeros((), x.dtype))
 
 

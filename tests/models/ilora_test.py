@@ -189,6 +189,26 @@ def test_dropout_rate_and_scale():
   assert not np.array_equal(kept[0], kept[1])
 
 
+@pytest.mark.parametrize("width", [1, 6, 64, 101])
+def test_dropout_draws_every_element_apart(width):
+  x = jnp.ones((7, 600, width))
+  kept = np.asarray(ilora.dropout(x, 0.5, jax.random.key(4))) != 0
+  signs = 2.0 * np.moveaxis(kept, -1, 0).reshape(width, -1) - 1
+  likeness = signs @ signs.T / signs.shape[1]
+  np.testing.assert_allclose(likeness, np.eye(len(signs)), atol=0.09)
+  rows = 2.0 * kept.reshape(-1, width) - 1
+  assert abs(np.mean(rows[1:] * rows[:-1])) < 0.09
+
+
+def test_dropout_follows_its_key():
+  x = jnp.ones((50, 64))
+  first, again, other = (
+    ilora.dropout(x, 0.5, jax.random.key(seed)) for seed in (0, 0, 1)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert abs(np.mean((first != 0) == (other != 0)) - 0.5) < 0.05
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_projections_share_a_mask_only_on_request(shared):
   lora = dataclasses.replace(LORA, dropout=0.5, shared_mask=shared)
