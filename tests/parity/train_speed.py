@@ -1,7 +1,7 @@
 r"""Times a training step against torch: same weights, batch and machine.
 
-  python tests/parity/train_speed.py [--batch 4] [--steps 3] [--dropout 0.1] \
-    [--pages both]
+  python tests/parity/train_speed.py [--batch 4] [--steps 3] [--rounds 2] \
+    [--dropout 0.1] [--pages both]
 
 Torch runs the way of the official implementation: the thinker of transformers,
 I-LoRA as a loop over its heads in every adapted projection, samples padded to
@@ -12,9 +12,10 @@ checkpointing, fused attention ("sdpa"). Ours is the step of the trainer.
 A thinker of 209 M parameters (decoder 8 x 512, vocabulary 152064, towers of
 4 x 256), I-LoRA of rank 64 with 3 heads, samples of 10 frames at 224, 10 s of
 sound and 170 tokens of text, of which 60 are supervised (744 tokens), float32.
-Prints seconds a step (the median), samples a second, and the ratio; the losses
-of both stand beside, and are equal where --dropout=0. Each side has a process
-of its own. Ours is started as `crab_jax.train` starts itself, with its memory in
+The sides take turns, a process for each turn, so that a machine that grows slow
+slows both. Prints every turn's seconds a step (the median) and its losses, which
+are equal where --dropout=0; then samples a second over all steps, and the ratio.
+Ours is started as `crab_jax.train` starts itself, with its memory in
 large pages (`training.huge_pages`), torch as it comes; --pages=both gives them
 to torch as well.
 """
@@ -184,18 +185,18 @@ class Ours:
     return float(np.ravel(sums["loss"])[0])
 
 
-def timed(step, count: int) -> tuple[float, list[float]]:
-  """Median seconds of `count` steps after one that warms up, and the losses."""
+def timed(step, count: int) -> tuple[list[float], list[float]]:
+  """Seconds of `count` steps after one that warms up, and all the losses."""
   found, seconds = [step()], []
   for _ in range(count):
     start = time.perf_counter()
     found.append(step())
     seconds.append(time.perf_counter() - start)
-  return statistics.median(seconds), found
+  return seconds, found
 
 
-def measured(flags) -> tuple[float, list[float], str]:
-  """Seconds a step and the losses of one side, and what was timed."""
+def measured(flags) -> tuple[list[float], list[float], str]:
+  """Seconds of the steps and the losses of one side, and what was timed."""
   lora = configs.ILora(rank=64, heads=3, alpha=128.0, dropout=flags.dropout)
   model = dataclasses.replace(
     generate_speed.MODEL, adapter=lora, remat="none", logit_chunk=256
@@ -233,6 +234,7 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--batch", type=int, default=4)
   parser.add_argument("--steps", type=int, default=3)
+  parser.add_argument("--rounds", type=int, default=2)
   parser.add_argument("--dropout", type=float, default=0.1)
   parser.add_argument("--supervised", type=int, default=60)
   parser.add_argument("--pages", choices=("ours", "both"), default="ours")
@@ -241,18 +243,23 @@ def main():
   if flags.side:
     print(json.dumps(measured(flags)))
     return
-  speeds = []
-  for side in ("torch", "crab_jax"):
-    seconds, found, what = apart(side, flags.pages)
-    if not speeds:
-      print(what)
-    speeds.append(flags.batch / seconds)
-    print(
-      f"{side:9} {seconds:7.2f} s a step, {speeds[-1]:6.3f} samples/s; losses"
-      f" {' '.join(f'{loss:.4f}' for loss in found)}",
-      flush=True,
-    )
-  print(f"ratio {speeds[1] / speeds[0]:.2f}")
+  sides = ("torch", "crab_jax")
+  seconds: dict[str, list[float]] = {side: [] for side in sides}
+  for turn in range(flags.rounds):
+    for side in sides:
+      found, losses_of_steps, what = apart(side, flags.pages)
+      if not turn and side == sides[0]:
+        print(what)
+      seconds[side] += found
+      print(
+        f"{side:9} {statistics.median(found):7.2f} s a step; losses"
+        f" {' '.join(f'{loss:.4f}' for loss in losses_of_steps)}",
+        flush=True,
+      )
+  theirs, ours = (
+    flags.batch / statistics.median(seconds[side]) for side in sides
+  )
+  print(f"{theirs:.3f} and {ours:.3f} samples/s, ratio {ours / theirs:.2f}")
 
 
 if __name__ == "__main__":
