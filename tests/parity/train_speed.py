@@ -15,9 +15,9 @@ sound and 170 tokens of text, of which 60 are supervised (744 tokens), float32.
 The sides take turns, a process for each turn, so that a machine that grows slow
 slows both. Prints every turn's seconds a step (the median) and its losses, which
 are equal where --dropout=0; then samples a second over all steps, and the ratio.
-Ours is started as `crab_jax.train` starts itself, with its memory in
-large pages (`training.huge_pages`), torch as it comes; --pages=both gives them
-to torch as well.
+Ours is started as `crab_jax.train` starts itself, with its memory in large pages
+(`training.huge_pages`), torch as it comes; --pages=both gives them to torch as
+well.
 """
 
 import argparse
@@ -245,17 +245,16 @@ def main():
     return
   sides = ("torch", "crab_jax")
   seconds: dict[str, list[float]] = {side: [] for side in sides}
-  for turn in range(flags.rounds):
-    for side in sides:
-      found, losses_of_steps, what = apart(side, flags.pages)
-      if not turn and side == sides[0]:
-        print(what)
-      seconds[side] += found
-      print(
-        f"{side:9} {statistics.median(found):7.2f} s a step; losses"
-        f" {' '.join(f'{loss:.4f}' for loss in losses_of_steps)}",
-        flush=True,
-      )
+  for side in sides * flags.rounds:
+    found, trail, what = apart(side, flags.pages)
+    if not any(seconds.values()):
+      print(what)
+    seconds[side] += found
+    print(
+      f"{side:9} {statistics.median(found):7.2f} s a step; losses"
+      f" {' '.join(f'{loss:.4f}' for loss in trail)}",
+      flush=True,
+    )
   theirs, ours = (
     flags.batch / statistics.median(seconds[side]) for side in sides
   )
