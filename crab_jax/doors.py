@@ -5,6 +5,7 @@ one line on stderr and exits with code 2; only a defect of ours shows a
 traceback.
 """
 
+import logging as python_logging
 import pathlib
 import sys
 from collections.abc import Callable
@@ -67,6 +68,30 @@ def _parse(argv: list[str]) -> list[str]:
   return rest
 
 
+# What the reads of orbax and tensorstore say that a damaged array cut off.
+_ABANDONED = ("Event loop is closed", "error while reading array index")
+
+
+def _is_news(record: python_logging.LogRecord) -> bool:
+  return "exception was never retrieved" not in record.getMessage()
+
+
+def _tell_unraisable(failed: "sys.UnraisableHookArgs") -> None:
+  if not any(words in str(failed.exc_value) for words in _ABANDONED):
+    sys.__unraisablehook__(failed)
+
+
+def _silence_abandoned_reads() -> None:
+  """Keeps the reads that an error left behind from telling it again.
+
+  Orbax reads all arrays of a folder at once and gives up at the first that is
+  damaged. Each read that ends later, in a thread of tensorstore, finds no event
+  loop or nobody waiting and would print a traceback.
+  """
+  sys.unraisablehook = _tell_unraisable
+  python_logging.getLogger("asyncio").addFilter(_is_news)
+
+
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, runs `main`, exits with its code (None: 0)."""
   # absl's own setup of --help and --log_dir is for app.run, which would print
@@ -79,6 +104,7 @@ def run(main: Callable[[], int | None]) -> None:
     _parse(sys.argv)
     logging.set_verbosity(logging.WARNING)
     logging.use_absl_handler()
+    _silence_abandoned_reads()
     code = main()
   except errors.UserError as error:
     print(f"error: {_one_line(error)}", file=sys.stderr)

@@ -62,3 +62,46 @@ def test_help_tells_the_flags():
   done = _open("--help")
   assert done.returncode == 0
   assert "--count" in done.stdout
+
+
+_ABANDONED = """
+  import asyncio, gc
+  from crab_jax import doors
+
+  async def fail():
+    raise ValueError("told already")
+
+  class Late:
+    def __init__(self, words):
+      self.words = words
+
+    def __del__(self):
+      raise RuntimeError(self.words)
+
+  async def abandon():
+    failing = asyncio.create_task(fail())
+    await asyncio.wait([failing])
+
+  def main():
+    asyncio.run(abandon())
+    Late("Event loop is closed")
+    Late("Encountered error while reading array index: 3")
+    Late("a defect of ours")
+    gc.collect()
+
+  doors.run(main)
+"""
+
+
+def test_abandoned_reads_are_silent_and_other_faults_are_not():
+  """A task that nobody awaits and a closed loop are what orbax leaves."""
+  done = subprocess.run(
+    [sys.executable, "-c", textwrap.dedent(_ABANDONED)],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0
+  assert "told already" not in done.stderr
+  assert "loop is closed" not in done.stderr
+  assert "array index" not in done.stderr
+  assert "a defect of ours" in done.stderr

@@ -9,6 +9,7 @@ folder. What is kept of a model for good is a `model_folder`.
 """
 
 import base64
+import contextlib
 import pathlib
 import shutil
 
@@ -18,6 +19,7 @@ import orbax.checkpoint as ocp
 from crab_jax import errors
 from crab_jax.training import hosts
 from crab_jax.training import state as state_lib
+from crab_jax.training import unreadable
 
 
 class StageCheckpoints:
@@ -80,17 +82,19 @@ class StageCheckpoints:
 
     Args:
       like: a state of the same structure, shapes and shardings.
+
+    Raises:
+      UserError: it cannot be read, or another number of hosts wrote it.
     """
     step = self.latest()
-    found = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(
-          jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        ),
-        note=ocp.args.JsonRestore(),
+    wanted = ocp.args.Composite(
+      state=ocp.args.StandardRestore(
+        jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
       ),
+      note=ocp.args.JsonRestore(),
     )
+    with self._reads(step):
+      found = self._manager.restore(step, args=wanted)
     note = dict(found["note"])
     everyones = note.pop("data")
     if len(everyones) != hosts.count():
@@ -102,16 +106,28 @@ class StageCheckpoints:
     return found["state"], base64.b64decode(everyones[hosts.index()]), note
 
   def note(self) -> dict | None:
-    """The JSON values beside the newest checkpoint; None if there is none."""
+    """The JSON values beside the newest checkpoint; None if there is none.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     step = self.latest()
     if step is None:
       return None
     only = ocp.args.Composite(note=ocp.args.JsonRestore())
-    return dict(self._manager.restore(step, args=only)["note"])
+    with self._reads(step):
+      return dict(self._manager.restore(step, args=only)["note"])
 
   def close(self) -> None:
     self.wait()
     self._manager.close()
+
+  def _reads(self, step: int) -> contextlib.AbstractContextManager[None]:
+    remedy = (
+      "if it is damaged, remove it and start again: the run goes on from the"
+      " one before it"
+    )
+    return unreadable.told(self._folder / str(step), remedy)
 
   def _fail(self, error: Exception):
     raise errors.UserError(

@@ -24,6 +24,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.training import hosts
+from crab_jax.training import unreadable
 
 CONFIG_FILE = "model.json"
 
@@ -126,14 +127,23 @@ def load_params(
   path = folder / "params"
   if not path.is_dir():
     raise errors.UserError(f"{folder} is no model folder: {path} is missing")
-  if place is None:
-    return _as_numpy(path.resolve())
+  path = path.resolve()
+  return _as_numpy(path) if place is None else _placed(path, place)
+
+
+def _placed(
+  path: pathlib.Path, place: Callable[[array_types.Tree], array_types.Tree]
+) -> array_types.Tree:
+  """A tree of parameters, each part straight to the device it belongs to."""
   with ocp.StandardCheckpointer() as checkpointer:
-    found = checkpointer.metadata(path.resolve()).item_metadata.tree
+    with unreadable.told(path):
+      found = checkpointer.metadata(path).item_metadata.tree
     shapes = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(found)
     )
-    return checkpointer.restore(path.resolve(), place(shapes))
+    placed = place(shapes)
+    with unreadable.told(path):
+      return checkpointer.restore(path, placed)
 
 
 def _as_numpy(path: pathlib.Path) -> array_types.Tree:
@@ -141,17 +151,12 @@ def _as_numpy(path: pathlib.Path) -> array_types.Tree:
 
   Not by way of the devices that it was saved from: they may be others.
   """
-  try:
-    with ocp.PyTreeCheckpointer() as checkpointer:
-      saved = checkpointer.metadata(path).item_metadata.tree
-      arguments = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
-      )
-      return checkpointer.restore(path, restore_args=arguments)
-  except (OSError, ValueError, LookupError, TypeError) as error:
-    # Orbax and tensorstore tell a page; its beginning names the file.
-    said = " ".join(str(error).split())[:300]
-    raise errors.UserError(f"{path} is damaged: {said}") from error
+  with unreadable.told(path), ocp.PyTreeCheckpointer() as checkpointer:
+    saved = checkpointer.metadata(path).item_metadata.tree
+    arguments = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
+    )
+    return checkpointer.restore(path, restore_args=arguments)
 
 
 def check_replaceable(folder: pathlib.Path) -> None:

@@ -61,6 +61,12 @@ def cut_short(path: pathlib.Path, share: float = 0.5) -> None:
   path.write_bytes(data[: int(len(data) * share)])
 
 
+def largest_file(folder: pathlib.Path) -> pathlib.Path:
+  """The largest file in a folder and those under it."""
+  files = (path for path in folder.rglob("*") if path.is_file())
+  return max(files, key=lambda path: path.stat().st_size)
+
+
 def flip(path: pathlib.Path, offset: int, count: int = 1) -> None:
   """Inverts bytes of a file."""
   data = bytearray(path.read_bytes())

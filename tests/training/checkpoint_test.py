@@ -1,6 +1,7 @@
 """Checkpoints: complete or not at all, also when the disk is full."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,22 @@ from crab_jax import errors
 from crab_jax.training import checkpoint
 from crab_jax.training import optim
 from crab_jax.training import state as state_lib
+from tests.data import clips
+
+_BEGIN = f"""
+import pathlib, sys
+sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
+from crab_jax.training import checkpoint
+"""
+
+
+def _run(script):
+  """How a script ends in a process of its own."""
+  return subprocess.run(
+    [sys.executable, "-c", _BEGIN + textwrap.dedent(script)],
+    capture_output=True,
+    text=True,
+  )
 
 
 def _state(step, size=4):
@@ -35,6 +52,40 @@ def test_what_is_saved_comes_back(tmp_path):
   assert (data, note) == (b"\x00place", {"note": 3})
 
 
+def _many(step):
+  """A state of many arrays, so that some are read when one fails."""
+  optimizer = optim.optimizer(configs.Optimizer(), 10)
+  rng = np.random.default_rng(step)
+  arrays = {f"a{n}": {"kernel": rng.normal(size=9000)} for n in range(40)}
+  params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), arrays)
+  return state_lib.create(params, optimizer).replace(step=jnp.int32(step))
+
+
+def test_a_damaged_checkpoint_is_one_line_and_the_one_before_goes_on(tmp_path):
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  for step in (1, 2):
+    checkpoints.save(_many(step), b"", {})
+  checkpoints.close()
+  clips.cut_short(clips.largest_file(tmp_path / "2"))
+  done = _run(f"""
+    from checkpoint_test import _many
+    from crab_jax import doors
+    def main():
+      folder = pathlib.Path({str(tmp_path)!r})
+      checkpoint.StageCheckpoints(folder, keep=2).restore(_many(0))
+    doors.run(main)
+  """)
+  assert done.returncode == 2
+  assert done.stderr.startswith(f"error: {tmp_path}/2 cannot be read: ")
+  assert done.stderr.endswith("goes on from the one before it\n")
+  assert done.stderr.count("\n") == 1
+  shutil.rmtree(tmp_path / "2")
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  state, _, _ = checkpoints.restore(_many(0))
+  checkpoints.close()
+  jax.tree.map(np.testing.assert_array_equal, state, _many(1))
+
+
 def test_only_the_newest_are_kept(tmp_path):
   checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
   for step in (1, 2, 3):
@@ -46,12 +97,10 @@ def test_only_the_newest_are_kept(tmp_path):
 
 def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path):
   """A limit on the size of files stands in for a full disk."""
-  script = f"""
-    import pathlib, resource, signal, sys
-    sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
+  done = _run(f"""
+    import resource, signal
     from checkpoint_test import _state
     from crab_jax import errors
-    from crab_jax.training import checkpoint
     checkpoints = checkpoint.StageCheckpoints(
       pathlib.Path({str(tmp_path)!r}), keep=2
     )
@@ -64,12 +113,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path):
       checkpoints.wait()
     except errors.UserError as error:
       print("refused:", error)
-  """
-  done = subprocess.run(
-    [sys.executable, "-c", textwrap.dedent(script)],
-    capture_output=True,
-    text=True,
-  )
+  """)
   assert f"refused: cannot write a checkpoint in {tmp_path}" in done.stdout
   checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
   assert checkpoints.latest() == 1

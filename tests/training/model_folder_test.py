@@ -9,6 +9,7 @@ import pytest
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.training import model_folder
+from tests.data import clips
 
 
 def test_a_model_folder_comes_back(tmp_path):
@@ -89,3 +90,15 @@ def test_a_model_is_read_straight_into_its_places(tmp_path):
   kernel = found["a"]["kernel"]
   np.testing.assert_array_equal(kernel, params["a"]["kernel"])
   assert kernel.addressable_shards[0].data.shape == (2, 2)
+
+
+@pytest.mark.parametrize("place", [None, _spread])
+def test_damaged_parameters_are_named(tmp_path, place):
+  kernel = np.random.default_rng(0).normal(size=(80, 400)).astype(np.float32)
+  folder = tmp_path / "model"
+  model_folder.save(folder, {"a": {"kernel": kernel}}, configs.tiny(), {})
+  clips.cut_short(clips.largest_file(folder / "params"))
+  with pytest.raises(
+    errors.UserError, match=f"{folder}/params cannot be read: .*a"
+  ):
+    model_folder.load_params(folder, place)

@@ -1,0 +1,35 @@
+"""Folders of orbax's that cannot be read, told in one line."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+from crab_jax import errors
+
+# What damaged or forbidden files raise; no lack of memory is among it.
+_FAULTS = (OSError, ValueError, LookupError, TypeError)
+# Orbax tells a page; its beginning names the array and the file.
+_TOLD = 300
+
+
+@contextlib.contextmanager
+def told(path: pathlib.Path, remedy: str = "") -> Iterator[None]:
+  """Reads of `path` in its body fail as one error of the user's.
+
+  Args:
+    path: the folder that is read; the error names it.
+    remedy: what to do, told after the fault.
+
+  Raises:
+    UserError: a file of the folder is damaged, missing or forbidden.
+  """
+  try:
+    yield
+  except Exception as error:
+    # A bare Exception is what orbax puts around some faults of tensorstore.
+    fault = error.__cause__ if type(error) is Exception else error
+    if not isinstance(fault, _FAULTS):
+      raise
+    said = " ".join(str(fault).split())[:_TOLD]
+    end = f"; {remedy}" if remedy else ""
+    raise errors.UserError(f"{path} cannot be read: {said}{end}") from error
