@@ -166,8 +166,9 @@ def prepare(
   preparer = Preparer(source, out, config)
   with _locked(out):
     try:
-      _begin(preparer, shards)
-      runner(preparer, shards)
+      if not _is_finished(preparer, shards):
+        _begin(preparer, shards)
+        runner(preparer, shards)
       return _finish(preparer, shards, show)
     except OSError as error:
       raise errors.UserError(
@@ -214,6 +215,22 @@ def _locked(out: pathlib.Path) -> Iterator[None]:
         f"another preparation is writing to {out}"
       ) from error
     yield
+
+
+def _is_finished(preparer: Preparer, shards: list[journal.Shard]) -> bool:
+  """Whether an earlier call made just these shards, to its end.
+
+  Nothing is taken away then: somebody may be reading the records.
+  """
+  out = preparer.out
+  names = {shard.task for shard in shards}
+  there = {s.path(out) for name in names for s in journal.find(out, name)}
+  return (
+    (out / records.SUMMARY).is_file()
+    and names <= _complete(out)
+    and there == {shard.path(out) for shard in shards}
+    and all(journal.is_complete(s, out, preparer.header(s)) for s in shards)
+  )
 
 
 def _begin(preparer: Preparer, shards: list[journal.Shard]) -> None:
@@ -287,7 +304,7 @@ def _finish(
       " start again"
     )
   datasets = counts.datasets()
-  for name in sorted(names):
+  for name in sorted(names - _complete(out)):
     metadata.write(out, name, datasets[name])
   summary = {
     "source": str(preparer.source),

@@ -103,6 +103,25 @@ def test_a_second_call_does_nothing_again(world, tmp_path, assembled):
   assert _files(tmp_path) == before
 
 
+def test_a_second_call_takes_nothing_from_those_who_read(
+  world, tmp_path, monkeypatch
+):
+  """Another process may open the records at any moment."""
+  _prepare(world, tmp_path)
+  taken = []
+  unlink = pathlib.Path.unlink
+  monkeypatch.setattr(
+    pathlib.Path,
+    "unlink",
+    lambda path, **options: (taken.append(path.name), unlink(path, **options)),
+  )
+  infos = sorted(tmp_path.rglob("dataset_info.json"))
+  times = [path.stat().st_mtime_ns for path in infos]
+  _prepare(world, tmp_path)
+  assert taken == []
+  assert [path.stat().st_mtime_ns for path in infos] == times
+
+
 def test_interrupted_it_goes_on_where_it_was(
   world, tmp_path, monkeypatch, assembled
 ):
