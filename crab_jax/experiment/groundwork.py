@@ -102,16 +102,22 @@ def _begin(workdir: pathlib.Path, config_text: str) -> None:
 def _records(
   experiment: configs.Experiment, workdir: pathlib.Path
 ) -> pathlib.Path:
-  """The folder of records; makes those of the embedded world."""
+  """The folder of records; the first host makes the embedded world's."""
   if experiment.records is not None:
     root = pathlib.Path(experiment.records)
     records.splits(root)  # raises if it is none
     return root
-  build.write(workdir / "world", experiment.world)
   root = workdir / "records"
-  preparation.prepare(
-    workdir / "world" / build.FOLDER, root, config=experiment.preparation
-  )
+  if hosts.is_first():
+    build.write(workdir / "world", experiment.world)
+    preparation.prepare(
+      workdir / "world" / build.FOLDER, root, config=experiment.preparation
+    )
+  elif not root.is_dir():
+    raise errors.UserError(
+      f"{root}, which the first host made, is not on host {hosts.index()}: all"
+      " hosts must see the same --workdir"
+    )
   return root
 
 
@@ -120,9 +126,9 @@ def _tokenizer(
 ) -> tokenizers.Tokenizer:
   """The given tokenizer, or one trained on the texts of the records."""
   path = workdir / base_lib.TOKENIZER
-  if experiment.data.tokenizer is not None:
+  if experiment.data.tokenizer is not None and hosts.is_first():
     shutil.copyfile(experiment.data.tokenizer, path)
-  if not path.exists():
+  if not path.exists() and hosts.is_first():
     wording = prompts.load(experiment.data.prompts)
     found = (
       record

@@ -29,13 +29,16 @@ def place(tmp_path_factory):
   return root
 
 
-def _prepare(place, workdir):
+def _prepare(place, workdir, **settings):
+  given = {
+    "data": configs.Data(tokenizer=str(place / "tokenizer.json")),
+    "records": str(place / "records"),
+  }
   experiment = configs.Experiment(
     model=configs.tiny(),
     stages=[configs.Stage(name="s", steps=1, trains="all")],
-    data=configs.Data(tokenizer=str(place / "tokenizer.json")),
-    records=str(place / "records"),
     compiled="off",
+    **(given | settings),
   )
   return groundwork.prepare(experiment, workdir, _TEXT)
 
@@ -85,3 +88,30 @@ def test_the_host_that_differs_is_named(
     _prepare(place, tmp_path)
   assert f"host 1 differs from host 0 in the {fact}" in str(caught.value)
   assert theirs.strip() in str(caught.value)
+
+
+_WORLD = configs.World(
+  train_samples=4, val_samples=4, test_samples=4, train_factors=None
+)
+
+
+def _files(folder):
+  return {
+    str(path): path.stat().st_mtime_ns
+    for path in folder.rglob("*")
+    if path.is_file()
+  }
+
+
+def test_only_the_first_host_makes_anything(place, tmp_path, monkeypatch):
+  """The others come all at once."""
+  own = {"records": None, "world": _WORLD, "data": configs.Data()}
+  first = _prepare(place, tmp_path, **own)
+  before = _files(tmp_path)
+  monkeypatch.setattr(hosts, "is_first", lambda: False)
+  monkeypatch.setattr(hosts, "_wait", lambda name: None)
+  other = _prepare(place, tmp_path, **own)
+  assert _files(tmp_path) == before
+  assert other.records == first.records
+  with pytest.raises(errors.UserError, match="must see the same --workdir"):
+    _prepare(place, tmp_path / "elsewhere", **own)
