@@ -6,9 +6,12 @@ traceback.
 """
 
 import logging as python_logging
+import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import flags
 from absl import logging
@@ -16,6 +19,8 @@ from absl import logging
 from crab_jax import errors
 
 USER_EXIT = 2
+_DEFECT = 1
+_INTERRUPTED = 130
 
 
 def define_config_flags() -> None:
@@ -92,6 +97,24 @@ def _silence_abandoned_reads() -> None:
   python_logging.getLogger("asyncio").addFilter(_is_news)
 
 
+def _end(code: int) -> NoReturn:
+  """Ends after an error. Of several hosts one that fails ends at once.
+
+  Else jax would wait for the others, which may wait for this one, and abort
+  after minutes with a code that tells nothing.
+  """
+  if _is_one_of_several():
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+  sys.exit(code)
+
+
+def _is_one_of_several() -> bool:
+  jax = sys.modules.get("jax")  # most doors work without it
+  return jax is not None and jax.distributed.is_initialized()
+
+
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags, runs `main`, exits with its code (None: 0)."""
   # absl's own setup of --help and --log_dir is for app.run, which would print
@@ -108,8 +131,13 @@ def run(main: Callable[[], int | None]) -> None:
     code = main()
   except errors.UserError as error:
     print(f"error: {_one_line(error)}", file=sys.stderr)
-    sys.exit(USER_EXIT)
+    _end(USER_EXIT)
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
-    sys.exit(130)
+    _end(_INTERRUPTED)
+  except Exception:
+    if not _is_one_of_several():
+      raise
+    traceback.print_exc()
+    _end(_DEFECT)
   sys.exit(code)

@@ -1,5 +1,7 @@
 """What a user's mistake looks like: one line, exit code 2, no traceback."""
 
+import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -105,3 +107,50 @@ def test_abandoned_reads_are_silent_and_other_faults_are_not():
   assert "loop is closed" not in done.stderr
   assert "array index" not in done.stderr
   assert "a defect of ours" in done.stderr
+
+
+_HOST = """
+  import time
+  from crab_jax import doors
+  from crab_jax import errors
+  from crab_jax.training import hosts
+
+  def main():
+    hosts.join()
+    if hosts.index() == 1:
+      raise {error}("told by host 1")
+    time.sleep(600)
+
+  doors.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+  ("error", "code", "lines"),
+  [("errors.UserError", 2, 1), ("ValueError", 1, 8)],
+)
+def test_a_host_that_fails_waits_for_no_other(error, code, lines):
+  """The other one waits for it, in vain."""
+  script = textwrap.dedent(_HOST).format(error=error)
+  with socket.socket() as free:
+    free.bind(("localhost", 0))
+    address = f"localhost:{free.getsockname()[1]}"
+  where = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+  processes = [
+    subprocess.Popen(
+      [sys.executable, "-c", script],
+      env={**os.environ, **where, "JAX_PROCESS_ID": str(host)},
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for host in range(2)
+  ]
+  try:
+    told = processes[1].communicate(timeout=60)[1]
+    assert processes[0].poll() is None
+  finally:
+    for process in processes:
+      process.kill()
+  assert processes[1].returncode == code
+  assert "told by host 1" in told
+  assert told.count("\n") <= lines
