@@ -1,9 +1,12 @@
 """What a training loop holds: batches, their counters and a state to resume."""
 
 import collections
+import dataclasses
 import json
 import weakref
+from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import grain
@@ -11,6 +14,7 @@ import numpy as np
 
 from crab_jax import errors
 from crab_jax.array_types import Batch
+from crab_jax.data import places
 from crab_jax.data import tasks
 
 _NAMED_FAILURES = 20  # records in the message of an error
@@ -104,27 +108,55 @@ class Tally:
       "failed": dict(self._failed),
     }
 
-  def set_state(self, state: Mapping[str, Any]) -> None:
-    self._tokens = np.array(state["tokens"], np.int64)
-    self._samples = collections.Counter(state["samples"])
-    self._short_videos = state["short_videos"]
-    self._failed = dict(state["failed"])
+  def set_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+    """Counts what these counted together; nothing, if there are none."""
+    self._tokens = np.zeros(2, np.int64)
+    self._samples, self._short_videos = collections.Counter(), 0
+    self._failed = {}
+    for state in states:
+      self._tokens += state["tokens"]
+      self._samples.update(state["samples"])
+      self._short_videos += state["short_videos"]
+      self._failed.update(state["failed"])
 
 
 class Loader:
   """An endless, resumable source of one host's batches.
 
   Args:
-    dataset: gives (batch, summary), see `packed.PackedDataset`.
+    make: the batches that begin at the places of so many streams, which take
+      turns; an element is (batch, summary, place), see `packed.PackedDataset`.
     tally: counts them.
+    host: the number of this host.
+    hosts: that share the samples.
+    streams: worker processes of each; one if there are none.
   """
 
-  def __init__(self, dataset: grain.IterDataset, tally: Tally):
+  def __init__(
+    self,
+    make: Callable[[Sequence[places.Place]], grain.IterDataset],
+    tally: Tally,
+    host: int = 0,
+    hosts: int = 1,
+    streams: int = 1,
+  ):
+    self._make = make
+    self._tally = tally
+    self._host, self._hosts, self._count = host, hosts, streams
     # In a box, so that closing it leaves no iterator to the interpreter's end,
     # where grain's own clean-up would fail.
-    self._box = [dataset.__iter__()]
-    self._tally = tally
-    self._closing = weakref.finalize(self, _close, self._box)
+    self._box: list[grain.DatasetIterator] = []
+    self._closing = weakref.finalize(self, _empty, self._box)
+    self._share_out(places.Place())
+
+  def _share_out(self, everything: places.Place) -> None:
+    own = everything.part(self._host, self._hosts)
+    self._begin([own.part(i, self._count) for i in range(self._count)])
+
+  def _begin(self, streams: list[places.Place]) -> None:
+    """Goes on at these places, the first one's turn first."""
+    _empty(self._box)
+    self._streams = streams
 
   def __iter__(self):
     return self
@@ -135,7 +167,10 @@ class Loader:
     Raises:
       UserError: more records failed than is tolerated.
     """
-    batch, summary = next(self._box[0])
+    if not self._box:
+      self._box.append(self._make(self._streams).__iter__())
+    batch, summary, place = next(self._box[0])
+    self._streams = [*self._streams[1:], place]
     self._tally.add(batch, summary)
     return batch
 
@@ -144,26 +179,58 @@ class Loader:
     return self._tally.counters()
 
   def get_state(self) -> bytes:
-    """Where the loader is, behind the last batch: JSON."""
+    """Where this host is, behind the last batch: JSON."""
     state = {
-      "iterator": self._box[0].get_state(),
+      "streams": [dataclasses.asdict(place) for place in self._streams],
       "tally": self._tally.get_state(),
     }
     return json.dumps(state).encode()
 
-  def set_state(self, state: bytes) -> None:
-    """Goes on behind the batch at which `get_state` was called.
+  def set_states(self, states: Sequence[bytes]) -> str | None:
+    """Goes on behind the batches at which all hosts called `get_state`.
 
-    The loader must have the same records, settings, hosts and workers.
+    With as many hosts and workers as then it goes on to the bit. Others share
+    out the samples that no row had taken yet, each of them once; those that
+    were read ahead come first. The records and the settings that order them
+    must be the same.
+
+    Args:
+      states: of the hosts, in their order.
+
+    Returns:
+      What to tell the user; None if nothing moved.
     """
-    tree = json.loads(state)
-    self._box[0].set_state(tree["iterator"])
-    self._tally.set_state(tree["tally"])
+    trees = [json.loads(state) for state in states]
+    found = [
+      [
+        places.Place(**{k: _tuple(v) for k, v in place.items()})
+        for place in tree["streams"]
+      ]
+      for tree in trees
+    ]
+    if [len(streams) for streams in found] == [self._count] * self._hosts:
+      self._begin(found[self._host])
+      self._tally.set_states([trees[self._host]["tally"]])
+      return None
+    everything = places.merged([place for host in found for place in host])
+    self._share_out(everything)
+    mine = trees[self._host :: self._hosts]
+    self._tally.set_states([tree["tally"] for tree in mine])
+    before, now = sum(map(len, found)), self._hosts * self._count
+    return (
+      f"data: {before} streams of {len(found)} hosts become {now} of"
+      f" {self._hosts}; {len(everything.left)} samples that they left go first"
+    )
 
   def close(self) -> None:
     """Stops reader threads and worker processes; nothing can follow."""
     self._closing()
 
 
-def _close(box: list[grain.DatasetIterator]) -> None:
-  box.pop().close()
+def _tuple(value: Any) -> Any:
+  return tuple(value) if isinstance(value, list) else value
+
+
+def _empty(box: list[grain.DatasetIterator]) -> None:
+  while box:
+    box.pop().close()

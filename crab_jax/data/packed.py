@@ -1,11 +1,12 @@
 """The grain stage that reads, makes samples and packs them into batches.
 
-Its parent is a random-access dataset of `Read`s. The state of its iterator is
-the index of the next one and the indices of the samples that wait for a row:
-resuming reads those few again and goes on, to the bit.
+Its parent is a random-access dataset of `Read`s. With each batch goes the place
+behind it, which names the samples that wait for a row: beginning there reads
+those few again and goes on, to the bit.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import grain
@@ -14,6 +15,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import Batch
 from crab_jax.data import packing
+from crab_jax.data import places
 from crab_jax.data import samples as samples_lib
 from crab_jax.data import sources
 
@@ -79,25 +81,50 @@ def summary(reads: list[Read]) -> dict[str, Any]:
 
 
 class PackedDataset(grain.IterDataset):
-  """Packs `Read`s; an element is (batch, `summary` of what it took)."""
+  """Packs `Read`s; an element is (batch, `summary`, the `Place` behind it).
+
+  Args:
+    order: the `Read`s that all streams share, endless.
+    layout: of a batch.
+    options: threads that read.
+    streams: where to begin, of each worker process; one if there are none.
+  """
 
   def __init__(
     self,
-    parent: grain.MapDataset,
+    order: grain.MapDataset,
     layout: packing.Layout,
     options: grain.ReadOptions,
+    streams: Sequence[places.Place],
   ):
-    super().__init__(parent)
+    super().__init__(order)
     self._layout = layout
     self._options = options
+    self._streams = tuple(streams)
 
   def set_slice(self, sl: slice, sequential_slice: bool = False) -> None:
-    """Leaves a worker process its part; grain calls this in the worker."""
+    """Leaves a worker process its stream; grain calls this in the worker."""
     del sequential_slice
-    self._parents = (self._parent.slice(sl),)
+    self._streams = self._streams[sl]
 
   def __iter__(self) -> grain.DatasetIterator:
-    return _PackedIterator(self._parent, self._layout, self._options)
+    # With workers grain makes one in this process too, but takes nothing of it.
+    begin = self._streams[0]
+    return _PackedIterator(self._parent, self._layout, self._options, begin)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stream:
+  """The reads of one stream by number, as grain's source."""
+
+  order: grain.MapDataset
+  place: places.Place
+
+  def __len__(self) -> int:
+    return len(self.order)
+
+  def __getitem__(self, count: int) -> Read:
+    return self.order[self.place.index(count)]
 
 
 class _PackedIterator(grain.DatasetIterator):
@@ -105,48 +132,58 @@ class _PackedIterator(grain.DatasetIterator):
 
   def __init__(
     self,
-    reads: grain.MapDataset,
+    order: grain.MapDataset,
     layout: packing.Layout,
     options: grain.ReadOptions,
+    begin: places.Place,
   ):
+    reads = grain.MapDataset.source(_Stream(order, begin))
     super().__init__(reads.to_iter_dataset(options).__iter__())
-    self._reads = reads
+    self._order = order
     self._layout = layout
-    self._start(next_index=0)
+    self._begin = begin
+    self._count = 0
+    self._packer: packing.Packer | None = None  # before the first batch
 
-  def _start(self, next_index: int) -> None:
-    self._next_index = next_index
-    self._packer = packing.Packer(self._layout.rows)
-
-  def __next__(self) -> tuple[Batch, dict[str, Any]]:
-    rows, reads = [], []
-    while len(rows) < self._layout.batch:
-      read = next(self._parent)
-      reads.append(read)
-      index = self._next_index
-      self._next_index += 1
-      if read.sample is None:
-        continue
-      row = self._add(index, read.sample)
-      if row is not None:
-        rows.append([sample for _, sample in row])
-    return self._layout.stack(rows), summary(reads)
-
-  def _add(self, index: int, sample: samples_lib.Sample):
-    return self._packer.add((index, sample), packing.sizes(sample))
-
-  def get_state(self) -> dict[str, Any]:
-    waiting = [index for index, _ in self._packer.waiting]
-    return {"next_index": self._next_index, "waiting": waiting}
-
-  def set_state(self, state: dict[str, Any]) -> None:
-    self._start(int(state["next_index"]))
-    self._parent.set_state({"next_index": self._next_index})
-    for index in state["waiting"]:
-      read = self._reads[index]
+  def _wait_again(self) -> packing.Packer:
+    """A packer in which what waited at the beginning waits."""
+    packer = packing.Packer(self._layout.rows)
+    for index in self._begin.waiting:
+      read = self._order[index]
       if read.sample is None:
         raise errors.UserError(
           f"cannot resume: {read.failure.detail}; it was read without error"
           " before"
         )
-      self._add(index, read.sample)
+      packer.add((index, read.sample), packing.sizes(read.sample))
+    return packer
+
+  def __next__(self) -> tuple[Batch, dict[str, Any], places.Place]:
+    if self._packer is None:
+      self._packer = self._wait_again()
+    rows, reads = [], []
+    while len(rows) < self._layout.batch:
+      read = next(self._parent)
+      reads.append(read)
+      index = self._begin.index(self._count)
+      self._count += 1
+      if read.sample is None:
+        continue
+      sizes = packing.sizes(read.sample)
+      row = self._packer.add((index, read.sample), sizes)
+      if row is not None:
+        rows.append([sample for _, sample in row])
+    return self._layout.stack(rows), summary(reads), self._place()
+
+  def _place(self) -> places.Place:
+    if self._packer is None:
+      return self._begin
+    waiting = [index for index, _ in self._packer.waiting]
+    return self._begin.after(self._count, waiting)
+
+  def get_state(self) -> dict[str, Any]:
+    """Grain asks for one with every batch; a loader resumes by places."""
+    return dataclasses.asdict(self._place())
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    raise NotImplementedError("begin at a place instead")

@@ -1,11 +1,12 @@
 """The input pipeline: from a folder of records to batches.
 
 For training, each dataset is shuffled as a whole, anew each epoch, without
-end; hosts take every n-th record of that order. The datasets are mixed by
-weight and the mixture is shuffled once more inside windows, so that worker
-processes see no regular pattern. All this is random access: nothing waits in
-memory for a shuffle, and a place in the stream is one number. Reader threads
-make samples, `packed` makes batches of them, ahead of the loop.
+end. The datasets are mixed by weight and the mixture is shuffled once more
+inside windows, so that hosts and their worker processes, which take every n-th
+sample of it, see no regular pattern. All this is random access: nothing waits
+in memory for a shuffle, and what is left of the order is a few numbers
+(`places`), whatever the number of hosts. Reader threads make samples, `packed`
+makes batches of them, ahead of the loop.
 
 A record that fails is left out, counted and named; too many stop the run.
 
@@ -31,6 +32,7 @@ from crab_jax.data import loader
 from crab_jax.data import media_memory
 from crab_jax.data import packed
 from crab_jax.data import packing
+from crab_jax.data import places
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
@@ -93,12 +95,11 @@ def train_loader(
     )
   maker = samples.sample_maker(tokenizer, data, model, targets, memory)
   found = sources.open_mixture(root, split, mixture)
-  reads = _mixture(
+  order = _mixture(
     {n: packed.SampleSource(found[n], maker, rows) for n in found},
     mixture or {name: float(len(source)) for name, source in found.items()},
     data.seed if seed is None else seed,
     data.shuffle_window,
-    slice(process_index, None, process_count),
   )
   layout = packing.Layout(
     rows.rows // process_count, rows, model, tokenizer.pad
@@ -106,10 +107,14 @@ def train_loader(
   options = grain.ReadOptions(
     num_threads=data.threads, prefetch_buffer_size=8 * data.threads
   )
-  dataset = _ahead(packed.PackedDataset(reads, layout, options), data)
+
+  def make(streams: Sequence[places.Place]) -> grain.IterDataset:
+    return _ahead(packed.PackedDataset(order, layout, options, streams), data)
+
   sizes = {n: -(-len(found[n]) // process_count) for n in found}
   tally = loader.Tally(sizes, max_bad_share, max_bad_task_share)
-  return loader.Loader(dataset, tally)
+  streams = max(data.workers, 1)
+  return loader.Loader(make, tally, process_index, process_count, streams)
 
 
 def _mixture(
@@ -117,15 +122,14 @@ def _mixture(
   weights: Mapping[str, float],
   seed: int,
   window: int,
-  share: slice,
 ) -> grain.MapDataset:
-  """The endless mixture of samples that one host reads."""
+  """The endless mixture of samples that all hosts share."""
   datasets = []
   for name, part in parts.items():
     own_seed = np.random.SeedSequence([seed, tasks.BY_NAME[name].number])
     dataset = grain.MapDataset.source(part)
     dataset = dataset.shuffle(seed=int(own_seed.generate_state(1)[0]))
-    datasets.append(dataset.repeat()[share])
+    datasets.append(dataset.repeat())
   mixed = grain.MapDataset.mix(datasets, [weights[name] for name in parts])
   if window <= 1:
     return mixed

@@ -77,14 +77,14 @@ class StageCheckpoints:
 
   def restore(
     self, like: state_lib.State
-  ) -> tuple[state_lib.State, bytes, dict]:
-    """The newest checkpoint: state, data position, note.
+  ) -> tuple[state_lib.State, list[bytes], dict]:
+    """The newest checkpoint: state, data positions of all hosts, note.
 
     Args:
       like: a state of the same structure, shapes and shardings.
 
     Raises:
-      UserError: it cannot be read, or another number of hosts wrote it.
+      UserError: it cannot be read.
     """
     step = self.latest()
     wanted = ocp.args.Composite(
@@ -96,14 +96,8 @@ class StageCheckpoints:
     with self._reads(step):
       found = self._manager.restore(step, args=wanted)
     note = dict(found["note"])
-    everyones = note.pop("data")
-    if len(everyones) != hosts.count():
-      raise errors.UserError(
-        f"{self._folder}/{step} was written by {len(everyones)} hosts and"
-        f" cannot be continued by {hosts.count()}, as each has its own place"
-        f" in the data: start {len(everyones)} hosts, or another --workdir"
-      )
-    return found["state"], base64.b64decode(everyones[hosts.index()]), note
+    everyones = [base64.b64decode(data) for data in note.pop("data")]
+    return found["state"], everyones, note
 
   def note(self) -> dict | None:
     """The JSON values beside the newest checkpoint; None if there is none.

@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
@@ -32,7 +33,7 @@ class Loader(Protocol):
 
   def __next__(self) -> array_types.Batch: ...
   def get_state(self) -> bytes: ...
-  def set_state(self, state: bytes) -> None: ...
+  def set_states(self, states: Sequence[bytes]) -> str | None: ...
 
 
 @runtime_checkable
@@ -157,7 +158,8 @@ class Loop:
     if self.checkpoints.latest() is None:
       return state
     state, data, _ = self.checkpoints.restore(self.runner.to_restore(state))
-    self.loader.set_state(data)
+    if moved := self.loader.set_states(data):
+      print(moved, flush=True)
     return state
 
   def _batches(

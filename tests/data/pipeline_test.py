@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import json
 
 import clips
 import numpy as np
@@ -12,6 +13,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import packing
 from crab_jax.data import pipeline
+from crab_jax.data import places
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
@@ -98,11 +100,11 @@ def test_resuming_is_exact(make, before):
   assert isinstance(state, bytes)
   expected = _take(straight, 5)
   resumed = make()
-  resumed.set_state(state)
+  resumed.set_states([state])
   _assert_equal(_take(resumed, 5), expected)
   assert resumed.counters() == straight.counters()
   # And going back in the same loader, with batches made ahead.
-  straight.set_state(state)
+  straight.set_states([state])
   _assert_equal(_take(straight, 5), expected)
 
 
@@ -151,6 +153,74 @@ def test_hosts_read_different_records(make):
   first, second = map(_ids, batches)
   assert len(set(first)) == len(set(second)) == 27
   assert not set(first) & set(second)
+
+
+def _move(make, before, after, batches=4):
+  """What is taken by so many hosts, then by others; and the new ones' words.
+
+  Each has a data configuration; all of one side have the same number.
+  """
+  rows = dataclasses.replace(_ROWS, rows=4)
+
+  def begin(data):
+    count = len(data)
+    return [
+      make(rows, one, process_index=i, process_count=count)
+      for i, one in enumerate(data)
+    ]
+
+  first = begin(before)
+  taken = [_ids(_take(loader, batches)) for loader in first]
+  states = [loader.get_state() for loader in first]
+  second = begin(after)
+  words = {loader.set_states(states) for loader in second}
+  taken += [_ids(_take(loader, batches)) for loader in second]
+  return sum(taken, []), second, words
+
+
+def _all_left(loaders):
+  streams = []
+  for loader in loaders:
+    for place in json.loads(loader.get_state())["streams"]:
+      tuples = {k: tuple(place[k]) for k in ("waiting", "left")}
+      streams.append(places.Place(**{**place, **tuples}))
+  return places.merged(streams)
+
+
+@pytest.mark.parametrize(
+  ("before", "after", "workers"),
+  [
+    (2, 1, (0, 0)),
+    (1, 4, (0, 0)),
+    (4, 2, (0, 0)),
+    pytest.param(2, 1, (2, 3), marks=pytest.mark.slow),
+    pytest.param(1, 1, (2, 0), marks=pytest.mark.slow),
+  ],
+)
+def test_other_hosts_take_just_what_is_left(make, before, after, workers):
+  old, new = (
+    dataclasses.replace(small_records.DATA, workers=count) for count in workers
+  )
+  taken, loaders, words = _move(make, [old] * before, [new] * after)
+  (told,) = words
+  assert f"of {before} hosts become" in told
+  # The order itself: one sample a row, none overtakes another.
+  one = dataclasses.replace(_ROWS, rows=1, samples=1, waiting=1)
+  rest = _all_left(loaders)
+  order = _ids(_take(make(one), rest.start))
+  missing = collections.Counter(order[index] for index in rest.left)
+  assert collections.Counter(taken) + missing == collections.Counter(order)
+  counted = sum(
+    (collections.Counter(x.counters()["samples"]) for x in loaders),
+    collections.Counter(),
+  )
+  assert counted.total() == len(taken)
+
+
+def test_the_same_hosts_move_nothing(make):
+  data = [small_records.DATA] * 2
+  _, _, words = _move(make, data, data)
+  assert words == {None}
 
 
 def test_hosts_must_share_rows_equally(make):
@@ -209,7 +279,7 @@ def test_failures_are_skipped_counted_and_named(make, damaged):
   assert len(set(ids)) == 32 - 3
   # The counters are part of the state.
   resumed = make(where=damaged, max_bad_share=0.2, max_bad_task_share=0.5)
-  resumed.set_state(loader.get_state())
+  resumed.set_states([loader.get_state()])
   assert resumed.counters() == counters
   _assert_equal(_take(resumed, 3), _take(loader, 3))
 
@@ -240,7 +310,7 @@ def test_worker_processes_resume_exactly(make):
   state = straight.get_state()
   expected = _take(straight, 4)
   resumed = make(data=data)
-  resumed.set_state(state)
+  resumed.set_states([state])
   _assert_equal(_take(resumed, 4), expected)
   seen = collections.Counter(task for task, _ in _ids(_take(straight, 10)))
   assert len(seen) == 3  # workers do not share out the datasets

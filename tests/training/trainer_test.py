@@ -58,7 +58,8 @@ class _Loader:
   def get_state(self) -> bytes:
     return str(self.next).encode()
 
-  def set_state(self, state: bytes) -> None:
+  def set_states(self, states) -> None:
+    (state,) = states
     self.next = int(state)
 
 

@@ -1,0 +1,74 @@
+"""Places: whoever shares the order, every index is taken once."""
+
+import numpy as np
+import pytest
+
+from crab_jax.data import places
+
+
+class _Stream:
+  """Reads a place's indices and lets some of them wait."""
+
+  def __init__(self, place, rng):
+    self.begin, self.rng = place, rng
+    self.count, self.taken, self.waiting = 0, [], list(place.waiting)
+
+  def read(self):
+    self.waiting.append(self.begin.index(self.count))
+    self.count += 1
+    if len(self.waiting) > 3:
+      chosen = self.rng.integers(len(self.waiting))
+      self.taken.append(self.waiting.pop(chosen))
+
+  @property
+  def place(self):
+    return self.begin.after(self.count, self.waiting)
+
+
+def _shares(place, hosts, workers):
+  own = [place.part(host, hosts) for host in range(hosts)]
+  return [part.part(i, workers) for part in own for i in range(workers)]
+
+
+def test_a_whole_place_reads_everything_in_order():
+  assert [places.Place().index(count) for count in range(4)] == [0, 1, 2, 3]
+  assert places.merged(_shares(places.Place(), 3, 2)) == places.Place()
+
+
+def test_parts_share_out_an_order():
+  found = [
+    [part.index(count) for count in range(3)]
+    for part in _shares(places.Place(), 2, 2)
+  ]
+  assert found == [[0, 4, 8], [2, 6, 10], [1, 5, 9], [3, 7, 11]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_moves_lose_and_repeat_nothing(seed):
+  rng = np.random.default_rng(seed)
+  whole, taken = places.Place(), []
+  for _ in range(6):
+    streams = [
+      _Stream(place, rng)
+      for place in _shares(whole, *map(int, rng.integers(1, 5, 2)))
+    ]
+    for stream in streams:
+      for _ in range(rng.integers(0, 30)):
+        stream.read()
+      if rng.integers(2):  # stopped and begun again by the same
+        taken += stream.taken
+        stream.__init__(stream.place, rng)
+        for _ in range(rng.integers(0, 5)):
+          stream.read()
+      taken += stream.taken
+    whole = places.merged([stream.place for stream in streams])
+  assert len(taken) == len(set(taken))
+  assert sorted([*taken, *whole.left]) == list(range(whole.start))
+
+
+def test_what_was_left_is_read_first():
+  ahead = places.Place(first=0, step=2).after(5, [])
+  behind = places.Place(first=1, step=2).after(2, [1])
+  whole = places.merged([ahead, behind])
+  assert whole == places.Place(start=9, left=(1, 5, 7))
+  assert [whole.index(count) for count in range(5)] == [1, 5, 7, 9, 10]
