@@ -201,13 +201,7 @@ class Loader:
       What to tell the user; None if nothing moved.
     """
     trees = [json.loads(state) for state in states]
-    found = [
-      [
-        places.Place(**{k: _tuple(v) for k, v in place.items()})
-        for place in tree["streams"]
-      ]
-      for tree in trees
-    ]
+    found = [[places.Place.of(x) for x in tree["streams"]] for tree in trees]
     if [len(streams) for streams in found] == [self._count] * self._hosts:
       self._begin(found[self._host])
       self._tally.set_states([trees[self._host]["tally"]])
@@ -225,10 +219,6 @@ class Loader:
   def close(self) -> None:
     """Stops reader threads and worker processes; nothing can follow."""
     self._closing()
-
-
-def _tuple(value: Any) -> Any:
-  return tuple(value) if isinstance(value, list) else value
 
 
 def _empty(box: list[grain.DatasetIterator]) -> None:

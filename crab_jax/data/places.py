@@ -7,7 +7,9 @@ more or fewer, share out just these.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,12 @@ class Place:
   start: int = 0
   waiting: tuple[int, ...] = ()
   left: tuple[int, ...] = ()
+
+  @classmethod
+  def of(cls, fields: Mapping[str, Any]) -> "Place":
+    """The place of these fields, as `dataclasses.asdict` and JSON give them."""
+    lists = {name: tuple(fields[name]) for name in ("waiting", "left")}
+    return cls(**{**fields, **lists})
 
   def index(self, count: int) -> int:
     """The index that is read after so many others; `waiting` aside."""

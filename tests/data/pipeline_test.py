@@ -179,12 +179,9 @@ def _move(make, before, after, batches=4):
 
 
 def _all_left(loaders):
-  streams = []
-  for loader in loaders:
-    for place in json.loads(loader.get_state())["streams"]:
-      tuples = {k: tuple(place[k]) for k in ("waiting", "left")}
-      streams.append(places.Place(**{**place, **tuples}))
-  return places.merged(streams)
+  states = [json.loads(loader.get_state()) for loader in loaders]
+  streams = [place for state in states for place in state["streams"]]
+  return places.merged([places.Place.of(place) for place in streams])
 
 
 @pytest.mark.parametrize(
