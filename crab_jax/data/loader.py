@@ -199,8 +199,16 @@ class Loader:
 
     Returns:
       What to tell the user; None if nothing moved.
+
+    Raises:
+      UserError: an earlier version wrote them.
     """
     trees = [json.loads(state) for state in states]
+    if not all("streams" in tree for tree in trees):
+      raise errors.UserError(
+        "the checkpoint is of an earlier version, which ordered the data"
+        " otherwise: go on with that version, or start in another --workdir"
+      )
     found = [[places.Place.of(x) for x in tree["streams"]] for tree in trees]
     if [len(streams) for streams in found] == [self._count] * self._hosts:
       self._begin(found[self._host])

@@ -67,13 +67,10 @@ def merged(places: Sequence[Place]) -> Place:
   Args:
     places: of all the streams that share the order.
   """
-  following = [place.index(len(place.left)) for place in places]
+  ends = [(place, place.index(len(place.left))) for place in places]
   # Behind the last index that any stream has read.
-  start = max(
-    index - place.step + 1
-    for index, place in zip(following, places, strict=True)
-  )
+  start = max(end - place.step + 1 for place, end in ends)
   left = []
-  for index, place in zip(following, places, strict=True):
-    left += [*place.waiting, *place.left, *range(index, start, place.step)]
+  for place, end in ends:
+    left += [*place.waiting, *place.left, *range(end, start, place.step)]
   return Place(start=start, left=tuple(sorted(left)))

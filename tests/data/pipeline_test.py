@@ -220,6 +220,12 @@ def test_the_same_hosts_move_nothing(make):
   assert words == {None}
 
 
+def test_a_state_of_an_earlier_version_is_refused(make):
+  state = b'{"iterator": {"next_index": 3, "waiting": []}, "tally": {}}'
+  with pytest.raises(errors.UserError, match="of an earlier version"):
+    make().set_states([state])
+
+
 def test_hosts_must_share_rows_equally(make):
   with pytest.raises(errors.UserError, match="multiple of the 3 hosts"):
     make(process_count=3)
