@@ -16,14 +16,14 @@ import pathlib
 
 from absl import flags
 
+from crab_jax import cli
 from crab_jax import configs
-from crab_jax import doors
 from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.planning import timing
 from crab_jax.training import huge_pages
 
-doors.define_config_flags()
+cli.define_config_flags()
 _STAGE = flags.DEFINE_string(
   "stage", None, "Name of the stage to time; default: the last one."
 )
@@ -67,7 +67,7 @@ def _step(experiment: configs.Experiment, stage: configs.Stage):
 
 
 def main() -> None:
-  experiment = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
+  experiment = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   stages = {stage.name: stage for stage in experiment.stages}
   name = _STAGE.value or experiment.stages[-1].name
   if name not in stages:
@@ -82,4 +82,4 @@ def main() -> None:
 
 if __name__ == "__main__":
   huge_pages.restart()
-  doors.run(main)
+  cli.run(main)

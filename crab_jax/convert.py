@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from crab_jax import doors
+from crab_jax import cli
 from crab_jax import errors
 from crab_jax.training import model_folder
 from crab_jax.training import streaming
@@ -123,4 +123,4 @@ if __name__ == "__main__":
   define_flags()
   named = len(sys.argv) > 1 and not sys.argv[1].startswith("-")
   chosen = sys.argv.pop(1) if named else ""
-  doors.run(lambda: main(chosen, flags.FLAGS.flag_values_dict()))
+  cli.run(lambda: main(chosen, flags.FLAGS.flag_values_dict()))

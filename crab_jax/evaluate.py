@@ -21,8 +21,8 @@ import pathlib
 import jax
 from absl import flags
 
+from crab_jax import cli
 from crab_jax import configs
-from crab_jax import doors
 from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.data import tasks
@@ -30,12 +30,12 @@ from crab_jax.evaluation import assessment
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
 from crab_jax.evaluation import rescoring
-from crab_jax.evaluation import router_report
-from crab_jax.evaluation import routing
+from crab_jax.routers import report as router_report
+from crab_jax.routers import routing
 from crab_jax.training import hosts
 from crab_jax.training import preemption
 
-doors.define_config_flags()
+cli.define_config_flags()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
 _ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")
 _DATA = flags.DEFINE_string("data", None, "A folder of prepared records.")
@@ -119,7 +119,7 @@ def _assess() -> pathlib.Path | None:
   """The report's path; None on a host that does not write it."""
   _require(_CHECKPOINT, _DATA, _OUT)
   _refuse("needs --rescore", _PREDICTIONS)
-  settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
+  settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   config = _chosen(settings.evaluation)
   if _DISTRIBUTED.value:
     hosts.join()
@@ -157,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  doors.run(main)
+  cli.run(main)

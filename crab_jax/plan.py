@@ -16,8 +16,8 @@ import pathlib
 import jax
 from absl import flags
 
+from crab_jax import cli
 from crab_jax import configs
-from crab_jax import doors
 from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.planning import aot
@@ -28,7 +28,7 @@ from crab_jax.planning import text
 
 DOES_NOT_FIT = 3
 
-doors.define_config_flags()
+cli.define_config_flags()
 _TOPOLOGY = flags.DEFINE_string(
   "topology", None, "The slice, e.g. v5e:4x4; default: Mesh.topology."
 )
@@ -162,7 +162,7 @@ def _train_step(arguments: tuple, job: report.Job) -> tuple[list, dict]:
 def main() -> int:
   # The host needs no accelerator to compile for another one.
   jax.config.update("jax_platforms", "cpu")
-  experiment = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
+  experiment = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   topology = _TOPOLOGY.value or experiment.mesh.topology
   if topology is None:
     raise errors.UserError("--topology is needed: no Mesh.topology is set")
@@ -184,4 +184,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  doors.run(main)
+  cli.run(main)

@@ -13,22 +13,22 @@ import pathlib
 
 from absl import flags
 
+from crab_jax import cli
 from crab_jax import configs
-from crab_jax import doors
 from crab_jax import errors
+from crab_jax import plotting
 from crab_jax.data import clip as clip_lib
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.evaluation import answer_files
-from crab_jax.evaluation import answers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
-from crab_jax.evaluation import pictures
-from crab_jax.evaluation import plots
-from crab_jax.evaluation import router_plots
-from crab_jax.evaluation import sequence_gates
-from crab_jax.training import router
+from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.report import pictures
+from crab_jax.routers import plots as router_plots
+from crab_jax.routers import sequence_gates
+from crab_jax.routers import statistics as router_statistics
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
 _ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")
@@ -158,7 +158,7 @@ def _draw_gates(
   name = f"{record.task}_gates.png"
   drawn = router_plots.gates_along(along.gates, along.kinds, record.task)
   said = {"gates": along.by_kind(), "gates_picture": name}
-  return said, {name: plots.png(drawn)}
+  return said, {name: plotting.png(drawn)}
 
 
 def main() -> None:
@@ -168,7 +168,7 @@ def main() -> None:
   clip = _clip()
   chosen = _chosen(clip)
   model = folder.load(pathlib.Path(_CHECKPOINT.value), _path(_ADAPTER))
-  if _GATES.value and not router.has_router(model.config):
+  if _GATES.value and not router_statistics.has_router(model.config):
     raise errors.UserError(
       "--gates: there is no router to look at; give --adapter with one of"
       " several heads"
@@ -200,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  doors.run(main)
+  cli.run(main)

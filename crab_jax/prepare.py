@@ -11,8 +11,8 @@ import pathlib
 
 from absl import flags
 
+from crab_jax import cli
 from crab_jax import configs
-from crab_jax import doors
 from crab_jax import errors
 from crab_jax.data import preparation
 
@@ -94,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  doors.run(main)
+  cli.run(main)

@@ -9,7 +9,7 @@ Everything it writes lies in --workdir.
 
 from absl import flags
 
-from crab_jax import doors
+from crab_jax import cli
 from crab_jax import gin_utils
 from crab_jax.experiment import run
 from crab_jax.training import hosts
@@ -17,7 +17,7 @@ from crab_jax.training import huge_pages
 from crab_jax.training import preemption
 from crab_jax.training import profiling
 
-doors.define_config_flags()
+cli.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/base", "Folder of the run: data, checkpoints, report."
 )
@@ -33,8 +33,8 @@ _PROFILE = flags.DEFINE_string(
 
 
 def main() -> None:
-  workdir = doors.local_folder(_WORKDIR)
-  settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
+  workdir = cli.local_folder(_WORKDIR)
+  settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   profile = _PROFILE.value and profiling.parse(_PROFILE.value)
   if _DISTRIBUTED.value:
     hosts.join()
@@ -50,4 +50,4 @@ def main() -> None:
 
 if __name__ == "__main__":
   huge_pages.restart()
-  doors.run(main)
+  cli.run(main)

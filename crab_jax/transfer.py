@@ -14,15 +14,15 @@ import sys
 
 from absl import flags
 
+from crab_jax import cli
 from crab_jax import configs
-from crab_jax import doors
 from crab_jax import gin_utils
 from crab_jax.ablation import side_by_side
 from crab_jax.ablation import study
 from crab_jax.training import huge_pages
 from crab_jax.training import preemption
 
-doors.define_config_flags()
+cli.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/transfer", "Folder of the study: backbone, cells, report."
 )
@@ -38,8 +38,8 @@ _REPORT = flags.DEFINE_bool(
 
 
 def main() -> int:
-  workdir = doors.local_folder(_WORKDIR)
-  settings = gin_utils.experiment(doors.gin_files(), doors.gin_settings())
+  workdir = cli.local_folder(_WORKDIR)
+  settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   if _STATUS.value:
     study.show(settings, workdir)
   elif _REPORT.value:
@@ -65,4 +65,4 @@ def _side_by_side(settings: configs.Experiment, workdir: pathlib.Path) -> int:
 
 if __name__ == "__main__":
   huge_pages.restart()
-  doors.run(main)
+  cli.run(main)

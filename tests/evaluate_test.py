@@ -16,7 +16,7 @@ from crab_jax.training import model_folder
 from crab_jax.training import state
 from crab_jax.weights import adapter
 from crab_jax.weights import base
-from tests import door_calls
+from tests import cli_calls
 from tests.data import small_records
 from tests.models import random_parameters
 
@@ -309,7 +309,7 @@ _MISTAKES = {
 def test_a_mistake_is_one_line(tmp_path):
   folder = tmp_path / "empty"
   folder.mkdir()
-  calls = door_calls.call("crab_jax.evaluate", list(_MISTAKES), folder)
+  calls = cli_calls.call("crab_jax.evaluate", list(_MISTAKES), folder)
   for made, culprit in zip(calls, _MISTAKES.values(), strict=True):
     assert made.code == 2
     assert culprit in made.stderr

@@ -10,7 +10,7 @@ import pytest
 from crab_jax import configs
 from crab_jax.training import model_folder
 from crab_jax.weights import adapter
-from tests import door_calls
+from tests import cli_calls
 from tests.data import clips
 from tests.data import small_records
 from tests.models import random_parameters
@@ -29,7 +29,7 @@ _MISTAKES = {
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
   folder = tmp_path / "empty"
   folder.mkdir()
-  calls = door_calls.call("crab_jax.predict", list(_MISTAKES), folder)
+  calls = cli_calls.call("crab_jax.predict", list(_MISTAKES), folder)
   for made, culprit in zip(calls, _MISTAKES.values(), strict=True):
     assert made.code == 2
     assert culprit in made.stderr
@@ -111,7 +111,7 @@ def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path):
     pairs = [argument.format(files).partition("=") for argument in bad]
     asked = good | {name: value for name, _, value in pairs}
     calls.append([f"{k}={v}" if v else k for k, v in asked.items()])
-  made = door_calls.call("crab_jax.predict", calls, tmp_path / "empty")
+  made = cli_calls.call("crab_jax.predict", calls, tmp_path / "empty")
   for call, culprit in zip(made, _BAD_FILES.values(), strict=True):
     assert call.code == 2, culprit
     (line,) = [x for x in call.stderr.splitlines() if x.startswith("error:")]
@@ -132,7 +132,7 @@ def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
     "--max_new_tokens=2",
     "--out=-answers",
   )
-  (made,) = door_calls.call("crab_jax.predict", [asked], tmp_path / "place")
+  (made,) = cli_calls.call("crab_jax.predict", [asked], tmp_path / "place")
   assert made.code is None or made.code == 0, made.stderr
   answers = tmp_path / "place" / "-answers" / "answers.json"
   (line,) = json.loads(answers.read_text())

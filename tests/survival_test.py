@@ -17,7 +17,7 @@ import time
 import jax
 import pytest
 
-from crab_jax import doors
+from crab_jax import cli
 from crab_jax import train
 from crab_jax.training import model_folder
 
@@ -85,7 +85,7 @@ def _train(arguments, log, environment):
   sys.argv = ["train", *arguments]
   # Small programs are shared too: a start compiles nothing at all.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-  doors.run(train.main)
+  cli.run(train.main)
 
 
 _FORK = multiprocessing.get_context("forkserver")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests import door_calls
+from tests import cli_calls
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _GIN = f"--gin_file={_ROOT / 'gin/ablation/transfer.gin'}"
@@ -30,7 +30,7 @@ _MISTAKES = {
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
   folder = tmp_path / "empty"
   folder.mkdir()
-  calls = door_calls.call("crab_jax.transfer", list(_MISTAKES), folder)
+  calls = cli_calls.call("crab_jax.transfer", list(_MISTAKES), folder)
   for made, culprit in zip(calls, _MISTAKES.values(), strict=True):
     assert made.code == 2
     assert culprit in made.stderr

@@ -11,9 +11,9 @@ import time
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.ablation import ledger as ledger_lib
-from crab_jax.experiment import groundwork
+from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.experiment import run
+from crab_jax.experiment import setup
 from crab_jax.training import model_folder
 from crab_jax.training import preemption
 from crab_jax.weights import base as base_lib
@@ -28,7 +28,7 @@ def make(
   config_text: str,
   ledger: ledger_lib.Ledger,
   notice: preemption.Notice,
-) -> tuple[groundwork.Place, array_types.Tree] | None:
+) -> tuple[setup.Place, array_types.Tree] | None:
   """Records, tokenizer and parameters; trains what is not there yet.
 
   Of several machines one trains, the others wait for it.
@@ -45,7 +45,7 @@ def make(
     print("another machine makes the backbone; waiting for it", flush=True)
     time.sleep(_POLL)
   with ledger.holding(_CLAIM):
-    place = groundwork.prepare(settings, folder, config_text)
+    place = setup.prepare(settings, folder, config_text)
     if experiment.base is not None:
       return place, model_folder.load_params(pathlib.Path(experiment.base))
     made = (folder / "base").is_dir()

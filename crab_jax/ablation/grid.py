@@ -25,7 +25,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks as tasks_lib
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 ALL = "all"  # label of a cell with every dataset of the study
 

@@ -14,17 +14,17 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.ablation import grid
-from crab_jax.data import media_memory
+from crab_jax.data import media_cache
 from crab_jax.data import samples
 from crab_jax.data import tasks as tasks_lib
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
+from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
 from crab_jax.training import pmapped
-from crab_jax.training import router
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
 
@@ -44,7 +44,7 @@ class Programs:
 
   model: configs.Model
   runner: pmapped.Pmap | meshed.Meshed
-  watch: router.Watch | None
+  watch: router_statistics.Watch | None
   answerer: decode.Answerer
 
   @functools.cached_property
@@ -81,7 +81,7 @@ def make(
   method: str,
   tokenizer: tokenizers.Tokenizer,
   longest: samples.Lengths,
-  memory: media_memory.Memory | None = None,
+  memory: media_cache.Memory | None = None,
 ) -> Programs:
   """The programs of a method; nothing is compiled yet.
 
@@ -109,5 +109,9 @@ def make(
   answerer = decode.Answerer(
     model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )
-  watch = router.Watch(model, _TASKS) if router.has_router(model) else None
+  watch = (
+    router_statistics.Watch(model, _TASKS)
+    if router_statistics.has_router(model)
+    else None
+  )
   return Programs(model, runner, watch, answerer)

@@ -13,7 +13,7 @@ import numpy as np
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
 from crab_jax.ablation import statistics
-from crab_jax.training import gates
+from crab_jax.routers import gates
 
 
 @dataclasses.dataclass(frozen=True)

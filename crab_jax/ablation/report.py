@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib import figure
 
 from crab_jax import configs
+from crab_jax import plotting
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
 from crab_jax.ablation import plots
 from crab_jax.ablation import relation
 from crab_jax.ablation import statistics
 from crab_jax.data import tasks as tasks_lib
-from crab_jax.evaluation import plots as evaluation_plots
 
 _PLOTS = "plots"
 _UNITS = {
@@ -45,7 +45,7 @@ def write(
   (out / _PLOTS).mkdir(exist_ok=True)
   drawn = figures(results)
   for name, picture in drawn.items():
-    data = evaluation_plots.png(picture)
+    data = plotting.png(picture)
     (out / _PLOTS / f"{name}.png").write_bytes(data)
   content = json.dumps(to_json(results), indent=1)
   (out / "report.json").write_text(content + "\n")

@@ -22,15 +22,15 @@ from crab_jax.ablation import budget
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs as programs_lib
 from crab_jax.data import loader
-from crab_jax.data import media_memory
+from crab_jax.data import media_cache
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks as tasks_lib
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import scores as scores_lib
-from crab_jax.experiment import groundwork
-from crab_jax.training import gates
+from crab_jax.evaluation.scoring import scores as scores_lib
+from crab_jax.experiment import setup
+from crab_jax.routers import gates
 from crab_jax.training import optim
 from crab_jax.training import state as state_lib
 
@@ -49,7 +49,7 @@ class Bench:
   def __init__(
     self,
     experiment: configs.Experiment,
-    place: groundwork.Place,
+    place: setup.Place,
     base: array_types.Tree,
   ):
     self.study = experiment.transfer
@@ -62,7 +62,7 @@ class Bench:
     chosen = self.study.tasks or available
     self.tasks = tuple(name for name in _NAMES if name in chosen)
     self._experiment, self._place, self._base = experiment, place, base
-    self._memory = media_memory.Memory(int(1e9 * self.study.memory))
+    self._memory = media_cache.Memory(int(1e9 * self.study.memory))
     self._programs: dict[str, programs_lib.Programs] = {}
     self._steps: dict[tuple[str, tuple[str, ...]], int] = {}
     self._validation: dict[tuple[str, str], list[array_types.Batch]] = {}

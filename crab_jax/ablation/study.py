@@ -21,7 +21,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.ablation import backbone
 from crab_jax.ablation import grid
-from crab_jax.ablation import ledger as ledger_lib
+from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.ablation import report
 from crab_jax.ablation import run as run_lib
 from crab_jax.training import preemption

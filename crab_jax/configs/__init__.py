@@ -12,9 +12,9 @@ The names are handed on here, and only here, because a gin file says
 from crab_jax.configs.decoding import Evaluation as Evaluation
 from crab_jax.configs.experiment import Experiment as Experiment
 from crab_jax.configs.ilora import ILora as ILora
+from crab_jax.configs.parallelism import Mesh as Mesh
 from crab_jax.configs.pipeline import Data as Data
 from crab_jax.configs.pipeline import Rows as Rows
-from crab_jax.configs.placement import Mesh as Mesh
 from crab_jax.configs.presets import qwen2_5_omni_3b as qwen2_5_omni_3b
 from crab_jax.configs.presets import qwen2_5_omni_7b as qwen2_5_omni_7b
 from crab_jax.configs.presets import tiny as tiny

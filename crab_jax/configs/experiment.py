@@ -4,8 +4,8 @@ import dataclasses
 
 from crab_jax.configs import checked
 from crab_jax.configs import decoding
+from crab_jax.configs import parallelism
 from crab_jax.configs import pipeline
-from crab_jax.configs import placement
 from crab_jax.configs import schedule
 from crab_jax.configs import sources
 from crab_jax.configs import study
@@ -20,7 +20,7 @@ class Experiment(checked.Checked):
   model: thinker.Model
   stages: list[schedule.Stage]  # without those of no steps
   data: pipeline.Data = pipeline.Data()
-  mesh: placement.Mesh = placement.Mesh()
+  mesh: parallelism.Mesh = parallelism.Mesh()
   saving: upkeep.Saving = upkeep.Saving()
   logging: upkeep.Logging = upkeep.Logging()
   validation: upkeep.Validation = upkeep.Validation()

@@ -14,7 +14,7 @@ import numpy as np
 
 from crab_jax import errors
 from crab_jax.array_types import Batch
-from crab_jax.data import places
+from crab_jax.data import stream_positions
 from crab_jax.data import tasks
 
 _NAMED_FAILURES = 20  # records in the message of an error
@@ -134,7 +134,7 @@ class Loader:
 
   def __init__(
     self,
-    make: Callable[[Sequence[places.Place]], grain.IterDataset],
+    make: Callable[[Sequence[stream_positions.Place]], grain.IterDataset],
     tally: Tally,
     host: int = 0,
     hosts: int = 1,
@@ -147,13 +147,13 @@ class Loader:
     # where grain's own clean-up would fail.
     self._box: list[grain.DatasetIterator] = []
     self._closing = weakref.finalize(self, _empty, self._box)
-    self._share_out(places.Place())
+    self._share_out(stream_positions.Place())
 
-  def _share_out(self, everything: places.Place) -> None:
+  def _share_out(self, everything: stream_positions.Place) -> None:
     own = everything.part(self._host, self._hosts)
     self._begin([own.part(i, self._count) for i in range(self._count)])
 
-  def _begin(self, streams: list[places.Place]) -> None:
+  def _begin(self, streams: list[stream_positions.Place]) -> None:
     """Goes on at these places, the first one's turn first."""
     _empty(self._box)
     self._streams = streams
@@ -209,12 +209,16 @@ class Loader:
         "the checkpoint is of an earlier version, which ordered the data"
         " otherwise: go on with that version, or start in another --workdir"
       )
-    found = [[places.Place.of(x) for x in tree["streams"]] for tree in trees]
+    found = [
+      [stream_positions.Place.of(x) for x in tree["streams"]] for tree in trees
+    ]
     if [len(streams) for streams in found] == [self._count] * self._hosts:
       self._begin(found[self._host])
       self._tally.set_states([trees[self._host]["tally"]])
       return None
-    everything = places.merged([place for host in found for place in host])
+    everything = stream_positions.merged(
+      [place for host in found for place in host]
+    )
     self._share_out(everything)
     mine = trees[self._host :: self._hosts]
     self._tally.set_states([tree["tally"] for tree in mine])

@@ -15,9 +15,9 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import Batch
 from crab_jax.data import packing
-from crab_jax.data import places
 from crab_jax.data import samples as samples_lib
 from crab_jax.data import sources
+from crab_jax.data import stream_positions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class PackedDataset(grain.IterDataset):
     order: grain.MapDataset,
     layout: packing.Layout,
     options: grain.ReadOptions,
-    streams: Sequence[places.Place],
+    streams: Sequence[stream_positions.Place],
   ):
     super().__init__(order)
     self._layout = layout
@@ -118,7 +118,7 @@ class _Stream:
   """The reads of one stream by number, as grain's source."""
 
   order: grain.MapDataset
-  place: places.Place
+  place: stream_positions.Place
 
   def __len__(self) -> int:
     return len(self.order)
@@ -135,7 +135,7 @@ class _PackedIterator(grain.DatasetIterator):
     order: grain.MapDataset,
     layout: packing.Layout,
     options: grain.ReadOptions,
-    begin: places.Place,
+    begin: stream_positions.Place,
   ):
     reads = grain.MapDataset.source(_Stream(order, begin))
     super().__init__(reads.to_iter_dataset(options).__iter__())
@@ -158,7 +158,7 @@ class _PackedIterator(grain.DatasetIterator):
       packer.add((index, read.sample), packing.sizes(read.sample))
     return packer
 
-  def __next__(self) -> tuple[Batch, dict[str, Any], places.Place]:
+  def __next__(self) -> tuple[Batch, dict[str, Any], stream_positions.Place]:
     if self._packer is None:
       self._packer = self._wait_again()
     rows, reads = [], []
@@ -175,7 +175,7 @@ class _PackedIterator(grain.DatasetIterator):
         rows.append([sample for _, sample in row])
     return self._layout.stack(rows), summary(reads), self._place()
 
-  def _place(self) -> places.Place:
+  def _place(self) -> stream_positions.Place:
     if self._packer is None:
       return self._begin
     waiting = [index for index, _ in self._packer.waiting]

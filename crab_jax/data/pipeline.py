@@ -29,13 +29,13 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import Batch
 from crab_jax.data import loader
-from crab_jax.data import media_memory
+from crab_jax.data import media_cache
 from crab_jax.data import packed
 from crab_jax.data import packing
-from crab_jax.data import places
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
+from crab_jax.data import stream_positions
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 
@@ -64,7 +64,7 @@ def train_loader(
   process_count: int = 1,
   max_bad_share: float = MAX_BAD_SHARE,
   max_bad_task_share: float = MAX_BAD_TASK_SHARE,
-  memory: media_memory.Memory | None = None,
+  memory: media_cache.Memory | None = None,
 ) -> loader.Loader:
   """The endless batches of one host for one stage.
 
@@ -108,7 +108,7 @@ def train_loader(
     num_threads=data.threads, prefetch_buffer_size=8 * data.threads
   )
 
-  def make(streams: Sequence[places.Place]) -> grain.IterDataset:
+  def make(streams: Sequence[stream_positions.Place]) -> grain.IterDataset:
     return _ahead(packed.PackedDataset(order, layout, options, streams), data)
 
   sizes = {n: -(-len(found[n]) // process_count) for n in found}

@@ -26,7 +26,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import conversation
 from crab_jax.data import features
-from crab_jax.data import media_memory
+from crab_jax.data import media_cache
 from crab_jax.data import positions
 from crab_jax.data import prompts
 from crab_jax.data import records
@@ -77,7 +77,7 @@ class SampleMaker:
   model: configs.Model
   data: configs.Data
   targets: str = "reasoning"
-  memory: media_memory.Memory | None = None
+  memory: media_cache.Memory | None = None
 
   def train(self, record: records.Record) -> Sample:
     """A sample with the record's target as answer.
@@ -148,12 +148,12 @@ class SampleMaker:
       "row": record.row,
     }
 
-  def _media(self, record: records.Record) -> media_memory.Media:
+  def _media(self, record: records.Record) -> media_cache.Media:
     if self.memory is None:
       return self._decode(record)
     return self.memory.get(record.id, lambda: self._decode(record))
 
-  def _decode(self, record: records.Record) -> media_memory.Media:
+  def _decode(self, record: records.Record) -> media_cache.Media:
     wave = _try("bad_audio", record, features.decode_audio, record.audio)
     size = self.model.vision.frame_size
     pairs = _try(
@@ -161,7 +161,7 @@ class SampleMaker:
     )
     mel, lengths = features.mel_chunks(wave, self.model.audio)
     frames = features.mel_frames(len(wave))
-    return media_memory.Media(pairs, mel, lengths, frames)
+    return media_cache.Media(pairs, mel, lengths, frames)
 
   def _encode(
     self, record: records.Record, mel_frames: int, answer: str | None
@@ -222,7 +222,7 @@ def sample_maker(
   data: configs.Data,
   model: configs.Model,
   targets: str = "reasoning",
-  memory: media_memory.Memory | None = None,
+  memory: media_cache.Memory | None = None,
 ) -> SampleMaker:
   """The sample maker of a configuration; reads prompts and chat template.
 

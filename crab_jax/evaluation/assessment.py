@@ -19,12 +19,12 @@ from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import placement
 from crab_jax.evaluation import prediction_files
-from crab_jax.evaluation import report
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.report import files as report_files
+from crab_jax.evaluation.scoring import scores
+from crab_jax.routers import statistics as router_statistics
+from crab_jax.training import generation_sharding
 from crab_jax.training import hosts
-from crab_jax.training import router
 from crab_jax.weights import adapter as adapters
 
 REPORT = "report.html"
@@ -88,7 +88,7 @@ def assess(
   """
   folder, first = out / decode.FOLDER, jax.process_index() == 0
   clips = held_out.clips(subject.records, config)
-  place = placement.local(subject.mesh, subject.model)
+  place = generation_sharding.local(subject.mesh, subject.model)
   params = place.place(subject.params)
   run = {**_run(params, data, config), **_records(subject.records, clips)}
   prediction_files.claim(folder, run, first)
@@ -103,15 +103,15 @@ def assess(
     found = _score(folder, clips)
     with place.scope():
       gates = _gates(subject, params, data, rows)
-    artefacts = report.Artefacts(
+    artefacts = report_files.Artefacts(
       title=_TITLE,
       about={**about, **_facts(subject)},
       lookup=clips.find,
       metrics=metrics,
       gates=gates,
     )
-    report.write(out, found, artefacts)
-    print("\n".join(report.table(found)))
+    report_files.write(out, found, artefacts)
+    print("\n".join(report_files.table(found)))
   hosts.barrier("reported")
   return out / REPORT
 
@@ -184,7 +184,7 @@ def _gates(
     return {}
   if not any("val" in s for s in records.splits(subject.records).values()):
     return {}
-  watch = router.Watch(subject.model, len(tasks.TASKS))
+  watch = router_statistics.Watch(subject.model, len(tasks.TASKS))
   total = None
   for batch in pipeline.one_pass(
     subject.records, subject.tokenizer, data, subject.model, rows

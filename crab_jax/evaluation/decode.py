@@ -24,10 +24,10 @@ from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import masks
-from crab_jax.evaluation import placement
 from crab_jax.evaluation import prediction_files
-from crab_jax.models import generate
+from crab_jax.evaluation.scoring import masks
+from crab_jax.paradigms import generate
+from crab_jax.training import generation_sharding
 
 FOLDER = "predictions"
 
@@ -75,7 +75,7 @@ class Answerer:
     maker: samples.SampleMaker,
     tokenizer: tokenizers.Tokenizer,
     config: configs.Evaluation,
-    place: placement.Placement | None = None,
+    place: generation_sharding.Placement | None = None,
     least: samples.Lengths = pipeline.NO_LEAST,
   ):
     """Compiles nothing yet.
@@ -96,7 +96,7 @@ class Answerer:
     self.params = params
     self._maker = maker
     self._tokenizer = tokenizer
-    self._place = place or placement.one_device()
+    self._place = place or generation_sharding.one_device()
     self._batch = self._place.whole_rows(config.batch)
     self._least = least
 

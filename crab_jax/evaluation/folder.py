@@ -16,7 +16,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tokenizer as tokenizers
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.training import model_folder
 from crab_jax.training import state
 from crab_jax.weights import adapter

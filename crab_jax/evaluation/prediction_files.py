@@ -17,8 +17,8 @@ from collections.abc import Iterable
 
 from crab_jax import errors
 from crab_jax.data import tasks
-from crab_jax.evaluation import accounting
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.scoring import accounting
+from crab_jax.evaluation.scoring import scores
 
 _RUN = "run.json"
 # A lone surrogate has no UTF-8; so written it is JSON's own escape for it.

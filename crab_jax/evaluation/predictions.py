@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from crab_jax import errors
 from crab_jax.data import tasks
-from crab_jax.evaluation import accounting
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import labels
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.reading import labels
+from crab_jax.evaluation.scoring import accounting
+from crab_jax.evaluation.scoring import scores
 
 _PREFIX = "inference_"  # of the official file names
 # Names in the official metadata -> those of the annotation, by task.

@@ -7,8 +7,8 @@ from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
 from crab_jax.evaluation import predictions
-from crab_jax.evaluation import report
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.report import files as report_files
+from crab_jax.evaluation.scoring import scores
 
 REPORT = "report.html"
 
@@ -48,12 +48,12 @@ def rescore(
     if imported[task].ours or not folder.samefile(source):
       path = prediction_files.path_of(folder, task)
       prediction_files.write_rows(path, score.rows)
-  artefacts = report.Artefacts(
+  artefacts = report_files.Artefacts(
     title="crab_jax: predictions scored",
     about={"predictions": str(source), "records": str(root or "none")},
     lookup=lookup,
     notes=notes,
   )
-  path = report.write(out, found, artefacts)
-  print("\n".join([*report.table(found), "", *notes]))
+  path = report_files.write(out, found, artefacts)
+  print("\n".join([*report_files.table(found), "", *notes]))
   return path

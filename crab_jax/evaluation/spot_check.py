@@ -14,9 +14,9 @@ from crab_jax.data import samples
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import placement
 from crab_jax.evaluation import prediction_files
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.scoring import scores
+from crab_jax.training import generation_sharding
 
 
 class SpotCheck:
@@ -25,7 +25,7 @@ class SpotCheck:
   def __init__(
     self,
     answerer: decode.Answerer,
-    place: placement.Placement,
+    place: generation_sharding.Placement,
     clips: held_out.Clips,
     folder: pathlib.Path | None,
   ):
@@ -83,7 +83,7 @@ def make(
     chosen: datasets with a val split.
     folder: see `SpotCheck`.
   """
-  place = placement.local(experiment.mesh, model)
+  place = generation_sharding.local(experiment.mesh, model)
   maker = samples.sample_maker(tokenizer, experiment.data, model)
   splits = dict.fromkeys(chosen, "val")
   clips = held_out.of_splits(root, splits, experiment.validation.clips)

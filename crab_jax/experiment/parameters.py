@@ -14,9 +14,9 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.experiment import groundwork
+from crab_jax.experiment import setup
 from crab_jax.models import quantised
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.training import hosts
 from crab_jax.training import meshed
 from crab_jax.training import model_folder
@@ -97,7 +97,7 @@ def with_adapter(
 def keep(
   experiment: configs.Experiment,
   params: array_types.Tree,
-  place: groundwork.Place,
+  place: setup.Place,
 ) -> None:
   """Writes the model folder `base` and, after tuning, `adapter`."""
   files = {base_lib.TOKENIZER: place.workdir / base_lib.TOKENIZER}

@@ -22,8 +22,8 @@ import pathlib
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.evaluation import assessment
-from crab_jax.experiment import groundwork
 from crab_jax.experiment import parameters
+from crab_jax.experiment import setup
 from crab_jax.experiment import stages
 from crab_jax.training import hosts
 from crab_jax.training import metrics
@@ -52,7 +52,7 @@ def run(
   Raises:
     UserError: whatever a user can cause.
   """
-  place = groundwork.prepare(experiment, workdir, config_text)
+  place = setup.prepare(experiment, workdir, config_text)
   params = train(experiment, place, notice, profile)
   if params is None:
     return
@@ -63,7 +63,7 @@ def run(
 
 def train(
   experiment: configs.Experiment,
-  place: groundwork.Place,
+  place: setup.Place,
   notice: preemption.Notice,
   profile: profiling.Window | None = None,
 ) -> array_types.Tree | None:
@@ -88,7 +88,7 @@ def train(
 def _evaluate(
   experiment: configs.Experiment,
   params: array_types.Tree,
-  place: groundwork.Place,
+  place: setup.Place,
 ) -> pathlib.Path:
   """Answers, scores and reports; returns the report's path."""
   last = experiment.stages[-1]

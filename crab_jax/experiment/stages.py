@@ -10,15 +10,15 @@ from crab_jax import configs
 from crab_jax.data import loader
 from crab_jax.data import pipeline
 from crab_jax.data import tasks
-from crab_jax.experiment import groundwork
 from crab_jax.experiment import parameters
+from crab_jax.experiment import setup
 from crab_jax.experiment import validators
+from crab_jax.routers import monitor
 from crab_jax.training import checkpoint
 from crab_jax.training import hosts
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import metrics
-from crab_jax.training import monitor
 from crab_jax.training import optim
 from crab_jax.training import preemption
 from crab_jax.training import profiling
@@ -41,7 +41,7 @@ def train(
   experiment: configs.Experiment,
   stage: configs.Stage,
   params: array_types.Tree | None,
-  place: groundwork.Place,
+  place: setup.Place,
   watches: Watches,
 ) -> array_types.Tree:
   """All parameters after a stage; `params` None: before the first."""
@@ -101,7 +101,7 @@ def _loop(
   stage: configs.Stage,
   model: configs.Model,
   runner: trainer.Runner,
-  place: groundwork.Place,
+  place: setup.Place,
   watches: Watches,
 ) -> trainer.Loop:
   return trainer.Loop(
@@ -126,7 +126,7 @@ def _loop(
 
 
 def _loader(
-  experiment: configs.Experiment, stage: configs.Stage, place: groundwork.Place
+  experiment: configs.Experiment, stage: configs.Stage, place: setup.Place
 ) -> loader.Loader:
   return pipeline.train_loader(
     place.records,

@@ -10,7 +10,7 @@ from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import tasks
 from crab_jax.evaluation import spot_check
-from crab_jax.experiment import groundwork
+from crab_jax.experiment import setup
 from crab_jax.training import losses
 from crab_jax.training import trainer
 from crab_jax.training import validation
@@ -23,7 +23,7 @@ def make(
   stage: configs.Stage,
   model: configs.Model,
   runner: trainer.Runner,
-  place: groundwork.Place,
+  place: setup.Place,
 ) -> validation.Validator | None:
   """What validates a stage; None where nothing does."""
   config = experiment.validation
@@ -60,7 +60,7 @@ def make(
 
 
 def _held_out(
-  experiment: configs.Experiment, stage: configs.Stage, place: groundwork.Place
+  experiment: configs.Experiment, stage: configs.Stage, place: setup.Place
 ) -> dict[str, float]:
   """The part of a stage's mixture that has a val split."""
   mixture = stage.mixture or dict.fromkeys(_TASK_NAMES, 1.0)
@@ -81,7 +81,7 @@ def _check(
   experiment: configs.Experiment,
   stage: configs.Stage,
   model: configs.Model,
-  place: groundwork.Place,
+  place: setup.Place,
   held: tuple[str, ...],
 ) -> spot_check.SpotCheck | None:
   """What decodes clips of the datasets `held`; None where none are wanted."""

@@ -32,7 +32,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import products
-from crab_jax.models import router_sums
+from crab_jax.routers import sums as router_sums
 
 # A projection is adapted when its own name is one of these. "out_proj" of the
 # audio tower is not, nor is the attention of the vision tower (q, k, v, proj).

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.planning import chips
 from crab_jax.training import losses
 from crab_jax.training import meshed

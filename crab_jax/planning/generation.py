@@ -18,16 +18,16 @@ from flax import linen as nn
 
 from crab_jax import array_types
 from crab_jax import configs
-from crab_jax.evaluation import placement
-from crab_jax.models import generate
 from crab_jax.models import ilora
-from crab_jax.models import thinker
+from crab_jax.paradigms import generate
+from crab_jax.paradigms import thinker
 from crab_jax.planning import aot
 from crab_jax.planning import chips
 from crab_jax.planning import costs
 from crab_jax.planning import flops
 from crab_jax.planning import hlo
 from crab_jax.planning import report
+from crab_jax.training import generation_sharding
 
 PREFILL, DECODE = "prefill", "decode"
 
@@ -105,7 +105,7 @@ class Programs:
   def __init__(
     self,
     model: configs.Model,
-    place: placement.Placement,
+    place: generation_sharding.Placement,
     devices: Sequence[Any],
     prompts: Prompts,
   ):
@@ -227,7 +227,7 @@ def plan(
   host = chips.host_of(topology)
   chip, count = chips.of_topology(host)
   devices = aot.devices(host)
-  place = placement.local(mesh, model, devices)
+  place = generation_sharding.local(mesh, model, devices)
   rows = place.whole_rows(prompts.rows)
   prompts = dataclasses.replace(prompts, rows=rows)
   programs = Programs(model, place, devices, prompts)

@@ -1,7 +1,7 @@
 """The model's loss as the step wants it: a function of params, batch, key."""
 
 from crab_jax import configs
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.training import step
 
 

@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.training import pmapped
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib

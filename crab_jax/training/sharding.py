@@ -35,7 +35,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.models import axes
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 AXES = ("data", "fsdp", "tensor")
 # The axes along which every large weight must be split.

@@ -21,7 +21,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 TENSORS = "adapter.safetensors"
 SETTINGS = "adapter.json"

@@ -24,7 +24,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.weights import hf_config
 from crab_jax.weights import names
 from crab_jax.weights import shards

@@ -8,8 +8,7 @@ import pytest
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.ablation import backbone
-from crab_jax.ablation import ledger as ledger_lib
-from crab_jax.experiment import groundwork
+from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.experiment import run
 from crab_jax.training import model_folder
 
@@ -40,7 +39,7 @@ class _World:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
   made = _World(tmp_path)
-  monkeypatch.setattr(groundwork, "prepare", made.prepare)
+  monkeypatch.setattr(setup, "prepare", made.prepare)
   monkeypatch.setattr(run, "train", made.train)
   return made
 

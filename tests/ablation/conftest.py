@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from crab_jax import configs
-from crab_jax.experiment import groundwork
+from crab_jax.experiment import setup
 from tests.data import small_records
 from tests.models import random_parameters
 
@@ -52,7 +52,7 @@ def small_study(tmp_path_factory):
       loss_samples=2,
     ),
   )
-  return experiment, groundwork.Place(root, root / "records", tokenizer)
+  return experiment, setup.Place(root, root / "records", tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ import io
 import numpy as np
 from PIL import Image
 
+from crab_jax import plotting
 from crab_jax.ablation import plots
-from crab_jax.evaluation import plots as evaluation_plots
 
 _NAMES, _FAMILIES = ["ks", "meld"], ["action", "emotion"]
 
 
 def _renders(drawn):
-  picture = Image.open(io.BytesIO(evaluation_plots.png(drawn, dpi=50)))
+  picture = Image.open(io.BytesIO(plotting.png(drawn, dpi=50)))
   return picture.format == "PNG" and min(picture.size) > 50
 
 

@@ -9,8 +9,8 @@ from crab_jax.ablation import grid
 from crab_jax.ablation import programs
 from crab_jax.data import samples
 from crab_jax.evaluation import held_out
-from crab_jax.models import generate
-from crab_jax.models import thinker
+from crab_jax.paradigms import generate
+from crab_jax.paradigms import thinker
 
 _LONGEST = samples.Lengths(400, 10, 8)
 

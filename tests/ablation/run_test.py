@@ -12,7 +12,7 @@ from crab_jax.ablation import programs as programs_lib
 from crab_jax.ablation import run
 from crab_jax.data import tasks
 from crab_jax.evaluation import decode
-from crab_jax.training import router
+from crab_jax.routers import statistics as router_statistics
 
 _TASKS = len(tasks.TASKS)
 _JOINT = grid.Cell("all", ("ks", "meld"), "ilora_e2", "reasoning", 0)
@@ -76,7 +76,9 @@ def _watch(params, batch):
   """The first head has a quarter of every token, the second the rest."""
   sums = np.zeros((_TASKS, 6))
   sums[:, :2] = [1, 3]
-  return router.Statistics({"model/q_proj": sums}, np.full(_TASKS, 4.0))
+  return router_statistics.Statistics(
+    {"model/q_proj": sums}, np.full(_TASKS, 4.0)
+  )
 
 
 @pytest.fixture(scope="module")

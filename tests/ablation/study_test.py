@@ -10,7 +10,7 @@ import pytest
 from crab_jax import errors
 from crab_jax.ablation import backbone
 from crab_jax.ablation import grid
-from crab_jax.ablation import ledger as ledger_lib
+from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.ablation import report
 from crab_jax.ablation import run
 from crab_jax.ablation import study

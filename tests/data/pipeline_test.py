@@ -13,10 +13,10 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import packing
 from crab_jax.data import pipeline
-from crab_jax.data import places
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
+from crab_jax.data import stream_positions
 from crab_jax.data import tasks
 
 _ROWS = configs.Rows(
@@ -181,7 +181,9 @@ def _move(make, before, after, batches=4):
 def _all_left(loaders):
   states = [json.loads(loader.get_state()) for loader in loaders]
   streams = [place for state in states for place in state["streams"]]
-  return places.merged([places.Place.of(place) for place in streams])
+  return stream_positions.merged(
+    [stream_positions.Place.of(place) for place in streams]
+  )
 
 
 @pytest.mark.parametrize(

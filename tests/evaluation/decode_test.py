@@ -11,8 +11,8 @@ from crab_jax import configs
 from crab_jax.data import samples
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import masks
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.scoring import masks
+from crab_jax.evaluation.scoring import scores
 from tests.data import small_records
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from crab_jax.evaluation import masks
+from crab_jax.evaluation.scoring import masks
 
 _CLASSES = {
   "a2v": (1, 2),

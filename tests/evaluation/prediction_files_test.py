@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crab_jax import errors
 from crab_jax.evaluation import prediction_files
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.scoring import scores
 
 
 def _row(task, number, text="a"):

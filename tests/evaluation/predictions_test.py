@@ -8,7 +8,7 @@ import pytest
 from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.evaluation import predictions
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.scoring import scores
 
 LINES = [
   {"task_name": "ks", "output": "<answer>a</answer>", "predict": "<answer>a"},

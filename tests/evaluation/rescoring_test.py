@@ -7,7 +7,7 @@ import pytest
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.evaluation import rescoring
-from crab_jax.evaluation import scores
+from crab_jax.evaluation.scoring import scores
 from tests.data import small_records
 
 _ALL = configs.Evaluation()

@@ -7,8 +7,8 @@ import pytest
 
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
-from crab_jax.evaluation import placement
 from crab_jax.evaluation import spot_check
+from crab_jax.training import generation_sharding
 from tests.data import small_records
 
 
@@ -37,7 +37,7 @@ def clips(tmp_path):
 def test_scores_of_the_parameters_of_each_call(clips, tmp_path):
   answerer = _Answerer()
   check = spot_check.SpotCheck(
-    answerer, placement.one_device(), clips, tmp_path / "samples"
+    answerer, generation_sharding.one_device(), clips, tmp_path / "samples"
   )
   found = check(10, {"word": np.int32(1)})
   assert found == {"score/ks": 0.5, "score/ucf": 0.5, "score": 0.5}
@@ -53,6 +53,8 @@ def test_scores_of_the_parameters_of_each_call(clips, tmp_path):
 
 
 def test_a_process_that_writes_no_rows(clips, tmp_path):
-  check = spot_check.SpotCheck(_Answerer(), placement.one_device(), clips, None)
+  check = spot_check.SpotCheck(
+    _Answerer(), generation_sharding.one_device(), clips, None
+  )
   assert check(1, {"word": np.int32(0)})["score"] == 0.5
   assert [path.name for path in tmp_path.iterdir()] == ["records"]

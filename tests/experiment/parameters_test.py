@@ -13,7 +13,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.experiment import parameters
 from crab_jax.models import quantised
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.planning import aot
 from crab_jax.training import sharding
 from tests.models import random_parameters

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crab_jax import configs
 from crab_jax.models import ilora
 from crab_jax.models import layers
-from crab_jax.models import router_sums
+from crab_jax.routers import sums as router_sums
 
 LORA = configs.ILora(rank=4, heads=3, alpha=8.0, dropout=0.0)
 

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax.models import axes
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 # path: (shape, logical axes), of configs.tiny with an adapter of rank 8.
 TINY = {

@@ -12,7 +12,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax.models import layers
 from crab_jax.models import quantised
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from tests.models import random_parameters
 
 _FLOAT = configs.tiny(

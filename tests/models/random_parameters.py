@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen as nn
 
 from crab_jax import configs
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 
 def draw(config: configs.Model, seed: int = 0, b: float = 0.0):

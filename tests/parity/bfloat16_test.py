@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch_thinker
 
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 SAMPLES = [
   torch_thinker.sample(1, pairs=2, mel=(337,)),

@@ -20,8 +20,8 @@ from crab_jax.data import packing
 from crab_jax.data import positions
 from crab_jax.data import samples
 from crab_jax.data import tokenizer as tokenizers
-from crab_jax.models import thinker
-from crab_jax.models import vision
+from crab_jax.paradigms import thinker
+from crab_jax.paradigms.qwen2_5_omni import vision_tower
 from tests.data import small_records
 
 _AUDIO = configs.AudioTower()
@@ -61,7 +61,7 @@ def test_window_index():
   index, ends = vision_utils.get_vision_window_index(
     torch.tensor([[3, 16, 16]]), tower.merge, tower.window, tower.patch
   )
-  order = vision.window_order(tower)
+  order = vision_tower.window_order(tower)
   found = np.concatenate([64 * pair + order for pair in range(3)])
   np.testing.assert_array_equal(found, index)
   np.testing.assert_array_equal(np.arange(0, 769, 64), ends)
@@ -78,8 +78,8 @@ def test_patch_rows_of_an_image():
   pair = np.stack([picture, picture])[None]
   found = features.patch_rows(pair, tower)
   assert np.abs(found - theirs["pixel_values"]).max() < 2.4e-7
-  rows = vision.patchify(pair[None], tower)[0].reshape(64, 4, -1)
-  back = np.argsort(vision.window_order(tower))
+  rows = vision_tower.patchify(pair[None], tower)[0].reshape(64, 4, -1)
+  back = np.argsort(vision_tower.window_order(tower))
   assert np.abs(np.asarray(rows)[back].reshape(found.shape) - found).max() < (
     4.8e-7
   )

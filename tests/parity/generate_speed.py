@@ -19,7 +19,7 @@ import torch
 import torch_thinker
 
 from crab_jax import configs
-from crab_jax.models import generate
+from crab_jax.paradigms import generate
 
 MODEL = configs.Model(
   audio=configs.AudioTower(layers=4, width=256, heads=4, mlp=1024),

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch_thinker
 
-from crab_jax.models import generate
+from crab_jax.paradigms import generate
 
 # A picture and a sound, a video, only text.
 PROMPTS = [

@@ -9,11 +9,11 @@ import torch_thinker
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as theirs
 
 from crab_jax.models import attention
-from crab_jax.models import audio
 from crab_jax.models import decoder
 from crab_jax.models import layers
 from crab_jax.models import rope
-from crab_jax.models import vision
+from crab_jax.paradigms.qwen2_5_omni import audio_tower
+from crab_jax.paradigms.qwen2_5_omni import vision_tower
 
 MODEL = torch_thinker.MODEL
 
@@ -123,7 +123,7 @@ def test_audio_layer(reference, params):
   )[0]
   valid = np.arange(100)[None, None] < np.array([[[100], [length]]])
   found, _ = _apply(
-    audio.AudioLayer(MODEL),
+    audio_tower.AudioLayer(MODEL),
     _layer(params["audio_tower"]["layers"], 1),
     x,
     valid.astype(np.int32),
@@ -144,7 +144,9 @@ def test_audio_tower_with_a_tail_chunk(reference, params):
   mel[0, :2].reshape(400, 16)[:337] = first
   mel[0, 2, :101] = second
   frames = np.array([[200, 137, 101, 0]], np.int32)
-  found = _apply(audio.AudioTower(MODEL), params["audio_tower"], mel, frames)
+  found = _apply(
+    audio_tower.AudioTower(MODEL), params["audio_tower"], mel, frames
+  )
   assert np.all(np.isfinite(found))  # the unused chunk too
   parts = (found[0, 0], found[0, 1, :34], found[0, 2, :25])
   _close(np.concatenate(parts), expected)
@@ -154,8 +156,8 @@ def test_patch_rows():
   frames = np.random.default_rng(0).integers(
     0, 256, (1, 2, 2, 112, 112, 3), dtype=np.uint8
   )
-  rows = vision.patchify(frames, MODEL.vision)
-  order = vision.window_order(MODEL.vision)
+  rows = vision_tower.patchify(frames, MODEL.vision)
+  order = vision_tower.window_order(MODEL.vision)
   expected = torch_thinker.patch_rows(frames[0]).reshape(2, -1, 4, 1176)
   expected = expected[:, order].reshape(2, -1, 1176)
   assert np.abs(np.asarray(rows[0]) - expected).max() < 2.4e-7
@@ -164,7 +166,7 @@ def test_patch_rows():
 def test_vision_block(reference, params):
   tower = reference.model.visual
   x = _random(1, 2, 64, 64)
-  coordinates = vision.patch_coordinates(MODEL.vision)
+  coordinates = vision_tower.patch_coordinates(MODEL.vision)
   cos, sin = tower.rotary_pos_emb(torch.tensor(x), torch.tensor(coordinates))
   table = rope.vision_table(coordinates, 16)
   for full, ends in ((True, [0, 64, 128]), (False, range(0, 129, 16))):
@@ -174,7 +176,7 @@ def test_vision_block(reference, params):
       position_embeddings=(cos.repeat(2, 1), sin.repeat(2, 1)),
     )
     found, _ = _apply(
-      vision.VisionBlock(MODEL),
+      vision_tower.VisionBlock(MODEL),
       _layer(params["visual"]["blocks"], 2),
       x,
       table,
@@ -186,7 +188,7 @@ def test_vision_block(reference, params):
 def test_merger(reference, params):
   x = _random(1, 2, 64, 64)
   expected = reference.model.visual.merger(torch.tensor(x).reshape(-1, 64))
-  found = _apply(vision.Merger(MODEL), params["visual"]["merger"], x)
+  found = _apply(vision_tower.Merger(MODEL), params["visual"]["merger"], x)
   _close(found.reshape(-1, 96), expected)
 
 
@@ -198,5 +200,5 @@ def test_vision_tower(reference, params):
     torch.tensor(torch_thinker.patch_rows(frames[0])),
     grid_thw=torch.tensor([[3, 8, 8]]),
   ).pooler_output
-  found = _apply(vision.VisionTower(MODEL), params["visual"], frames)
+  found = _apply(vision_tower.VisionTower(MODEL), params["visual"], frames)
   _close(found.reshape(-1, 96), expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch_thinker
 
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 
 # A video with two sounds, of 337 frames (a chunk of 200 and a tail of 137) and
 # of 53, a picture with one of 101 frames, and a question without either.

@@ -18,7 +18,7 @@ from torch import nn
 
 from crab_jax import configs
 from crab_jax import convert
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.training import model_folder
 from crab_jax.weights import adapter
 from crab_jax.weights import torch_file

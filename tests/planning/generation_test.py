@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crab_jax import configs
-from crab_jax.models import generate
+from crab_jax.paradigms import generate
 from crab_jax.planning import aot
 from crab_jax.planning import flops
 from crab_jax.planning import generation

@@ -67,11 +67,11 @@ def test_a_damaged_checkpoint_is_one_line_and_the_one_before_goes_on(tmp_path):
   clips.cut_short(clips.largest_file(tmp_path / "2"))
   done = _run(f"""
     from checkpoint_test import _many
-    from crab_jax import doors
+    from crab_jax import cli
     def main():
       folder = pathlib.Path({str(tmp_path)!r})
       checkpoint.StageCheckpoints(folder, keep=2).restore(_many(0))
-    doors.run(main)
+    cli.run(main)
   """)
   assert done.returncode == 2
   assert done.stderr.startswith(f"error: {tmp_path}/2 cannot be read: ")

@@ -13,15 +13,15 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.planning import batches
 from crab_jax.planning import costs
 from crab_jax.planning import hlo
+from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
 from crab_jax.training import pmapped
-from crab_jax.training import router
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
 from tests.models import random_parameters
@@ -239,7 +239,7 @@ def test_the_routers_over_a_mesh_say_what_they_say_on_one_device(start):
   runner = _meshed((2, 2, 2))
   state, frozen = (runner.place(part) for part in start)
   batch = batches.random_batch(_MODEL, _ROWS, seed=3)
-  watch = router.Watch(_MODEL, 2)
+  watch = router_statistics.Watch(_MODEL, 2)
   found = runner.look(watch, state, frozen, batch)
   alone = watch(state_lib.merge(start[0].params, start[1]), batch)
   np.testing.assert_array_equal(found.tokens, alone.tokens)

@@ -10,7 +10,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.models import axes
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.training import optim
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
 
 _LORA = configs.ILora(rank=3, heads=2, alpha=5.0)

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from crab_jax import configs
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.weights import names
 
 _FILES = runpy.run_path(

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.models import thinker
+from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
 from crab_jax.weights import official
 from crab_jax.weights import torch_file

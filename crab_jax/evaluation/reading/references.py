@@ -1,0 +1,112 @@
+"""The true answer of a row, in the structure that predictions are read into.
+
+The reference of a record is a dict: "text", the official reference string on
+the test split and the training target elsewhere, and the raw annotation
+fields it was made of. Both are read here, so that a set without a test file
+is scored on its validation targets by the same code.
+"""
+
+import ast
+import json
+import re
+
+from crab_jax import errors
+from crab_jax.evaluation.reading import answers
+
+# The three fields of the AVE test reference, space separated.
+_AVE = re.compile(
+  r"event:(.{1,200}?) start_time:([0-9.]{1,8}) end_time:([0-9.]{1,8})"
+)
+
+
+def read(task: str, reference: dict) -> answers.Answer:
+  """The reference of one row.
+
+  Args:
+    task: a task of `crab_jax.data.tasks`.
+    reference: {"text": str, raw fields}.
+
+  Raises:
+    UserError: the reference says nothing that the task can be scored with.
+  """
+  text = reference.get("text")
+  text = "" if text is None else str(text)
+  kind = answers.kind_of(task)
+  answer = _READERS[kind](text, reference)
+  if answer.failure:
+    raise errors.UserError(
+      f"{task}: a reference cannot be read ({answer.failure}):"
+      f" {json.dumps(reference, ensure_ascii=False)[:300]}"
+    )
+  return answer
+
+
+def _label(text: str, reference: dict) -> answers.Answer:
+  """`<answer>X</answer>`, or the bare text where no tag is (QA tests)."""
+  if "<answer>" in text:
+    return answers.parse_label(text)
+  if not text.strip():
+    return answers.Answer("label", failure="empty")
+  return answers.Answer("label", label=text.strip(" \n."))
+
+
+def _events(text: str, reference: dict) -> answers.Answer:
+  """Blocks; or the AVE fields, raw or as `event:.. start_time:.. end_time:..`."""
+  found = answers.parse_events(text)
+  if not found.failure:
+    return found
+  if {"event", "start_time", "end_time"} <= reference.keys():
+    fields = [reference[k] for k in ("event", "start_time", "end_time")]
+  else:
+    match = _AVE.search(text)
+    fields = match.groups() if match else None
+  if not fields:
+    return found
+  event = answers.Event(str(fields[0]), float(fields[1]), float(fields[2]))
+  return answers.Answer("events", events=(event,))
+
+
+def _place(text: str, reference: dict) -> answers.Answer:
+  """The box of ARIG's corners, else of the text; the masks are elsewhere."""
+  corners = [reference.get(k) for k in ("top_left", "bottom_right")]
+  if all(corners):
+    box = tuple(int(value) for corner in corners for value in fields(corner))
+    return answers.Answer("place", box=box)
+  found = answers.parse_place(text)
+  return found if not found.failure else answers.Answer("place")
+
+
+def _existence(text: str, reference: dict) -> answers.Answer:
+  """Whether the object is there (not the null split), and its box if told."""
+  if "split" in reference:
+    return answers.Answer(
+      "existence", exists=str(reference["split"]) != "test_n"
+    )
+  return answers.parse_existence(text)
+
+
+def _caption(text: str, reference: dict) -> answers.Answer:
+  if not text.strip():
+    return answers.Answer("caption", failure="empty")
+  return answers.parse_caption(text)
+
+
+_READERS = {
+  "label": _label,
+  "events": _events,
+  "place": _place,
+  "existence": _existence,
+  "caption": _caption,
+}
+
+
+def fields(value) -> tuple[str, ...]:
+  """A list that may be stored as itself, or as JSON or Python in a string."""
+  if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
+    try:
+      value = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+      return (value,)
+  if isinstance(value, (list, tuple)):
+    return tuple(str(item) for item in value)
+  return () if value is None else (str(value),)

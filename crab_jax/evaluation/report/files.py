@@ -1,0 +1,129 @@
+"""The report of an evaluation: report.json, report.md and report.html.
+
+`write` takes the scores (with their rows), and what there is beside them: a
+lookup of records for pictures, sound and true masks; the lines of
+metrics.jsonl for loss curves; router gates. What is not there is left out.
+"""
+
+import json
+import pathlib
+
+from crab_jax import plotting
+from crab_jax.evaluation.reading import references
+from crab_jax.evaluation.report import cards
+from crab_jax.evaluation.report import overview
+from crab_jax.evaluation.report import page
+
+Artefacts = overview.Artefacts
+Scores = overview.Scores
+_PLOTS = "plots"  # folders beside report.md
+_SAMPLES = "samples"
+
+
+def write(
+  out: pathlib.Path, scores: Scores, artefacts: Artefacts | None = None
+) -> pathlib.Path:
+  """Writes the report into a folder.
+
+  report.json, report.md with its pictures in plots/ and samples/, and
+  report.html, which needs none of them.
+
+  Args:
+    out: the folder; made if need be.
+    scores: of `scores.score_folder`.
+    artefacts: what is shown beside them.
+
+  Returns:
+    The path of report.html.
+  """
+  artefacts = artefacts or Artefacts()
+  out = pathlib.Path(out)
+  for folder in (_PLOTS, _SAMPLES):
+    (out / folder).mkdir(parents=True, exist_ok=True)
+  content = json.dumps(
+    to_json(scores, artefacts), indent=1, default=float, ensure_ascii=False
+  )
+  (out / "report.json").write_text(content + "\n", encoding="utf-8")
+  drawn = {
+    name: plotting.png(figure)
+    for name, figure in overview.figures(scores, artefacts).items()
+  }
+  for name, data in drawn.items():
+    (out / _PLOTS / f"{name}.png").write_bytes(data)
+  markdown = to_markdown(scores, artefacts, out, list(drawn))
+  (out / "report.md").write_text(markdown, encoding="utf-8")
+  html = page.render(scores, artefacts, drawn)
+  (out / "report.html").write_text(html, encoding="utf-8")
+  return out / "report.html"
+
+
+def to_json(scores: Scores, artefacts: Artefacts) -> dict:
+  """The content of report.json."""
+  return {
+    "title": artefacts.title,
+    "about": artefacts.about,
+    "notes": artefacts.notes,
+    "families": overview.families(scores),
+    "tasks": {name: score.to_json() for name, score in scores.items()},
+  }
+
+
+def to_markdown(
+  scores: Scores, artefacts: Artefacts, out: pathlib.Path, drawn: list[str]
+) -> str:
+  """The content of report.md; writes the pictures of its samples.
+
+  Args:
+    out: the folder of the report.
+    drawn: names of the plots that lie in plots/.
+  """
+  lines = [f"# {artefacts.title}", ""]
+  lines += [f"- {name}: {value}" for name, value in artefacts.about.items()]
+  lines += ["", *table(scores), ""]
+  lines += [f"> {note}" for note in artefacts.notes]
+  for name in drawn:
+    lines += ["", f"![{name}]({_PLOTS}/{name}.png)"]
+  lines += ["", "## Samples", "", "The worst and the best of each set."]
+  for score in overview.ordered(scores):
+    worst, best = cards.pick(score.rows, 1)
+    lines += ["", f"### {score.task}"]
+    for name, row in (
+      *(("worst", r) for r in worst),
+      *(("best", r) for r in best),
+    ):
+      lines += ["", *_sample(score.task, name, row, artefacts.lookup, out)]
+  return "\n".join(lines) + "\n"
+
+
+def _sample(task: str, name: str, row: dict, lookup, out) -> list[str]:
+  """The lines of one sample, its picture written beside."""
+  lines = [f"**{name}** `{row['id']}`, score {row['score']['score']:.2f}", ""]
+  picture = cards.picture(task, row, lookup(row["id"]) if lookup else None)
+  if picture:
+    file = f"{_SAMPLES}/{task}_{name}.jpg"
+    (out / file).write_bytes(picture)
+    lines += [f"![{row['id']}]({file})", ""]
+  reference = cards.in_words(references.read(task, row["reference"]))
+  text = " ".join((row.get("text") or "(no text)").split())[:400]
+  text = text.replace("<", "&lt;").replace("|", "\\|")
+  return [*lines, f"- answered: {text}", f"- true: {reference}"]
+
+
+def table(scores: Scores) -> list[str]:
+  """The lines of the table of scores, families in canonical order."""
+  lines = [
+    "| family | task | metric | score | chance | official-compatible | n |"
+    " not read | failed | duplicates | lenient | split |",
+    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+  ]
+  for score in overview.ordered(scores):
+    official = score.official_compatible
+    lines.append(
+      f"| {score.family} | {score.task} | {score.metric}"
+      f" | **{score.value:.3f}** | {score.chance:.3f}"
+      f" | {official.get('metric', '')} {official['value']:.3f}"
+      f" (n={official['n']})"
+      f" | {score.n} | {score.parse_failures} | {score.failed}"
+      f" | {score.duplicates} | {score.lenient} | {score.split} |"
+    )
+  return lines

@@ -1,0 +1,110 @@
+"""The scores at a glance: order, means of families, plots, what is beside."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib import figure
+
+from crab_jax.data import tasks
+from crab_jax.evaluation.report import anchors
+from crab_jax.evaluation.report import plots
+from crab_jax.evaluation.scoring import scores as scores_lib
+from crab_jax.routers import plots as router_plots
+from crab_jax.training import validation
+
+Scores = dict[str, scores_lib.TaskScore]
+_HELD_OUT = f"{validation.PREFIX}loss"
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefacts:
+  """What a report can show beside the scores. Every field may be left out.
+
+  Attributes:
+    title: heading of the report.
+    about: facts in words, name -> value (checkpoint, step, machine, date).
+    lookup: id -> `records.Record`, or None where there is none.
+    metrics: lines of metrics.jsonl: {"stage", "step", "loss", ..}.
+    gates: name -> mean router gates, float[tasks, heads] or
+      float[layers, modules, tasks, heads]; tasks in canonical order.
+    notes: sentences that stand under the table (how files were joined).
+  """
+
+  title: str = "crab_jax: evaluation"
+  about: dict[str, str] = dataclasses.field(default_factory=dict)
+  lookup: Callable | None = None
+  metrics: list[dict] = dataclasses.field(default_factory=list)
+  gates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def families(scores: Scores) -> dict[str, dict[str, float]]:
+  """Family -> mean value and mean chance of its tasks, in canonical order."""
+  table = {}
+  for family in tasks.FAMILIES:
+    members = [score for score in scores.values() if score.family == family]
+    if members:
+      table[family] = {
+        "value": float(np.mean([score.value for score in members])),
+        "chance": float(np.mean([score.chance for score in members])),
+        "tasks": len(members),
+      }
+  return table
+
+
+def ordered(scores: Scores) -> list[scores_lib.TaskScore]:
+  """The scores by family, then in the canonical order of tasks."""
+  return sorted(
+    scores.values(),
+    key=lambda score: (
+      tasks.FAMILIES.index(score.family),
+      tasks.BY_NAME[score.task].number,
+    ),
+  )
+
+
+def figures(scores: Scores, artefacts: Artefacts) -> dict[str, figure.Figure]:
+  """The plots over all tasks, by file name: scores, loss, router gates."""
+  drawn = {"score_against_chance": _scores(scores)}
+  curves = loss_curves(artefacts.metrics)
+  if curves:
+    held_out = loss_curves(artefacts.metrics, _HELD_OUT)
+    drawn["loss_by_stage"] = plots.loss_by_stage(curves, held_out)
+  names = [task.name for task in tasks.TASKS]
+  for name, gates in artefacts.gates.items():
+    drawn[f"router_gates_{name}"] = router_plots.mean_gates(gates, names, name)
+  return drawn
+
+
+def _scores(scores: Scores) -> figure.Figure:
+  rows = ordered(scores)
+  published = {
+    model: [
+      anchors.of(row.task, row.metric).get(model, {}).get("value")
+      for row in rows
+    ]
+    for model in anchors.columns()
+  }
+  return plots.score_against_chance(
+    [row.task for row in rows],
+    np.array([row.value for row in rows]),
+    np.array([row.chance for row in rows]),
+    [row.family for row in rows],
+    published,
+  )
+
+
+def loss_curves(
+  lines: list[dict], name: str = "loss"
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Stage -> (steps, losses) of the lines of metrics.jsonl that have both."""
+  points = collections.defaultdict(list)
+  for line in lines:
+    if line.get(name) is not None and line.get("step") is not None:
+      points[str(line.get("stage", ""))].append((line["step"], line[name]))
+  return {
+    stage: tuple(np.array(column, float) for column in zip(*own, strict=True))
+    for stage, own in points.items()
+  }

@@ -1,0 +1,234 @@
+"""Scores of the sets whose answer is a mask: S4, MS3, Ref-AVS.
+
+The predicted mask of a row is its "mask" (a run-length code of `masks`), if a
+mask model wrote one; else the filled box of the answer stands in for it, and
+"mask_source" says so. The true mask is the "mask" of the row's reference, or
+the PNG of the record that a `lookup` finds.
+
+A filled box cannot reach a J of 1 on a mask that is no rectangle. So while no
+row has a mask, the primary metric is the box IoU with the extent of the true
+mask, and J and F of the filled boxes stand in the details beside the J that
+perfect boxes would have. With masks the primary metric is J. Chance is the
+best constant box (`boxes.candidates`), or the best constant mask
+(`blind_masks`).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from crab_jax import errors
+from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import labels
+from crab_jax.evaluation.scoring import accounting
+from crab_jax.evaluation.scoring import blind_masks
+from crab_jax.evaluation.scoring import boxes
+from crab_jax.evaluation.scoring import masks
+from crab_jax.evaluation.scoring import official_scripts
+from crab_jax.evaluation.scoring import results
+
+_NULL_SPLIT = "test_n"
+
+
+@dataclasses.dataclass
+class _Frame:
+  """One scored frame, its masks reduced to numbers."""
+
+  sample: accounting.Sample
+  part: dict
+  truth: np.ndarray | None = None  # packed; None on the null split
+  extent: tuple | None = None  # of the truth; None for an empty one
+  curve: np.ndarray | None = None  # None for an empty truth
+  pixels: int = 0  # predicted
+  official: dict | None = None  # None: dropped
+
+
+def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
+  """S4, MS3 and Ref-AVS: J and F from masks; S on Ref-AVS's null split.
+
+  The value is a mean over frames with an object (for Ref-AVS the seen and
+  unseen splits together, "mix").
+
+  Args:
+    samples: of one task.
+    lookup: id -> record with a `mask` (PNG bytes), for rows whose reference
+      carries none.
+
+  Raises:
+    UserError: no frame with an object has a true mask.
+  """
+  frames, without = [], 0
+  for sample in samples:
+    if sample.reference.exists is False:
+      frames.append(_null_frame(sample))
+      continue
+    truth = _true_mask(sample, lookup)
+    without += truth is None
+    frames.append(_object_frame(sample, truth))
+  objects = [frame for frame in frames if frame.truth is not None]
+  nulls = [f for f in frames if f.sample.reference.exists is False]
+  if not objects and not nulls:
+    raise errors.UserError(
+      f"{samples[0].row.get('task', 'segmentation')}: no row has a true mask:"
+      " give --data, the prepared records"
+    )
+  drawn = any(sample.row.get("mask") for sample in samples)
+  key = "j" if drawn else "box_iou"
+  for frame in objects:
+    frame.part["score"] = frame.part[key]
+  chances = _chances(objects)
+  return results.Result(
+    value=_mean(frame.part[key] for frame in objects),
+    chance=chances[key],
+    guess="always the same " + ("mask" if drawn else "box"),
+    parts=[frame.part for frame in frames],
+    details={
+      **_details(objects, nulls, samples),
+      "chance_J": chances["j"],
+      "rows_without_true_mask": without,
+      "mask_source": _mask_source(samples),
+    },
+    official=official_scripts.means([frame.official for frame in frames]),
+    metric="J" if drawn else "box IoU",
+  )
+
+
+def _chances(objects: list[_Frame]) -> dict[str, float]:
+  """The best constant mask's J, and the best constant box's IoU."""
+  if not objects:
+    return {"j": 0.0, "box_iou": 0.0}
+  packed = np.array([frame.truth for frame in objects])
+  extents = np.array([frame.extent for frame in objects if frame.extent])
+  rates = [
+    boxes.ious_of_constant(box, extents).sum()
+    for box in (boxes.candidates(extents) if len(extents) else [])
+  ]
+  return {
+    "j": blind_masks.best_jaccard(packed),
+    "box_iou": float(max(rates, default=0.0) / len(objects)),
+  }
+
+
+def _mask_source(samples) -> str:
+  drawn = sum(bool(sample.row.get("mask")) for sample in samples)
+  if not drawn:
+    return "the filled box stands in for a mask"
+  return f"masks of {drawn} rows, the filled box for the others"
+
+
+def _true_mask(sample, lookup) -> np.ndarray | None:
+  if sample.raw.get("mask"):
+    return masks.from_rle(sample.raw["mask"])
+  record = lookup(sample.id) if lookup else None
+  return masks.from_png(record.mask) if record and record.mask else None
+
+
+def _said_mask(sample, box) -> np.ndarray:
+  if sample.row.get("mask"):
+    return masks.from_rle(sample.row["mask"])
+  return masks.filled_box(box)
+
+
+def _object_frame(sample, truth: np.ndarray | None) -> _Frame:
+  """Scores a frame with an object; without a true mask only a placeholder."""
+  if truth is None:
+    return _Frame(sample, {"score": 0.0, "no_true_mask": True})
+  said = _said_mask(sample, sample.answer.box)
+  extent, box = masks.extent(truth), sample.answer.box
+  failed = sample.failed and not sample.row.get("mask")
+  if extent is None and sample.answer.failure == "no_box":
+    failed = False  # nothing to find, and nothing pointed at
+  j = 0.0 if failed else masks.jaccard(truth, said)
+  curve = masks.f_curve(truth, said) if extent else None
+  if failed and curve is not None:
+    curve = np.zeros_like(curve)
+  part = {
+    "score": j,
+    "j": j,
+    "f": float(curve[-1]) if curve is not None else None,
+    "box_iou": _box_iou(extent, box, failed),
+    "ceiling": masks.jaccard(truth, masks.filled_box(extent)),
+  }
+  return _Frame(
+    sample,
+    part,
+    truth=blind_masks.pack(truth),
+    extent=extent,
+    curve=curve,
+    pixels=int(said.sum()),
+    official=_official_frame(sample, truth),
+  )
+
+
+def _box_iou(extent, box, failed: bool) -> float:
+  """IoU of two boxes, either of which may be none; 1 where both are."""
+  if failed or (extent is None) != (box is None):
+    return 0.0
+  return boxes.iou(extent, box) if extent else 1.0
+
+
+def _null_frame(sample) -> _Frame:
+  """Scores a frame without the object: an unread answer is a full mask."""
+  every = masks.SIZE * masks.SIZE
+  pixels = int(_said_mask(sample, sample.answer.box).sum())
+  pixels = every if sample.failed else pixels
+  said = pixels / every
+  part = {"score": 1 - said, "pixels": pixels}
+  return _Frame(
+    sample, part, pixels=pixels, official=_official_frame(sample, None)
+  )
+
+
+def _mean(values) -> float:
+  values = list(values)
+  return float(np.mean(values)) if values else 0.0
+
+
+def _details(objects: list[_Frame], nulls: list[_Frame], samples) -> dict:
+  details = {
+    "J": _mean(f.part["j"] for f in objects),
+    "F": masks.f_score(_curves(objects)),
+    "box_iou": _mean(f.part["box_iou"] for f in objects),
+    "ceiling_of_boxes": _mean(f.part["ceiling"] for f in objects),
+    "frames": len(objects),
+  }
+  splits = sorted({f.sample.raw.get("split", "") for f in objects} - {""})
+  for split in splits:
+    part = [f for f in objects if f.sample.raw.get("split") == split]
+    details[split] = {
+      "box_iou": _mean(f.part["box_iou"] for f in part),
+      "J": _mean(f.part["j"] for f in part),
+      "F": masks.f_score(_curves(part)),
+      "n": len(part),
+    }
+  if nulls:
+    said = masks.null_s([f.pixels for f in nulls])
+    details[_NULL_SPLIT] = {"S": said, "n": len(nulls)}
+  if any(s.reference.exists is not None for s in samples):
+    details["existence_accuracy"] = _mean(
+      s.answer.exists == s.reference.exists for s in samples
+    )
+  named = [_names_object(s) for s in samples if s.raw.get("a_obj")]
+  if named:
+    details["category_named"] = _mean(named)
+  return details
+
+
+def _curves(frames: list[_Frame]) -> np.ndarray:
+  return np.array([f.curve for f in frames if f.curve is not None])
+
+
+def _names_object(sample) -> bool:
+  """Whether the text has the words of the sounding object's category."""
+  text = sample.row.get("text") or ""
+  names = labels.key(sample.raw["a_obj"])
+  return f" {names} " in f" {labels.key(text)} "
+
+
+def _official_frame(sample, truth: np.ndarray | None) -> dict | None:
+  """The numbers of the official scripts; None where they drop the row."""
+  text = answers.cut(sample.row.get("text") or "")
+  box = official_scripts.box_of(text, sample.answer.kind == "existence")
+  if box is None:
+    return None
+  return official_scripts.scores(truth, _said_mask(sample, box or None))

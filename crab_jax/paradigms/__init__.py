@@ -1,0 +1,1 @@
+"""AV-LLM families, and the thinker that joins their encoders and decoder."""

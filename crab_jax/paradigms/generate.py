@@ -1,0 +1,335 @@
+"""Answers token by token: prefill, a key-value cache, a loop under jit.
+
+One prompt a row, padded on the right. The first token of a row comes from the
+logits at its own last real position, padding is masked in the cache, and rope
+positions go on from the row's own maximum, so a row's answer does not depend
+on its neighbours (the official collator gets this wrong). New keys lie apart
+from those of the prompts, and all rows write at one column of them: a slice
+and not a scatter; the mask and the rope positions do not care.
+
+A compiled program serves one shape (rows, tokens, pairs, chunks); `Generator`
+pads prompts to a few sizes to bound their number.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from crab_jax import array_types as at
+from crab_jax import configs
+from crab_jax.models import axes
+from crab_jax.models import decoder
+from crab_jax.models import layers
+from crab_jax.models import rope
+from crab_jax.models import sampling as sampling_lib
+from crab_jax.models import vocabulary
+from crab_jax.paradigms import thinker
+
+Sampling = sampling_lib.Sampling
+CACHE = ("batch", "act_kv_heads", "cache", None)
+GREEDY = Sampling()
+TOKEN_BUCKETS = (128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+# Frame pairs and chunks of sound: the usual clip has five of each, which as
+# eight would cost the towers half as much again.
+UNIT_BUCKETS = tuple(sorted(2**i * m for i in range(12) for m in (1, 5)))
+
+
+@struct.dataclass
+class State:
+  """What one decoding step hands to the next."""
+
+  token: Any  # int32[B], not yet in the cache
+  step: Any  # int32[]: new tokens before `token`
+  done: Any  # bool[B]: a stop token was seen
+  position: Any  # int32[B]: rope position of the first new token
+  prompt: Any  # bool[B, T]: real tokens of the prompt
+  seen: Any  # bool[B, V], for the repetition penalty
+  past: Any  # for each layer (keys, values) of the prompt, [B, K, T, H] each
+  cache: Any  # the same of the new tokens, [B, K, max_new_tokens, H] each
+
+
+@struct.dataclass
+class Generation:
+  """The answers: int32[B, N] with the stop token, then 0; their lengths."""
+
+  # jax rebuilds the class with shapes, so no field has a checked type.
+  tokens: Any
+  lengths: Any  # int32[B], without the stop token
+
+
+def split_layers(params: at.Tree, config: configs.Model) -> at.Tree:
+  """The decoder's parameters with a list of layers instead of a stack.
+
+  A step reads every weight once; a slice of a stack would copy it first.
+  """
+  model = dict(params["model"])
+  stack = model.pop("layers")
+  model["layers"] = [
+    jax.tree.map(lambda x, i=i: x[i], stack)
+    for i in range(config.decoder.layers)
+  ]
+  return {"model": model, "lm_head": params["lm_head"]}
+
+
+def prefill(
+  params: at.Tree,
+  batch: at.Batch,
+  key: at.PRNGKey,
+  config: configs.Model,
+  sampling: Sampling,
+) -> State:
+  """Runs the prompts and picks every row's first token."""
+  real = batch["segments"] > 0
+  lengths = jnp.sum(real, axis=1)
+  logits, cache = thinker.Thinker(config).apply(
+    {"params": params}, batch, jnp.maximum(lengths - 1, 0), method="prefill"
+  )
+  seen = None
+  if sampling.repetition_penalty != 1:
+    row = jnp.arange(logits.shape[0])[:, None]
+    seen = jnp.zeros(logits.shape, bool)
+    seen = seen.at[row, batch["tokens"]].max(real)
+  last = jnp.max(jnp.where(real[..., None], batch["positions"], -1), (1, 2))
+  token = sampling_lib.next_token(logits, seen, key, sampling)
+  token = jnp.where(lengths == 0, 0, token)
+  past = by_layer(cache)
+  return State(
+    token=token,
+    step=jnp.int32(0),
+    done=is_stop(token, sampling) | (lengths == 0),
+    position=(last + 1).astype(jnp.int32),
+    prompt=real,
+    seen=mark(seen, token),
+    past=past,
+    cache=jax.tree.map(lambda x: room(x, sampling.max_new_tokens), past),
+  )
+
+
+def by_layer(stacked: decoder.KeyValues) -> tuple:
+  """[L, B, T, K, H] pairs -> for each layer a pair [B, K, T, H]."""
+  keys, values = (x.swapaxes(2, 3) for x in stacked)
+  return tuple(
+    (axes.constrain(k, *CACHE), axes.constrain(v, *CACHE))
+    for k, v in zip(keys, values, strict=True)
+  )
+
+
+def room(like: at.Array, size: int) -> at.Array:
+  """Zeros [B, K, size, H] for `like` [B, K, T, H]."""
+  shape = (*like.shape[:2], size, like.shape[3])
+  return axes.constrain(jnp.zeros(shape, like.dtype), *CACHE)
+
+
+def is_stop(
+  token: at.Int[at.Array, "B"], sampling: Sampling
+) -> at.Bool[at.Array, "B"]:
+  """Whether a token ends its row."""
+  stops = jnp.asarray(sampling.stop_tokens, jnp.int32).reshape(1, -1)
+  return jnp.any(token[:, None] == stops, axis=1)
+
+
+def mark(seen: at.Array | None, token: at.Array) -> at.Array | None:
+  """`seen` with the token of every row."""
+  if seen is None:
+    return None
+  return seen.at[jnp.arange(len(token)), token].set(True)
+
+
+def decode_step(
+  params: at.Tree, state: State, config: configs.Model
+) -> tuple[at.Float[at.Array, "B V"], tuple]:
+  """The logits after `state.token`, and `state.cache` with it.
+
+  Args:
+    params: of `split_layers`.
+    state: the state.
+    config: the model.
+  """
+  model = params["model"]
+  rows = len(state.token)
+  x = decoder.Embedding(config).apply(
+    {"params": model["embed_tokens"]}, state.token[:, None]
+  )
+  positions = (state.position + state.step)[:, None, None]
+  positions = jnp.broadcast_to(positions, (rows, 1, 3))
+  table = rope.decoder_table(positions, config.decoder)
+  layer = decoder.DecoderLayer(config, keep_cache=True)
+  cache = []
+  layer_states = zip(model["layers"], state.past, state.cache, strict=True)
+  for weights, past, new in layer_states:
+    x, pair = layer.apply(
+      {"params": weights},
+      x,
+      table,
+      None,
+      cache=decoder.Cache(past, state.prompt, new, state.step),
+    )
+    cache.append(tuple(axes.constrain(part, *CACHE) for part in pair))
+  x = layers.RMSNorm(config).apply({"params": model["norm"]}, x)
+  return vocabulary.project(x, params["lm_head"]["kernel"])[:, 0], tuple(cache)
+
+
+def advance(
+  params: at.Tree,
+  state: State,
+  key: at.PRNGKey,
+  config: configs.Model,
+  sampling: Sampling,
+) -> State:
+  """One more token in every row; 0 where the row is done."""
+  logits, cache = decode_step(params, state, config)
+  step = state.step + 1
+  key = jax.random.fold_in(key, step)
+  token = sampling_lib.next_token(logits, state.seen, key, sampling)
+  token = jnp.where(state.done, 0, token)
+  return state.replace(
+    token=token,
+    step=step,
+    done=state.done | is_stop(token, sampling),
+    seen=mark(state.seen, token),
+    cache=cache,
+  )
+
+
+def generate(
+  params: at.Tree,
+  batch: at.Batch,
+  key: at.PRNGKey,
+  config: configs.Model,
+  sampling: Sampling,
+) -> Generation:
+  """Prefill and decode until every row is done or full; made for `jax.jit`."""
+  state = prefill(params, batch, key, config, sampling)
+  params = split_layers(params, config)
+  rows, limit = len(state.token), sampling.max_new_tokens
+  tokens = jnp.zeros((rows, limit), jnp.int32).at[:, 0].set(state.token)
+
+  def more(carry):
+    state, _ = carry
+    return (state.step + 1 < limit) & ~jnp.all(state.done)
+
+  def body(carry):
+    state, tokens = carry
+    state = advance(params, state, key, config, sampling)
+    column = state.token[:, None]
+    return state, jax.lax.dynamic_update_slice(tokens, column, (0, state.step))
+
+  state, tokens = jax.lax.while_loop(more, body, (state, tokens))
+  stops = jnp.asarray(sampling.stop_tokens, jnp.int32).reshape(1, 1, -1)
+  stopped = jnp.any(tokens[:, :, None] == stops, axis=2)
+  first = jnp.where(jnp.any(stopped, 1), jnp.argmax(stopped, 1), state.step + 1)
+  lengths = jnp.where(jnp.any(state.prompt, 1), first, 0)
+  return Generation(tokens=tokens, lengths=lengths.astype(jnp.int32))
+
+
+def bucket(size: int, buckets: tuple[int, ...]) -> int:
+  """The smallest of `buckets` that holds `size`, else `size` itself."""
+  return min((b for b in buckets if b >= size), default=size)
+
+
+def pad_batch(
+  batch: at.Batch, config: configs.Model, buckets: tuple[int, ...]
+) -> at.Batch:
+  """Pads tokens to one of `buckets`, pairs and chunks to theirs (numpy)."""
+  tokens, pairs = batch["tokens"].shape[1], batch["frames"].shape[1]
+  chunks = batch["mel"].shape[1]
+  more = {
+    "tokens": bucket(tokens, buckets) - tokens,
+    "frames": bucket(pairs, UNIT_BUCKETS) - pairs,
+    "mel": bucket(chunks, UNIT_BUCKETS) - chunks,
+  }
+  alike = {"segments": "tokens", "positions": "tokens", "mel_lengths": "mel"}
+  padded = {}
+  for name in (
+    "tokens",
+    "segments",
+    "positions",
+    "frames",
+    "mel",
+    "mel_lengths",
+  ):
+    x = np.asarray(batch[name])
+    grow = [(0, 0)] * x.ndim
+    grow[1] = (0, more[alike.get(name, name)])
+    padded[name] = np.pad(x, grow)
+  seen = config.vision.pair_tokens
+  source = np.asarray(batch["source"])
+  source = np.where(
+    source >= pairs * seen, source + more["frames"] * seen, source
+  )
+  padded["source"] = np.pad(
+    source, ((0, 0), (0, more["tokens"])), constant_values=-1
+  )
+  return padded
+
+
+class Generator:
+  """Compiled generation for one model and one way of sampling.
+
+  Args:
+    config: the model; a dropout of its adapter plays no part.
+    sampling: how tokens are picked.
+    buckets: token lengths that prompts are padded to.
+  """
+
+  def __init__(
+    self,
+    config: configs.Model,
+    sampling: Sampling = GREEDY,
+    buckets: tuple[int, ...] = TOKEN_BUCKETS,
+  ):
+    self.config, self.sampling, self.buckets = config, sampling, buckets
+    fixed = {"config": config, "sampling": sampling}
+    self._generate = jax.jit(functools.partial(generate, **fixed))
+    self._prefill = jax.jit(functools.partial(prefill, **fixed))
+    self._advance = jax.jit(
+      functools.partial(advance, **fixed), donate_argnames="state"
+    )
+    self._split = jax.jit(functools.partial(split_layers, config=config))
+
+  def __call__(
+    self, params: at.Tree, batch: at.Batch, key: at.PRNGKey | None = None
+  ) -> Generation:
+    """Answers for a batch with one prompt a row (`data.packing`).
+
+    Args:
+      params: as of `thinker.init`, unboxed.
+      batch: tokens, segments (1, padding 0 on the right), positions, source,
+        frames, mel, mel_lengths; a row that is all padding stays empty.
+      key: for sampling; greedy needs none.
+    """
+    batch = pad_batch(batch, self.config, self.buckets)
+    return self._generate(params, batch, _key(key))
+
+  def stream(
+    self, params: at.Tree, batch: at.Batch, key: at.PRNGKey | None = None
+  ) -> Iterator[np.ndarray]:
+    """The tokens int32[B] of one step after another, as they are made.
+
+    The same tokens as `__call__`; a done row goes on with 0.
+    """
+    key = _key(key)
+    batch = pad_batch(batch, self.config, self.buckets)
+    state = self._prefill(params, batch, key)
+    yield np.asarray(state.token)
+    params = self._split(params)
+    for _ in range(1, self.sampling.max_new_tokens):
+      if np.all(state.done):
+        return
+      state = self._advance(params, state, key)
+      yield np.asarray(state.token)
+
+  @property
+  def compilations(self) -> int:
+    """Programs compiled so far, over both ways of running."""
+    programs = (self._generate, self._prefill, self._advance)
+    return sum(program._cache_size() for program in programs)
+
+
+def _key(key: at.PRNGKey | None) -> at.PRNGKey:
+  return jax.random.key(0) if key is None else key

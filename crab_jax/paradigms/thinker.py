@@ -1,0 +1,228 @@
+"""The thinker: towers, projectors, decoder, vocabulary projection.
+
+  params = nn.meta.unbox(init(key, config))
+  model = Thinker(config)
+  loss = model.apply({"params": params}, batch, method="loss")
+
+`batch` is documented in `data.packing`. Parameters are a tree with the top
+names `audio_tower`, `visual`, `model` and `lm_head`; layers are stacked on a
+leading axis. `audio_bos_eos_token` of the checkpoint, which its forward pass
+never reads, has no place here.
+
+Reference: Qwen2.5-Omni technical report, arXiv 2503.20215 (the thinker).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+
+from crab_jax import array_types as at
+from crab_jax import configs
+from crab_jax.models import axes
+from crab_jax.models import decoder
+from crab_jax.models import layers
+from crab_jax.models import vocabulary
+from crab_jax.paradigms.qwen2_5_omni import audio_tower
+from crab_jax.paradigms.qwen2_5_omni import vision_tower
+
+
+@struct.dataclass
+class Loss:
+  """Sums, so that whoever adds up over devices and steps can normalise."""
+
+  total: Any  # float32[]: sum of weights * nll
+  weight: Any  # float32[]: sum of weights
+  nll: Any  # float32[B, K]: of every supervised position, unweighted
+
+
+class Head(nn.Module):
+  """`lm_head`: only the kernel; `vocabulary` does the product."""
+
+  config: configs.Model
+
+  @nn.compact
+  def __call__(self) -> at.Float[at.Array, "D V"]:
+    sizes = self.config.decoder
+    init = axes.named(layers.KERNEL, "embed", "vocab")
+    shape = (sizes.width, sizes.vocabulary)
+    return self.param("kernel", init, shape, self.config.param_dtype)
+
+
+class Thinker(nn.Module):
+  """Frames, sound and text in; hidden states, loss or logits out."""
+
+  config: configs.Model
+
+  def setup(self):
+    self.audio_tower = audio_tower.AudioTower(self.config)
+    self.visual = vision_tower.VisionTower(self.config)
+    self.model = decoder.Decoder(self.config)
+    self.lm_head = Head(self.config)
+
+  def features(
+    self,
+    batch: at.Batch,
+    *,
+    deterministic: bool = True,
+    groups: at.Float[at.Array, "B T Q"] | None = None,
+  ) -> at.Float[at.Array, "B X D"]:
+    """The table [vision tokens | audio tokens] that `source` points into."""
+    pair_groups, chunk_groups = None, None
+    if groups is not None:
+      pair_groups, chunk_groups = tower_groups(batch, groups, self.config)
+    seen = self.visual(
+      batch["frames"], deterministic=deterministic, groups=pair_groups
+    )
+    heard = self.audio_tower(
+      batch["mel"],
+      batch["mel_lengths"],
+      deterministic=deterministic,
+      groups=chunk_groups,
+    )
+    width = self.config.decoder.width
+    rows = [x.reshape(x.shape[0], -1, width) for x in (seen, heard)]
+    table = jnp.concatenate(rows, axis=1)
+    return axes.constrain(table, "batch", None, "act_embed")
+
+  def __call__(
+    self,
+    batch: at.Batch,
+    *,
+    deterministic: bool = True,
+    groups: at.Float[at.Array, "B T Q"] | None = None,
+  ) -> at.Float[at.Array, "B T D"]:
+    """The normalised hidden states of every token.
+
+    Args:
+      batch: see `data.packing`.
+      deterministic: False: dropout draws from the rng "dropout".
+      groups: membership of every token in Q groups; with the collection
+        "router" mutable, `ilora` writes the gates' sums by group.
+    """
+    table = self.features(batch, deterministic=deterministic, groups=groups)
+    hidden, _ = self.model(
+      batch, table, deterministic=deterministic, groups=groups
+    )
+    return hidden
+
+  def loss(
+    self,
+    batch: at.Batch,
+    *,
+    deterministic: bool = True,
+    groups: at.Float[at.Array, "B T Q"] | None = None,
+  ) -> Loss:
+    """Cross-entropy at the supervised positions; see `__call__`."""
+    hidden = self(batch, deterministic=deterministic, groups=groups)
+    hidden = take_positions(hidden, batch["supervised"])
+    nll = vocabulary.chunked_nll(
+      hidden, batch["labels"], self.lm_head(), self.config.logit_chunk
+    )
+    weights = batch["weights"]
+    return Loss(total=jnp.sum(nll * weights), weight=jnp.sum(weights), nll=nll)
+
+  def logits(
+    self,
+    batch: at.Batch,
+    positions: at.Int[at.Array, "B J"] | None = None,
+  ) -> at.Float[at.Array, "B X V"]:
+    """Float32 logits at `positions` of every row, None: at all tokens."""
+    hidden = self(batch)
+    if positions is not None:
+      hidden = take_positions(hidden, positions)
+    return vocabulary.project(hidden, self.lm_head())
+
+  def prefill(
+    self, batch: at.Batch, positions: at.Int[at.Array, "B"]
+  ) -> tuple[at.Float[at.Array, "B V"], decoder.KeyValues]:
+    """Logits at one position a row, and keys and values [L, B, T, K, H]."""
+    hidden, cache = self.model(batch, self.features(batch), keep_cache=True)
+    hidden = take_positions(hidden, positions[:, None])
+    return vocabulary.project(hidden, self.lm_head())[:, 0], cache
+
+
+def take_positions(
+  hidden: at.Float[at.Array, "B T D"], positions: at.Int[at.Array, "B K"]
+) -> at.Float[at.Array, "B K D"]:
+  """hidden[b, positions[b, k]]."""
+  return jnp.take_along_axis(hidden, positions[:, :, None], axis=1, mode="clip")
+
+
+def tower_groups(
+  batch: at.Batch,
+  groups: at.Float[at.Array, "B T Q"],
+  config: configs.Model,
+) -> tuple[at.Array, at.Array]:
+  """Groups of tower positions: those of the tokens that a unit becomes.
+
+  Returns:
+    float32[B, V, P, Q] for patches and float32[B, C, P, Q] for encoder
+    positions; all 0 for unused pairs, chunks and positions.
+  """
+  pairs, units = batch["frames"].shape[1], batch["mel"].shape[1]
+  seen, heard = config.vision.pair_tokens, config.audio.chunk_tokens
+  source = batch["source"]
+  unit = jnp.where(
+    source < pairs * seen,
+    source // seen,
+    pairs + (source - pairs * seen) // heard,
+  )
+  unit = jnp.where(source >= 0, unit, pairs + units)  # text: dropped
+  row = jnp.arange(source.shape[0])[:, None]
+  empty = jnp.zeros((source.shape[0], pairs + units, groups.shape[-1]))
+  member = empty.at[row, unit].max(groups, mode="drop")
+  patches = config.vision.pair_patches
+  place = jnp.arange(config.audio.chunk_positions)[None, None]
+  valid = place < audio_tower.positions_of(batch["mel_lengths"])[..., None]
+  return (
+    jnp.repeat(member[:, :pairs, None], patches, axis=2),
+    member[:, pairs:, None] * valid[..., None],
+  )
+
+
+def empty_batch(
+  config: configs.Model,
+  rows: int = 1,
+  tokens: int = 8,
+  pairs: int = 1,
+  chunks: int = 1,
+  supervised: int = 1,
+) -> at.Batch:
+  """A batch of padding in the given shape: what `init` runs on."""
+  size, tower = config.vision.frame_size, config.audio
+  temporal = config.vision.temporal_patch
+  mel = (rows, chunks, tower.chunk_frames, tower.mel_bins)
+  return {
+    "tokens": jnp.zeros((rows, tokens), jnp.int32),
+    "segments": jnp.zeros((rows, tokens), jnp.int32),
+    "positions": jnp.zeros((rows, tokens, 3), jnp.int32),
+    "source": jnp.full((rows, tokens), -1, jnp.int32),
+    "kinds": jnp.zeros((rows, tokens), jnp.uint8),
+    "tasks": jnp.full((rows, tokens), -1, jnp.int32),
+    "frames": jnp.zeros((rows, pairs, temporal, size, size, 3), jnp.uint8),
+    "mel": jnp.zeros(mel, jnp.float32),
+    "mel_lengths": jnp.zeros((rows, chunks), jnp.int32),
+    "supervised": jnp.zeros((rows, supervised), jnp.int32),
+    "labels": jnp.zeros((rows, supervised), jnp.int32),
+    "weights": jnp.zeros((rows, supervised), jnp.float32),
+  }
+
+
+def init(key: at.PRNGKey, config: configs.Model) -> at.Tree:
+  """Fresh parameters, boxed with their logical axes.
+
+  `nn.meta.unbox` gives the arrays, `nn.get_partition_spec` the logical names;
+  under `jax.eval_shape` nothing is allocated, whatever the size.
+  """
+  model = Thinker(config)
+  variables = model.init(key, empty_batch(config), method="loss")
+  return variables["params"]
+
+
+def abstract(config: configs.Model) -> at.Tree:
+  """The shapes, dtypes and logical axes of `init`, without arrays."""
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  return jax.eval_shape(lambda key: init(key, config), key)

@@ -1,0 +1,1 @@
+"""What the routers do: sums, statistics, pictures, report."""

@@ -1,0 +1,152 @@
+"""How alike an adapter's heads have become, and which of them do nothing.
+
+Looks at the weights alone. Heads start equal (zero) and differ only through
+the router; a tower whose heads are all zero never trained.
+"""
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax.array_types import Float
+from crab_jax.routers import gates
+from crab_jax.routers import statistics as router_statistics
+
+
+def up_projections(params: array_types.Tree) -> dict[str, np.ndarray]:
+  """Projection path -> its heads B, float32[L, E, R, F]."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  found = {}
+  for path, leaf in flat.items():
+    if path.endswith("/lora_B"):
+      b = np.asarray(leaf, np.float32)
+      found[path.removesuffix("/lora_B")] = b if b.ndim == 4 else b[None]
+  return found
+
+
+def cosines(
+  b: Float[np.ndarray, "L E R F"],
+) -> Float[np.ndarray, "L E E"]:
+  """Cosine between the heads of each layer, 0 with a head of zeros."""
+  flat = b.reshape(*b.shape[:2], -1)
+  norms = np.linalg.norm(flat, axis=-1, keepdims=True)
+  unit = flat / np.where(norms > 0, norms, 1)
+  return np.einsum("LEX,LGX->LEG", unit, unit)
+
+
+@jax.jit
+def _grams(params):
+  """Projection path -> inner products of the heads, float32[.., E, E]."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  return {
+    path.removesuffix("/lora_B"): jnp.einsum(
+      "...ERF,...GRF->...EG", *2 * (leaf.astype(jnp.float32),)
+    )
+    for path, leaf in flat.items()
+    if path.endswith("/lora_B")
+  }
+
+
+def while_training(params: array_types.Tree) -> dict[str, dict[str, float]]:
+  """Tower -> "cosine" and "zero" of `summary`, computed where the weights lie.
+
+  Nothing as large as a weight comes to the host.
+  """
+  parts: dict[str, list[np.ndarray]] = {}
+  for path, gram in _grams(params).items():
+    gram = router_statistics.on_host(gram)
+    gram = gram.reshape(-1, *gram.shape[-2:])
+    parts.setdefault(gates.TOWERS[path.split("/")[0]], []).append(gram)
+  return {tower: _of_grams(np.concatenate(p)) for tower, p in parts.items()}
+
+
+def _of_grams(gram: Float[np.ndarray, "L E E"]) -> dict[str, float]:
+  norms = np.sqrt(np.einsum("LEE->LE", gram))
+  sizes = norms[:, :, None] * norms[:, None]
+  cosines = gram / np.where(sizes > 0, sizes, 1)
+  upper = np.triu_indices(gram.shape[-1], 1)
+  return {
+    "cosine": float(cosines[:, upper[0], upper[1]].mean()),
+    "zero": float((norms == 0).mean()),
+  }
+
+
+def mean_angle(
+  one: Float[np.ndarray, "R F"], two: Float[np.ndarray, "R F"]
+) -> float:
+  """Mean principal angle between the row spaces of two heads, degrees.
+
+  NaN if one of them is zero. Directions weaker than a thousandth of the
+  strongest are left out.
+
+  Reference: Bjorck and Golub, "Numerical methods for computing angles between
+  linear subspaces", 1973.
+  """
+  bases = []
+  for head in (one, two):
+    _, strength, rows = np.linalg.svd(head, full_matrices=False)
+    if not strength[0]:
+      return float("nan")
+    bases.append(rows[strength > 1e-3 * strength[0]])
+  cosine = np.linalg.svd(bases[0] @ bases[1].T, compute_uv=False)
+  return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))).mean())
+
+
+def updates(
+  params: array_types.Tree,
+) -> dict[str, Float[np.ndarray, "L E"]]:
+  """Projection path -> Frobenius norm of A B_e, what a gate of 1 would add.
+
+  Without the adapter's scale. A is one for all heads or one a head.
+  """
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  found = {}
+  for path, b in up_projections(params).items():
+    a = np.asarray(flat[f"{path}/lora_A"], np.float32)
+    a = a.reshape(len(b), -1, *a.shape[-2:])  # [L, 1 or E, D, R]
+    gram = np.swapaxes(a, -1, -2) @ a
+    found[path] = np.sqrt(np.maximum((b * (gram @ b)).sum((-2, -1)), 0))
+  return found
+
+
+def summary(params: array_types.Tree) -> dict[str, dict[str, float]]:
+  """Tower -> numbers of its heads, means over projections, layers and pairs.
+
+  Returns:
+    cosine and angle (degrees) between two heads (NaN with one head), zero:
+    share of heads that are all zeros, norm: of a head's B, update: of `updates`.
+  """
+  parts: dict[str, dict[str, list]] = {}
+  added = updates(params)
+  for path, b in up_projections(params).items():
+    tower = parts.setdefault(
+      gates.TOWERS[path.split("/")[0]],
+      {"cosine": [], "angle": [], "zero": [], "norm": [], "update": []},
+    )
+    upper = np.triu_indices(b.shape[1], 1)
+    tower["cosine"] += list(cosines(b)[:, upper[0], upper[1]].ravel())
+    tower["angle"] += [
+      mean_angle(layer[i], layer[j])
+      for layer in b
+      for i, j in zip(*upper, strict=True)
+    ]
+    norms = np.linalg.norm(b.reshape(*b.shape[:2], -1), axis=-1)
+    tower["zero"] += list((norms == 0).ravel())
+    tower["norm"] += list(norms.ravel())
+    tower["update"] += list(added[path].ravel())
+  return {
+    tower: {name: _mean(values) for name, values in numbers.items()}
+    for tower, numbers in parts.items()
+  }
+
+
+def _mean(values: list) -> float:
+  known = [float(v) for v in values if not np.isnan(v)]
+  return float(np.mean(known)) if known else float("nan")
+
+
+def dead_towers(params: array_types.Tree) -> list[str]:
+  """Towers whose heads are all zeros: the adapter does nothing there."""
+  return [t for t, numbers in summary(params).items() if numbers["zero"] == 1]

@@ -1,0 +1,65 @@
+"""The routers' numbers for the log of a run, out of one batch in a while.
+
+A forward pass over the batch that was just trained on: a third of a step's
+time, once every `Logging.router_every` steps.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax.routers import gates
+from crab_jax.routers import heads as heads_lib
+from crab_jax.routers import statistics as router_statistics
+
+
+class Monitor:
+  """Numbers of the routers; compiles once for a shape.
+
+  Args:
+    model: its adapter routes (see `router_statistics.has_router`).
+    tasks: number of datasets.
+  """
+
+  def __init__(self, model: configs.Model, tasks: int):
+    self._watch = router_statistics.Watch(model, tasks)
+    self._heads = model.adapter.heads
+    self._tasks = tasks
+
+  def __call__(
+    self, params: array_types.Tree, batch: array_types.Batch
+  ) -> dict[str, Any]:
+    """What the routers do with a batch.
+
+    Returns:
+      "router/{tower}/{name}" -> number, of `gates.summary` and
+      `heads.while_training`; "router/gates" and "router/entropy" -> projection
+      -> nested lists [L, Q, E] and [L, Q], rounded: groups Q are the datasets,
+      then the kinds of token; None where the batch has none.
+    """
+    found = self._watch(params, batch)
+    towers = gates.summary(found, self._heads, self._tasks)
+    alike = heads_lib.while_training(params)
+    return {
+      f"router/{tower}/{name}": value
+      for tower, numbers in towers.items()
+      for name, value in {**numbers, **alike[tower]}.items()
+    } | {
+      "router/gates": _lists(found.gates(self._heads)),
+      "router/entropy": _lists(found.entropy(self._heads)),
+    }
+
+
+def _lists(found: dict[str, np.ndarray]) -> dict[str, list]:
+  rounded = {name: np.round(leaf, 4) for name, leaf in found.items()}
+  return {
+    name: np.where(np.isnan(leaf), None, leaf).tolist()
+    for name, leaf in rounded.items()
+  }
+
+
+def of(model: configs.Model, tasks: int) -> Monitor | None:
+  """The monitor of a model; None: it has no router."""
+  return Monitor(model, tasks) if router_statistics.has_router(model) else None

@@ -1,0 +1,244 @@
+"""What the routers of a checkpoint do on a dataset: numbers and pictures.
+
+{out}/router.json    gates, wins and entropy by dataset and token kind for
+                     every projection and layer; load, quantiles of the
+                     largest gate, dead heads and towers; likeness of heads
+                     and the size of what each adds; distances between
+                     datasets, within a family and across
+{out}/router.md, router/*.png
+"""
+
+import itertools
+import json
+import pathlib
+
+import numpy as np
+from matplotlib import figure
+
+from crab_jax import array_types
+from crab_jax import plotting
+from crab_jax.array_types import Float
+from crab_jax.data import tasks
+from crab_jax.routers import gates
+from crab_jax.routers import heads as heads_lib
+from crab_jax.routers import plots as router_plots
+from crab_jax.routers import routing
+from crab_jax.routers import statistics as router_statistics
+from crab_jax.routers import sums as router_sums
+
+_DATASETS = list(routing.DATASETS)
+_KINDS = [kind.name.lower() for kind in array_types.TokenKind]
+_PLOTS = "router"
+_PANELS = 4  # groups of layers side by side
+
+
+def embed(
+  points: Float[np.ndarray, "n X"],
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "2"]]:
+  """The first two principal components, and their shares of the variance."""
+  centred = points - points.mean(0)
+  left, strength, _ = np.linalg.svd(centred, full_matrices=False)
+  placed = np.zeros((len(points), 2))
+  known = min(2, len(strength))
+  placed[:, :known] = left[:, :known] * strength[:known]
+  shares = np.zeros(2)
+  total = (strength**2).sum()
+  if total > 0:
+    shares[:known] = strength[:known] ** 2 / total
+  return placed, shares
+
+
+def write(
+  out: pathlib.Path, found: routing.Found, params: array_types.Tree
+) -> pathlib.Path:
+  """Writes router_statistics.json, router_statistics.md and the pictures; returns router_statistics.md."""
+  (out / _PLOTS).mkdir(parents=True, exist_ok=True)
+  content = to_json(found, params)
+  (out / "router.json").write_text(json.dumps(content, indent=1) + "\n")
+  drawn = figures(found, params)
+  for name, picture in drawn.items():
+    (out / _PLOTS / f"{name}.png").write_bytes(plotting.png(picture))
+  path = out / "router.md"
+  path.write_text(to_markdown(content, list(drawn)), encoding="utf-8")
+  return path
+
+
+def to_json(found: routing.Found, params: array_types.Tree) -> dict:
+  """The content of router_statistics.json; None where nothing was seen."""
+  statistics, heads = found.statistics, found.heads
+  seen = found.seen
+  points = gates.vectors(statistics, heads, len(_DATASETS))[seen]
+  away = gates.distances(points, heads)
+  return _plain(
+    {
+      "heads": heads,
+      "samples": len(found.samples),
+      "groups": [*_DATASETS, *_KINDS],
+      "tokens": statistics.tokens,
+      "towers": gates.summary(statistics, heads, len(_DATASETS)),
+      "weights": heads_lib.summary(params),
+      "dead_towers": heads_lib.dead_towers(params),
+      "gates": statistics.gates(heads),
+      "wins": statistics.wins(heads),
+      "entropy": statistics.entropy(heads),
+      "updates": heads_lib.updates(params),
+      "distances": {
+        "datasets": [_DATASETS[number] for number in seen],
+        "values": away,
+        **_within_and_across(
+          away, [tasks.TASKS[number].family for number in seen]
+        ),
+      },
+    }
+  )
+
+
+def _within_and_across(
+  away: Float[np.ndarray, "n n"], families: list[str]
+) -> dict[str, float]:
+  """Mean distance of two datasets of one family, and of two; NaN: no pair."""
+  pairs = {"within_families": [], "across_families": []}
+  for i, j in itertools.combinations(range(len(away)), 2):
+    alike = families[i] == families[j]
+    pairs["within_families" if alike else "across_families"].append(away[i, j])
+  return {
+    name: float(np.mean(own)) if own else float("nan")
+    for name, own in pairs.items()
+  }
+
+
+def _plain(value):
+  """JSON values: lists for arrays, None for NaN."""
+  if isinstance(value, dict):
+    return {name: _plain(part) for name, part in value.items()}
+  if isinstance(value, np.ndarray):
+    value = value.tolist()
+  if isinstance(value, list | tuple):
+    return [_plain(part) for part in value]
+  if isinstance(value, float):
+    return None if np.isnan(value) else round(value, 6)
+  return value
+
+
+def figures(
+  found: routing.Found, params: array_types.Tree
+) -> dict[str, figure.Figure]:
+  """All pictures, by name."""
+  drawn = {}
+  for tower, paths in gates.towers(found.statistics).items():
+    name = tower.replace(" ", "_")
+    drawn[f"datasets_{name}"] = _by_group(found, tower, paths, found.seen)
+    kinds = [len(_DATASETS) + kind for kind in range(len(_KINDS))]
+    read = sum(gates.by_layer(found.statistics.sums[p]).sum(0) for p in paths)
+    kinds = [k for k in kinds if read[k].any()]
+    drawn[f"kinds_{name}"] = _by_group(found, tower, paths, kinds)
+    drawn[f"entropy_{name}"] = _entropy(found, tower, paths)
+  drawn["heads"] = _likeness(params)
+  drawn["distances"] = _distances(found)
+  points, explained = embed(found.samples)
+  drawn["samples"] = router_plots.embedding(
+    points, found.sample_tasks, explained
+  )
+  return drawn
+
+
+def _by_group(
+  found: routing.Found, tower: str, paths: list[str], groups: list[int]
+) -> figure.Figure:
+  """Mean gates of groups of tokens, by projection and group of layers."""
+  means = found.statistics.gates(found.heads)
+  # [L, P, groups, E]
+  own = np.stack([gates.by_layer(means[path]) for path in paths], 1)[
+    :, :, groups
+  ]
+  parts = np.array_split(np.arange(len(own)), min(len(own), _PANELS))
+  return router_plots.gate_panels(
+    np.stack([own[part].mean(0) for part in parts]),
+    [[*_DATASETS, *_KINDS][group] for group in groups],
+    [path.rpartition("/")[2] for path in paths],
+    [_layers(part) for part in parts],
+    f"mean gates: {tower}, heads 1 to {found.heads} of every projection",
+  )
+
+
+def _layers(numbers: np.ndarray) -> str:
+  first, last = int(numbers[0]), int(numbers[-1])
+  return f"layer {first}" if first == last else f"layers {first} to {last}"
+
+
+def _entropy(
+  found: routing.Found, tower: str, paths: list[str]
+) -> figure.Figure:
+  """Mean entropy over all datasets: layers by projections."""
+  columns = []
+  for path in paths:
+    sums = gates.by_layer(found.statistics.sums[path])[:, : len(_DATASETS)].sum(
+      1
+    )
+    tokens = np.maximum(router_statistics.token_count(sums, found.heads), 1)
+    entropy = router_sums.Columns(found.heads).entropy
+    columns.append(sums[:, entropy] / tokens)
+  layers = [f"layer {i}" for i in range(len(columns[0]))]
+  names = [path.rpartition("/")[2] for path in paths]
+  return router_plots.grid(
+    np.stack(columns, 1), layers, names, f"entropy of the gates: {tower}"
+  )
+
+
+def _likeness(params: array_types.Tree) -> figure.Figure:
+  """Cosine between two heads, mean over pairs: towers' layers by projection."""
+  found = heads_lib.up_projections(params)
+  names = sorted({path.rpartition("/")[2] for path in found})
+  rows: dict[str, dict[str, float]] = {}
+  for path, b in found.items():
+    upper = np.triu_indices(b.shape[1], 1)
+    tower = gates.TOWERS[path.split("/")[0]]
+    cosines = heads_lib.cosines(b)[:, upper[0], upper[1]].mean(1)
+    for layer, value in enumerate(cosines):
+      row = rows.setdefault(f"{tower}, layer {layer}", {})
+      row[path.rpartition("/")[2]] = float(value)
+  values = [[row.get(name, np.nan) for name in names] for row in rows.values()]
+  return router_plots.grid(
+    np.array(values), list(rows), names, "cosine between heads"
+  )
+
+
+def _distances(found: routing.Found) -> figure.Figure:
+  points = gates.vectors(found.statistics, found.heads, len(_DATASETS))
+  names = [_DATASETS[number] for number in found.seen]
+  values = gates.distances(points[found.seen], found.heads)
+  return router_plots.grid(
+    values, names, names, "distance of datasets by their gates"
+  )
+
+
+def to_markdown(content: dict, drawn: list[str]) -> str:
+  """The content of router_statistics.md."""
+  lines = [
+    "# Routers",
+    "",
+    f"{content['samples']} samples, {content['heads']} heads. Entropy and"
+    " distance: 1 is the most there can be. A dead head has less than"
+    f" {gates.DEAD:.0%} of an equal load. largest: quantiles of the tokens' largest"
+    " gate; update: norm of A times a head's B.",
+    "",
+  ]
+  for title in ("towers", "weights"):
+    table = content[title]
+    names = list(next(iter(table.values())))
+    lines += ["| tower | " + " | ".join(names) + " |"]
+    lines += ["|---|" + "---:|" * len(names)]
+    for tower, row in table.items():
+      cells = ("–" if row[n] is None else f"{row[n]:.3f}" for n in names)
+      lines.append(f"| {tower} | " + " | ".join(cells) + " |")
+    lines.append("")
+  away = content["distances"]
+  for name in ("within_families", "across_families"):
+    if away[name] is not None:
+      said = name.replace("_", " ")
+      lines.append(f"Mean distance of datasets {said}: {away[name]:.3f}.")
+  dead = ", ".join(content["dead_towers"]) or "none"
+  lines.append(f"Towers whose heads are all zeros: {dead}.")
+  for name in drawn:
+    lines += ["", f"![{name}]({_PLOTS}/{name}.png)"]
+  return "\n".join(lines) + "\n"

@@ -1,0 +1,106 @@
+"""Looks at the routers of a checkpoint: records in, their gates out.
+
+Reads targets as in training, so that the answers' tokens are there: validation
+records, or training records where there are none. `router_report` tells what
+was seen.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from crab_jax import array_types
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax.data import pipeline
+from crab_jax.data import records
+from crab_jax.data import tasks
+from crab_jax.data import tokenizer as tokenizers
+from crab_jax.routers import gates
+from crab_jax.routers import statistics as router_statistics
+
+DATASETS = tuple(task.name for task in tasks.TASKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What was seen of the routers.
+
+  Attributes:
+    statistics: groups are the datasets, then the token kinds.
+    samples: float[n, X], mean gates of each sample, all projections in a row.
+    sample_tasks: the dataset of each sample.
+    heads: E.
+  """
+
+  statistics: router_statistics.Statistics
+  samples: np.ndarray
+  sample_tasks: list[str]
+  heads: int
+
+  @property
+  def seen(self) -> list[int]:
+    """Numbers of the datasets that had tokens."""
+    return [
+      int(i) for i in np.flatnonzero(self.statistics.tokens[: len(DATASETS)])
+    ]
+
+
+def collect(
+  model: configs.Model,
+  params: array_types.Tree,
+  batches: Iterator[array_types.Batch],
+) -> Found:
+  """Runs batches through a model and adds up what its routers say.
+
+  Raises:
+    UserError: the model has no router, or there is no batch.
+  """
+  if not router_statistics.has_router(model):
+    raise errors.UserError(
+      "the model has no router: it takes an adapter with two heads or more and"
+      ' ILora.router="token"'
+    )
+  watch, heads = (
+    router_statistics.Watch(model, len(DATASETS)),
+    model.adapter.heads,
+  )
+  total, points, owners = None, [], []
+  for batch in batches:
+    found = watch(params, batch)
+    total = found if total is None else total + found
+    numbers = batch["sample_ids"][..., 0].ravel()
+    own = gates.vectors(watch.by_sample(params, batch), heads, len(numbers))
+    points.append(own[numbers >= 0])
+    owners += [DATASETS[number] for number in numbers[numbers >= 0]]
+  if total is None:
+    raise errors.UserError("there are no records to look at")
+  return Found(total, np.concatenate(points), owners, heads)
+
+
+def batches(
+  root: pathlib.Path,
+  tokenizer: tokenizers.Tokenizer,
+  data: configs.Data,
+  model: configs.Model,
+  rows: configs.Rows,
+  limit: int | None,
+  chosen: tuple[str, ...] | None = None,
+) -> Iterator[array_types.Batch]:
+  """Packed records with their targets, about `limit` of each dataset."""
+  written = records.splits(root)
+  names = [name for name in chosen or written if name in written]
+  held = [name for name in names if written[name].get("val")]
+  split = "val" if held else "train"
+  mixture = dict.fromkeys(held or names, 1.0)
+  left = None if limit is None else limit * len(mixture)
+  for batch in pipeline.one_pass(
+    root, tokenizer, data, model, rows, split=split, mixture=mixture
+  ):
+    yield batch
+    if left is not None:
+      left -= int((batch["sample_ids"][..., 0] >= 0).sum())
+      if left <= 0:
+        return

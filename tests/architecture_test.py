@@ -1,0 +1,119 @@
+"""The architecture: imports point downward, libraries stay in their folders."""
+
+import ast
+import pathlib
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_FILES = sorted((_ROOT / "crab_jax").rglob("*.py"))
+
+# The layers, lowest first. What may be imported: the layer's own folder or
+# file, and every layer of an earlier row.
+_LAYERS = (
+  ("errors", "array_types", "plotting"),
+  ("configs",),
+  ("cli", "gin_utils"),
+  ("data",),
+  ("synthetic",),
+  # What the device adds up of the gates; the adapter itself calls it.
+  ("routers.sums",),
+  ("models",),
+  ("paradigms",),
+  ("weights",),
+  ("training",),
+  ("routers",),
+  ("evaluation",),
+  ("planning",),
+  ("experiment",),
+  ("ablation",),
+  ("commands",),  # the files beside this one: train.py, evaluate.py ...
+)
+# library -> the only places that may import it
+_LIBRARIES = {
+  "gin": {"gin_utils.py"},
+  "orbax": {
+    "training/checkpoint.py",
+    "training/model_folder.py",
+    "training/streaming.py",
+  },
+  "grain": {"data/"},
+  "librosa": {"data/media.py", "data/features.py"},
+  "torch": set(),
+  "tensorflow": set(),
+  "transformers": set(),
+}
+_NOT_IN_MODELS = {"optax", "orbax", "grain", "absl", "gin"}
+
+
+_COMMANDS = {
+  "train",
+  "evaluate",
+  "predict",
+  "prepare",
+  "convert",
+  "plan",
+  "bench",
+  "transfer",
+}
+_LEVELS = {name: i for i, row in enumerate(_LAYERS) for name in row}
+
+
+def _imports(path: pathlib.Path):
+  """Dotted names that a file imports, anywhere in it."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _relative(path: pathlib.Path) -> str:
+  return path.relative_to(_ROOT / "crab_jax").as_posix()
+
+
+def _layer(module: str) -> str:
+  """The layer of a module, `models.ilora`: the longest name in the table."""
+  parts = module.split(".")
+  names = [".".join(parts[:size]) for size in range(len(parts), 0, -1)]
+  return next((name for name in names if name in _LEVELS), "commands")
+
+
+def _module(path: pathlib.Path) -> str:
+  name = _relative(path).removesuffix(".py").replace("/", ".")
+  return name.removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_relative)
+def test_imports_point_downward(path):
+  own = _layer(_module(path))
+  for name in _imports(path):
+    if name.startswith("crab_jax."):
+      other = _layer(name.removeprefix("crab_jax."))
+      assert other == own or _LEVELS[other] < _LEVELS[own], name
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_relative)
+def test_libraries_stay_in_their_folders(path):
+  where = _relative(path)
+  for name in _imports(path):
+    library = name.split(".")[0]
+    if library in _LIBRARIES:
+      assert any(where.startswith(part) for part in _LIBRARIES[library]), name
+    if where.split("/")[0] in ("models", "paradigms"):
+      assert library not in _NOT_IN_MODELS, name
+
+
+def test_the_commands_are_the_designs():
+  files = {path.stem for path in _FILES if path.parent == _ROOT / "crab_jax"}
+  assert files - set(_LEVELS) - {"__init__"} == _COMMANDS
+
+
+def test_every_folder_and_file_has_a_layer():
+  names = {_module(path).split(".")[0] for path in _FILES}
+  assert names - set(_LEVELS) - _COMMANDS - {"__init__"} == set()
+
+
+def test_gin_holds_no_python():
+  """An __init__.py there would shadow the library."""
+  assert not list((_ROOT / "gin").rglob("*.py"))

@@ -1,0 +1,64 @@
+"""Calls a door many times in one process: importing it takes seconds."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_SCRIPT = """
+import contextlib, importlib, io, json, sys
+from absl import flags
+from crab_jax import cli
+door, out, calls = sys.argv[1:]
+door = importlib.import_module(door)
+found = []
+for arguments in json.loads(calls):
+  flags.FLAGS.unparse_flags()
+  sys.argv = [door.__name__, *arguments]
+  with contextlib.redirect_stderr(io.StringIO()) as said:
+    try:
+      cli.run(door.main)
+    except SystemExit as end:
+      code = end.code
+  found.append([code, said.getvalue()])
+open(out, "w").write(json.dumps(found))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+  """How a call ended."""
+
+  code: int | None
+  stderr: str
+
+
+def call(
+  door: str, calls: list[tuple[str, ...]], folder: pathlib.Path
+) -> list[Call]:
+  """How a door ends for each list of arguments.
+
+  Args:
+    door: its module, e.g. "crab_jax.train".
+    calls: arguments, one call after the other.
+    folder: the working directory; must be empty, and is so afterwards unless a
+      call writes there.
+  """
+  out = folder.with_name(folder.name + ".calls.json")
+  done = subprocess.run(
+    [sys.executable, "-c", _SCRIPT, door, str(out), json.dumps(calls)],
+    cwd=folder,
+    env={
+      **os.environ,
+      "JAX_PLATFORMS": "cpu",
+      "XLA_FLAGS": "",
+      "PYTHONPATH": str(_ROOT),
+    },
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  return [Call(*found) for found in json.loads(out.read_text())]

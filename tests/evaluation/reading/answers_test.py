@@ -1,0 +1,252 @@
+"""Reading answers: every format, every kindness, and hostile text."""
+
+import json
+import random
+import time
+
+import pytest
+
+from crab_jax.data import tasks
+from crab_jax.evaluation.reading import answers
+
+KINDS = ("avqa", "ave", "s4", "arig", "ref_avs", "avcap")
+
+
+@pytest.mark.parametrize(
+  ("text", "label", "leniency"),
+  [
+    ("So it is <answer>Violin</answer>.", "Violin", ()),
+    ("<answer>no</answer> but <answer> yes. </answer>", "yes", ()),
+    ("<answer>a</answer> and <answer>b", "a", ()),
+    ("so <answer>two\nand more", "two", ("unclosed",)),
+    ("< Answer >two</ANSWER>", "two", ("tag_style",)),
+    ("violin.", "violin", ("untagged",)),
+    ("<answer>dog</answer></s><answer>cat</answer>", "dog", ()),
+  ],
+)
+def test_label(text, label, leniency):
+  answer = answers.parse("avqa", text)
+  assert (answer.label, answer.leniency) == (label, leniency)
+  assert answer.failure is None
+
+
+@pytest.mark.parametrize(
+  ("text", "failure"),
+  [
+    (None, "missing"),
+    ("  ", "empty"),
+    ("</s>", "empty"),
+    ("I am not at all sure about this.", "no_answer"),
+    ("<answer> . </answer>", "empty"),
+    ("<answer>" + "x" * 300 + "</answer>", "too_long"),
+  ],
+)
+def test_label_failures(text, failure):
+  assert answers.parse("ks", text).failure == failure
+
+
+def _spans(answer):
+  return [(e.label, e.start, e.end, e.modality) for e in answer.events]
+
+
+@pytest.mark.parametrize(
+  ("text", "spans", "leniency"),
+  [
+    (
+      "<event>Violin, fiddle, (0 10)</event>",
+      [("Violin, fiddle", 0, 10, "both")],
+      (),
+    ),
+    (
+      "<event>dog,(1 2)(3,4)[5,6]</event> <event>cat, (0 1)</event>",
+      [
+        ("dog", 1, 2, "both"),
+        ("dog", 3, 4, "both"),
+        ("dog", 5, 6, "both"),
+        ("cat", 0, 1, "both"),
+      ],
+      (),
+    ),
+    (
+      "<visual>Frying (food), (0 3)</visual> <audio>dog,(3 4)</audio>",
+      [("Frying (food)", 0, 3, "visual"), ("dog", 3, 4, "audio")],
+      (),
+    ),
+    ("<event>dog (0 3)</event>", [("dog", 0, 3, "both")], ("no_comma",)),
+    (
+      "<event>dog, (0.5s - 3 s)</event>",
+      [("dog", 0.5, 3, "both")],
+      ("interval_style",),
+    ),
+    (
+      "<Event>dog, (0 3)</event>",
+      [("dog", 0, 3, "both")],
+      ("tag_style",),
+    ),
+    ("<event>dog, (0 3)", [("dog", 0, 3, "both")], ("unclosed",)),
+    (
+      "<event>dog, (3 3)(4 2)(1 2)</event>",
+      [("dog", 1, 2, "both")],
+      ("bad_interval_dropped",),
+    ),
+    (
+      "is <event> Male speech, man </event> at <range> 0,8 </range>.",
+      [("Male speech, man", 0, 8, "both")],
+      ("interval_style", "range_tag"),
+    ),
+    ("<event>none</event>", [], ()),
+    ("<event></event>", [], ()),
+  ],
+)
+def test_events(text, spans, leniency):
+  answer = answers.parse("avvp", text)
+  assert _spans(answer) == spans
+  assert (answer.leniency, answer.failure) == (leniency, None)
+
+
+def test_events_that_cannot_be_read():
+  assert answers.parse("ave", "a dog barks").failure == "no_event"
+  assert answers.parse("ave", "<event>a dog</event>").failure == "no_interval"
+  assert answers.parse("ave", "</event>").failure == "no_event"
+
+
+def test_place_reads_box_and_points():
+  answer = answers.parse("s4", "It: [1,2,30,40], [5,6], [7,8], [9,9], [3,4].")
+  assert answer.box == (1, 2, 30, 40)
+  assert answer.points == ((7, 8), (9, 9), (3, 4))  # the last three
+  assert (answer.failure, answer.leniency) == (None, ())
+  assert answers.parse("s4", "a dog at [5,6]").failure == "no_box"
+
+
+@pytest.mark.parametrize(
+  ("text", "exists", "failure", "leniency"),
+  [
+    ("<answer>true</answer>. At [1,2,3,4]", True, None, ()),
+    ("<answer>false</answer>.", False, None, ()),
+    ("<answer>Yes</answer> [1,2,3,4]", True, None, ("synonym",)),
+    ("False. It is not there at all.", False, None, ("untagged",)),
+    ("<answer>true</answer>.", True, "no_box", ()),
+    ("<answer>maybe</answer>", None, "no_true_false", ()),
+    ("It is not there.", None, "no_true_false", ()),
+  ],
+)
+def test_existence(text, exists, failure, leniency):
+  answer = answers.parse("ref_avs", text)
+  assert answer.exists is exists
+  assert (answer.failure, answer.leniency) == (failure, leniency)
+
+
+def test_to_json_keeps_a_false_and_leaves_out_what_is_empty():
+  answer = answers.parse("ref_avs", "<answer>false</answer>")
+  assert answer.to_json() == {"kind": "existence", "exists": False}
+
+
+def test_every_task_has_a_form():
+  kinds = {task: answers.kind_of(task) for task in tasks.BY_NAME}
+  assert kinds["mer24"] == "label"
+  assert kinds["unav"] == "events"
+  assert kinds["arig"] == "place"
+  assert kinds["avcap"] == "caption"
+  assert [t for t, k in kinds.items() if k == "existence"] == ["ref_avs"]
+
+
+_PIECES = (
+  "<answer>", "</answer>", "<event>", "</event>", "<visual>", "<audio>",
+  "</audio>", "<range>", "<obj>", "</obj>", "true", "false", "dog", "Violin, ",
+  "(0 3)", "[1,2,3,4]", "[5,6]", "(", ")", "[", "]", ",", " ", "\n", "<", ">",
+  "/", "-", ".", "0", "9" * 30, "١", "ß", "İ", "\x00", "\ud800", "é́",
+  "</s>", "<|im_end|>", "none", "to", "s", "–",
+)  # fmt: skip
+
+
+_SOUND = (
+  "I see a violin, so <answer>Violin</answer>.",
+  "Both agree: <event>Dog, bark, (0 3)(5,7)[8,10]</event> <event>cat, (1 2)"
+  "</event>",
+  "<visual>car,(0 4)</visual> <audio>car horn,(2 3)(4 5)</audio>",
+  "is <event> Speech </event>, and the range is <range> 0,8 </range>.",
+  "The drum is at [28,28,83,83] and [56,49], [56,56], [56,63].",
+  "It is the bell: <obj>(14,126)(97,209)</obj>.",
+  "<answer>true</answer>, it is the dog: [1,2,30,40] [5,6] [7,8] [9,9].",
+  "<answer>false</answer>, it is not there.</s>",
+)
+
+
+def _mutated(r, text):
+  """A text with a part cut out, said twice, or any characters put in."""
+  for _ in range(r.randrange(1, 5)):
+    start, end = sorted(r.randrange(len(text) + 1) for _ in range(2))
+    text = r.choice(
+      (
+        text[:start] + text[end:],
+        text[:end] + text[start:],
+        text[:start] + chr(r.randrange(0x110000)) + text[start:],
+        text[:start] + r.choice(_PIECES) + text[end:],
+      )
+    )
+  return text
+
+
+def _texts(count):
+  """Half of them random, half of them answers as they should be, mutated."""
+  r = random.Random(0)
+  for i in range(count):
+    text = "".join(r.choices(_PIECES, k=r.randrange(0, 25)))
+    if i % 2:
+      text = r.choice(_SOUND)
+    yield text if i % 10 == 0 else _mutated(r, text)
+
+
+def _fuzz(count):
+  seen = 0
+  for text in _texts(count):
+    seen += 1
+    for task in KINDS:
+      answer = answers.parse(task, text)
+      assert answer.kind == answers.kind_of(task)
+      if answer.box:
+        assert all(0 <= value <= 223 for value in answer.box)
+        assert answer.box[0] < answer.box[2] and answer.box[1] < answer.box[3]
+      assert all(0 <= event.start < event.end for event in answer.events)
+      json.dumps(answer.to_json())
+  assert seen == count
+
+
+def test_random_text_never_raises():
+  _fuzz(1_500)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_random_texts_never_raise():
+  _fuzz(100_000)
+
+
+_HOSTILE = (
+  "<", "<answer>", "<event>a, (", "<event>a<range>", "((1 ", "[1,2,3,", "9",
+  " ", "<obj>(1,2)",
+)  # fmt: skip
+_MORE_HOSTILE = (
+  "<answer></", "</answer>", "< answer ", "<event>", "<event>,(1 2)", "(",
+  "(1 2", "[", "[1,", "[ 1 , 2 , 3 , 4 ", "<obj>(", "-", "a ", "\n", "</s",
+  "1.1.", "(1s-",
+)  # fmt: skip
+
+
+def _read_a_megabyte_of(piece):
+  text = piece * (1_000_000 // len(piece))
+  start = time.process_time()
+  for task in KINDS:
+    answers.parse(task, text)
+  # Quadratic behaviour would take hours; linear takes about a second.
+  assert time.process_time() - start < 30
+
+
+@pytest.mark.parametrize("piece", _HOSTILE)
+def test_a_megabyte_of_hostile_text_takes_linear_time(piece):
+  _read_a_megabyte_of(piece)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", _MORE_HOSTILE)
+def test_a_megabyte_of_more_hostile_text_takes_linear_time(piece):
+  _read_a_megabyte_of(piece)

@@ -1,0 +1,75 @@
+"""References: test strings, raw fields, and targets of a validation split."""
+
+import pytest
+
+from crab_jax import errors
+from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import references
+
+
+def test_label_with_and_without_tags():
+  read = references.read
+  assert read("meld", {"text": "<answer>joy</answer>."}).label == "joy"
+  long = "the dog is barking at the cat"
+  assert read("avqa_thu", {"text": long}).label == long
+  target = "I hear it, hence <answer>sad</answer>."
+  assert read("mer24", {"text": target, "discrete": "sad"}).label == "sad"
+
+
+@pytest.mark.parametrize(
+  "reference",
+  [
+    {"text": "event:Violin, fiddle start_time:0 end_time:10"},
+    {"text": "", "event": "Violin, fiddle", "start_time": 0, "end_time": 10},
+    {"text": "So <event>Violin, fiddle, (0 10)</event>."},
+  ],
+)
+def test_the_three_forms_of_an_ave_reference(reference):
+  event = answers.Event("Violin, fiddle", 0, 10)
+  assert references.read("ave", reference).events == (event,)
+
+
+def test_corners_come_before_the_text():
+  reference = {
+    "text": "[9,9,10,10]",
+    "top_left": [0, 2],
+    "bottom_right": [3, 4],
+  }
+  assert references.read("arig", reference).box == (0, 2, 3, 4)
+  reference["top_left"] = "[0, 2]"  # as a string
+  assert references.read("arig", reference).box == (0, 2, 3, 4)
+  assert references.read("arig", {"text": "[1,2,3,4]"}).box == (1, 2, 3, 4)
+
+
+def test_existence_by_split_or_by_target():
+  def exists(**reference):
+    return references.read("ref_avs", reference).exists
+
+  assert exists(text="the dog", split="test_u") is True
+  assert exists(text="the dog", split="test_n") is False
+  assert exists(text="<answer>false</answer>, it is not there.") is False
+  assert exists(text="<answer>true</answer> [1,2,3,4]") is True
+
+
+@pytest.mark.parametrize(
+  ("task", "reference"),
+  [("ks", {"text": ""}), ("avvp", {"text": "a dog"}), ("avcap", {})],
+)
+def test_a_reference_that_says_nothing_is_an_error(task, reference):
+  with pytest.raises(errors.UserError, match=f"{task}: a reference"):
+    references.read(task, reference)
+
+
+@pytest.mark.parametrize(
+  ("value", "fields"),
+  [
+    ('["Audio", "Counting"]', ("Audio", "Counting")),
+    ("['a', 'b']", ("a", "b")),
+    (["a", 2], ("a", "2")),
+    ("[broken", ("[broken",)),
+    ("plain", ("plain",)),
+    (None, ()),
+  ],
+)
+def test_lists_in_strings(value, fields):
+  assert references.fields(value) == fields

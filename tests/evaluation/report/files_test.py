@@ -1,0 +1,129 @@
+"""The report: the three files, with and without records."""
+
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from crab_jax.data import records
+from crab_jax.data import tasks
+from crab_jax.evaluation.report import anchors
+from crab_jax.evaluation.report import files as report_files
+from crab_jax.evaluation.scoring import scores
+
+SHOWN = ("a2v", "avqa", "avvp", "s4", "avcap")
+
+
+@pytest.fixture(scope="module")
+def scored(fabricate):
+  return {
+    task: scores.score_rows(task, fabricate(task, [True, False] * 2))
+    for task in SHOWN
+  }
+
+
+def _record(name):
+  task = tasks.BY_NAME[name.split("/")[0]]
+  image, sound = io.BytesIO(), io.BytesIO()
+  Image.new("RGB", (32, 32), "teal").save(image, "JPEG")
+  wave = np.zeros(1600, np.float32)
+  soundfile.write(sound, wave, 16000, format="FLAC", subtype="PCM_16")
+  frames = [image.getvalue()] * (1 if task.kind == "image" else task.frames)
+  return records.Record(
+    id=name,
+    task=task.name,
+    split="test",
+    row=0,
+    status="ok",
+    frames=frames,
+    frame_seconds=[0.0] * len(frames),
+    audio=sound.getvalue(),
+    question={},
+    target="",
+    reference={},
+    mask=b"",
+    meta={},
+  )
+
+
+class _Page(html.parser.HTMLParser):
+  """Collects what a page loads, and checks that its tags close."""
+
+  _VOID = {"meta", "img", "br", "rect", "line"}
+
+  def __init__(self, text):
+    super().__init__()
+    self.sources, self.stack, self.ids = [], [], set()
+    self.feed(text)
+
+  def handle_starttag(self, tag, attributes):
+    fields = dict(attributes)
+    self.sources += [fields[k] for k in ("src", "href") if k in fields]
+    self.ids.add(fields.get("id"))
+    if tag not in self._VOID:
+      self.stack.append(tag)
+
+  def handle_startendtag(self, tag, attributes):
+    pass
+
+  def handle_endtag(self, tag):
+    assert self.stack.pop() == tag
+
+
+def test_the_whole_report(tmp_path, scored):
+  artefacts = report_files.Artefacts(
+    title="A test <of> all",
+    about={"step": "7"},
+    lookup=_record,
+    metrics=[
+      {"stage": "backbone", "step": i, "loss": 3 - i / 9} for i in range(9)
+    ]
+    + [{"stage": "backbone", "validation": 1}],
+    gates={"decoder": np.full((len(tasks.TASKS), 3), 1 / 3)},
+    notes=["avqa: joined by order"],
+  )
+  path = report_files.write(tmp_path, scored, artefacts)
+  page = _Page(path.read_text(encoding="utf-8"))
+  assert page.stack == []
+  # Nothing is loaded from anywhere: data inside, or a place in the page.
+  assert all(s.startswith(("data:", "#")) for s in page.sources)
+  assert {s[1:] for s in page.sources if s[0] == "#"} <= page.ids
+  kinds = [s.split(";")[0] for s in page.sources if s.startswith("data:")]
+  assert kinds.count("data:audio/mpeg") == 4 * len(SHOWN)
+  assert kinds.count("data:image/jpeg") == 4 * len(SHOWN)
+  text = (tmp_path / "report.md").read_text(encoding="utf-8")
+  pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+  assert len(pictures) == 3 + 2 * len(SHOWN)
+  assert all((tmp_path / picture).stat().st_size for picture in pictures)
+  assert "avqa: joined by order" in text
+
+
+def test_report_json(tmp_path, scored):
+  report_files.write(tmp_path, scored)
+  content = json.loads((tmp_path / "report.json").read_text())
+  assert list(content["tasks"]) == list(SHOWN)
+  for name, row in content["tasks"].items():
+    assert row["value"] == scored[name].value
+    assert {"metric", "chance", "n", "parse_failures"} <= row.keys()
+  assert content["families"]["qa"]["tasks"] == 1
+
+
+def test_without_records_there_are_no_pictures(tmp_path, scored):
+  path = report_files.write(tmp_path, scored, report_files.Artefacts())
+  page = _Page(path.read_text(encoding="utf-8"))
+  assert not any("audio" in source for source in page.sources)
+  assert not any((tmp_path / "samples").iterdir())
+
+
+def test_anchors_have_a_source_or_no_value():
+  for task in tasks.BY_NAME:
+    for metric in {metric for metric, _ in scores.SCORERS.values()}:
+      for model, row in anchors.of(task, metric).items():
+        assert model in anchors.columns()
+        assert 0 <= row["value"] <= 1
+        assert row["source"]

@@ -1,0 +1,98 @@
+"""Mask sets: stand-ins, masks, null frames, empty truths, lookups."""
+
+import io
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crab_jax import errors
+from crab_jax.evaluation.scoring import masks
+from crab_jax.evaluation.scoring import scores
+
+DISC = (np.add.outer(*[(np.arange(224) - 50) ** 2] * 2)) <= 30**2
+RLE = masks.to_rle(DISC)
+TEXT = "It is the dog: [20,20,80,80] [50,50]."
+
+
+def _row(task="s4", text=TEXT, i=0, **fields):
+  reference = {"text": "x", "a_obj": "dog", "mask": RLE}
+  reference |= fields.pop("reference", {})
+  row = {"id": f"{task}/test/{i}", "text": text, "reference": reference}
+  return {**row, **fields}
+
+
+def test_the_filled_box_stands_in():
+  score = scores.score_rows("s4", [_row()])
+  assert (score.metric, score.value) == ("box IoU", 1)
+  ceiling = DISC.sum() / 61**2
+  details = score.details
+  assert details["J"] == details["ceiling_of_boxes"] == pytest.approx(ceiling)
+  assert details["mask_source"] == "the filled box stands in for a mask"
+  assert details["category_named"] == 1
+  official = score.official_compatible
+  assert official["J"] == pytest.approx(ceiling)
+  precision = ceiling
+  f = 1.3 * precision / (0.3 * precision + 1)
+  assert details["F"] == pytest.approx(f) == official["F"]
+
+
+def test_masks_of_a_mask_model_are_scored_by_j():
+  rows = [_row(mask=RLE), _row(mask=masks.to_rle(~DISC), i=1)]
+  score = scores.score_rows("s4", rows)
+  assert (score.metric, score.value) == ("J", 0.5)
+  assert score.details["F"] == pytest.approx(0.5)
+  assert score.details["mask_source"].startswith("masks of 2 rows")
+
+
+def test_true_masks_come_from_the_record_otherwise():
+  buffer = io.BytesIO()
+  Image.fromarray((DISC * 255).astype(np.uint8)).save(buffer, "PNG")
+  record = types.SimpleNamespace(mask=buffer.getvalue())
+  row = _row(reference={"mask": None})
+  assert scores.score_rows("s4", [row], lambda _: record).value == 1
+  with pytest.raises(errors.UserError, match="no row has a true mask"):
+    scores.score_rows("s4", [row])
+  both = scores.score_rows("s4", [row, _row(i=1)])
+  assert both.details["rows_without_true_mask"] == 1
+  assert both.value == 1  # what has no truth is in no mean
+
+
+def test_an_empty_truth_wants_no_box():
+  empty = {"mask": masks.to_rle(np.zeros_like(DISC))}
+  rows = [
+    _row("ms3", "Nothing sounds.", 0, reference=empty),
+    _row("ms3", TEXT, 1, reference=empty),
+  ]
+  score = scores.score_rows("ms3", rows)
+  assert [row["score"]["box_iou"] for row in score.rows] == [1, 0]
+  kept = 1 - 61**2 / 224**2
+  assert score.details["J"] == pytest.approx((1 + kept) / 2)
+  assert score.details["F"] == 0  # no frame with an object
+
+
+def test_ref_avs_splits_and_null():
+  true, false = f"<answer>true</answer>. {TEXT}", "<answer>false</answer>."
+  rows = [
+    _row("ref_avs", true, 0, reference={"split": "test_s"}),
+    _row("ref_avs", false, 1, reference={"split": "test_u"}),
+    _row("ref_avs", false, 2, reference={"split": "test_n", "mask": None}),
+    _row("ref_avs", true, 3, reference={"split": "test_n", "mask": None}),
+    _row("ref_avs", "hm", 4, reference={"split": "test_n", "mask": None}),
+  ]
+  score = scores.score_rows("ref_avs", rows)
+  assert score.value == 0.5  # seen and unseen together
+  assert score.details["test_s"]["box_iou"] == 1
+  unseen = score.details["test_u"]
+  assert (unseen["box_iou"], unseen["J"], unseen["n"]) == (0, 0, 1)
+  share = DISC.mean()  # F of the first threshold, which takes every pixel
+  assert unseen["F"] == pytest.approx(1.3 * share / (0.3 * share + 1))
+  # Pixels: none, the box, and all of them for what cannot be read.
+  said = (61**2 + 224**2) / (3 * 224**2)
+  assert score.details["test_n"]["S"] == pytest.approx(np.sqrt(said))
+  assert score.details["existence_accuracy"] == pytest.approx(2 / 5)
+  official = score.official_compatible
+  assert (official["n"], official["dropped"]) == (4, 1)
+  wrong = np.sqrt(61**2 / (224**2 - 61**2))
+  assert official["S"] == pytest.approx(wrong / 2)
