@@ -4,7 +4,7 @@
 it returns then read themselves in blocks of at most `BLOCK_BYTES`, so that the
 largest stacked kernel (3.8 GB for the 7B) never has to exist in memory.
 `training.streaming.save` writes them. Measured by
-`tests/parity/convert_memory.py` on a random checkpoint of the 3B's shape: 8.8
+`tests.parity.convert_memory` on a random checkpoint of the 3B's shape: 8.8
 GiB in 32 s, peak 0.79 GiB of resident memory, 0.21 GiB more than the largest
 tensor (one of two cores of an AMD EPYC was busy; 2026-11-25).
 """

@@ -1,10 +1,10 @@
-import clips
 import pytest
 
 from crab_jax import errors
 from crab_jax.data import annotations
 from crab_jax.data import statuses
 from crab_jax.data import tasks
+from tests.data import clips
 
 _VIDEO = {"video_path": "a.mp4", "audio_path": "a.mp3"}
 _MATCH_A2V = {

@@ -1,6 +1,5 @@
 import json
 
-import clips
 import numpy as np
 import pytest
 
@@ -8,6 +7,7 @@ from crab_jax import configs
 from crab_jax.data import assembly
 from crab_jax.data import encodings
 from crab_jax.data import windows
+from tests.data import clips
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import io
 import pathlib
 
-import clips
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +11,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import clip as clip_lib
 from crab_jax.data import tasks
+from tests.data import clips
 
 _CONFIG = configs.Preparation(frame_size=56)
 _VIDEO = pathlib.Path("v.mp4")

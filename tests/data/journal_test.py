@@ -1,8 +1,8 @@
-import clips
 import pytest
 
 from crab_jax.data import journal
 from crab_jax.data import tfrecord
+from tests.data import clips
 
 _HEADER = {"fingerprint": "f", "settings": {}}
 _ROWS = [{"n": n} for n in range(4)]

@@ -1,7 +1,6 @@
 import pathlib
 
 import av
-import clips
 import librosa
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import torch
 
 from crab_jax.data import media
 from crab_jax.data import statuses
+from tests.data import clips
 
 _REAL = (
   pathlib.Path(__file__).resolve().parents[2] / "../shared/real_clips/AVUIE_2"

@@ -5,7 +5,6 @@ import dataclasses
 import hypothesis
 import numpy as np
 import pytest
-import small_records
 from hypothesis import strategies as st
 
 from crab_jax import configs
@@ -15,6 +14,7 @@ from crab_jax.data import conversation
 from crab_jax.data import features
 from crab_jax.data import packing
 from crab_jax.data import tasks
+from tests.data import small_records
 
 _MODEL = small_records.MODEL
 _PER_PAIR = _MODEL.vision.pair_tokens

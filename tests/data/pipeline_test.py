@@ -4,10 +4,8 @@ import collections
 import dataclasses
 import json
 
-import clips
 import numpy as np
 import pytest
-import small_records
 
 from crab_jax import configs
 from crab_jax import errors
@@ -18,6 +16,8 @@ from crab_jax.data import samples
 from crab_jax.data import sources
 from crab_jax.data import stream_positions
 from crab_jax.data import tasks
+from tests.data import clips
+from tests.data import small_records
 
 _ROWS = configs.Rows(
   rows=2,

@@ -2,8 +2,9 @@
 
 import json
 
-import clips
 import pytest
+
+from tests.data import clips
 
 pytest.importorskip("apache_beam", reason="the extra `beam` is not installed")
 

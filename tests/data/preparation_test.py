@@ -3,7 +3,6 @@ import json
 import pathlib
 import shutil
 
-import clips
 import pytest
 
 from crab_jax import configs
@@ -12,6 +11,7 @@ from crab_jax.data import assembly
 from crab_jax.data import preparation
 from crab_jax.data import records
 from crab_jax.data import worker_pool
+from tests.data import clips
 
 _REAL = (
   pathlib.Path(__file__).resolve().parents[2] / "../shared/real_clips/AVUIE_2"

@@ -1,4 +1,3 @@
-import clips
 import hypothesis
 import pytest
 from hypothesis import strategies
@@ -6,6 +5,7 @@ from hypothesis import strategies
 from crab_jax import errors
 from crab_jax.data import metadata
 from crab_jax.data import records
+from tests.data import clips
 
 _JSON = strategies.dictionaries(
   strategies.text(),

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import small_records
 
 from crab_jax import configs
 from crab_jax import errors
@@ -13,6 +12,7 @@ from crab_jax.data import features
 from crab_jax.data import positions
 from crab_jax.data import samples
 from crab_jax.data import tasks
+from tests.data import small_records
 
 _ALL = [small_records.record(task.name, 3) for task in tasks.TASKS]
 

@@ -2,14 +2,14 @@
 
 import pickle
 
-import clips
 import pytest
-import small_records
 
 from crab_jax import errors
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
+from tests.data import clips
+from tests.data import small_records
 
 
 @pytest.fixture

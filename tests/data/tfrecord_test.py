@@ -1,11 +1,11 @@
 import struct
 
-import clips
 import grain
 import pytest
 
 from crab_jax import errors
 from crab_jax.data import tfrecord
+from tests.data import clips
 
 _ITEMS = [b"first", b"", b"third" * 100]
 

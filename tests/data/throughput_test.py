@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-import small_records
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import throughput
+from tests.data import small_records
 
 _ROWS = configs.Rows(
   rows=1, tokens=600, frame_pairs=10, chunks=10, supervised=100, waiting=4

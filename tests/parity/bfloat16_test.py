@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-import torch_thinker
 
 from crab_jax.paradigms import thinker
+from tests.parity import torch_thinker
 
 SAMPLES = [
   torch_thinker.sample(1, pairs=2, mel=(337,)),

@@ -1,6 +1,6 @@
 """Measures the conversion of a random checkpoint of the 3B's or 7B's shape.
 
-  python tests/parity/convert_memory.py [--size 3b] [--folder DIR]
+  python -m tests.parity.convert_memory [--size 3b] [--folder DIR]
 
 Writes the checkpoint (bfloat16, shards of 2 GiB) and converts it by the door,
 in a process of its own. Prints the time, the largest tensor and the peak of
@@ -18,10 +18,10 @@ import time
 
 import safetensors.torch
 import torch
-import torch_thinker
 import transformers
 
 from crab_jax import configs
+from tests.parity import torch_thinker
 
 SIZES = {
   "tiny": configs.tiny,  # to try the script

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pytest
 import torch
-import torch_thinker
 import transformers
 from transformers import vision_utils
 
@@ -23,6 +22,7 @@ from crab_jax.data import tokenizer as tokenizers
 from crab_jax.paradigms import thinker
 from crab_jax.paradigms.qwen2_5_omni import vision_tower
 from tests.data import small_records
+from tests.parity import torch_thinker
 
 _AUDIO = configs.AudioTower()
 

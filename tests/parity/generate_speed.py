@@ -1,6 +1,6 @@
 """Times generation against transformers: same weights, prompts and machine.
 
-  python tests/parity/generate_speed.py [--batch 1 4] [--new 256]
+  python -m tests.parity.generate_speed [--batch 1 4] [--new 256]
     [--repeats 2]
 
 A thinker of 195 M parameters (decoder 8 x 512, vocabulary 152064, towers of
@@ -16,10 +16,10 @@ import time
 import jax
 import numpy as np
 import torch
-import torch_thinker
 
 from crab_jax import configs
 from crab_jax.paradigms import generate
+from tests.parity import torch_thinker
 
 MODEL = configs.Model(
   audio=configs.AudioTower(layers=4, width=256, heads=4, mlp=1024),

@@ -6,9 +6,9 @@ Theirs runs on a left-padded batch, ours on a right-padded one.
 import numpy as np
 import pytest
 import torch
-import torch_thinker
 
 from crab_jax.paradigms import generate
+from tests.parity import torch_thinker
 
 # A picture and a sound, a video, only text.
 PROMPTS = [

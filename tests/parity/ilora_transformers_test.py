@@ -11,10 +11,10 @@ import jax
 import numpy as np
 import pytest
 import torch
-import torch_thinker
 
 from crab_jax import configs
 from crab_jax.paradigms import thinker
+from tests.parity import torch_thinker
 
 LORA = configs.ILora(rank=4, heads=3, alpha=8.0, dropout=0.1)
 CONFIG = dataclasses.replace(torch_thinker.MODEL, adapter=LORA)

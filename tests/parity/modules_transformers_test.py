@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-import torch_thinker
 from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as theirs
 
 from crab_jax.models import attention
@@ -14,6 +13,7 @@ from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.paradigms.qwen2_5_omni import audio_tower
 from crab_jax.paradigms.qwen2_5_omni import vision_tower
+from tests.parity import torch_thinker
 
 MODEL = torch_thinker.MODEL
 

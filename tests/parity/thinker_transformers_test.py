@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 import torch
-import torch_thinker
 
 from crab_jax.paradigms import thinker
+from tests.parity import torch_thinker
 
 # A video with two sounds, of 337 frames (a chunk of 200 and a tail of 137) and
 # of 53, a picture with one of 101 frames, and a question without either.

@@ -1,6 +1,6 @@
 r"""Times a training step against torch: same weights, batch and machine.
 
-  python tests/parity/train_speed.py [--batch 4] [--steps 3] [--rounds 2] \
+  python -m tests.parity.train_speed [--batch 4] [--steps 3] [--rounds 2] \
     [--dropout 0.1] [--pages both]
 
 Torch runs the way of the official implementation: the thinker of transformers,
@@ -30,11 +30,9 @@ import sys
 import time
 
 import flax.traverse_util
-import generate_speed
 import jax
 import numpy as np
 import torch
-import torch_thinker
 
 from crab_jax import configs
 from crab_jax.training import huge_pages
@@ -42,6 +40,8 @@ from crab_jax.training import losses
 from crab_jax.training import optim
 from crab_jax.training import pmapped
 from crab_jax.training import state as state_lib
+from tests.parity import generate_speed
+from tests.parity import torch_thinker
 
 OPTIMIZER = configs.Optimizer()
 _SCHEDULED = 100  # steps of the schedule; the first of them are run

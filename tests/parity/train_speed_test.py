@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-import torch_thinker
-import train_speed
 
 from crab_jax import configs
+from tests.parity import torch_thinker
+from tests.parity import train_speed
 
 _LORA = configs.ILora(rank=4, heads=3, alpha=8.0, dropout=0.0)
 _MODEL = dataclasses.replace(torch_thinker.MODEL, adapter=_LORA)

@@ -1,6 +1,6 @@
 """What looking at the routers costs: a look, as a share of a step.
 
-  python tests/training/router_cost.py [--gin_file=gin/crab_plus_3b.gin ...]
+  python -m tests.routers.monitor_cost [--gin_file=gin/crab_plus_3b.gin ...]
 
 Not a test: it takes minutes, and wants a machine with nothing else to do. Steps
 and looks take turns in one process, on the last stage's rows and the weights

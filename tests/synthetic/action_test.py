@@ -2,9 +2,8 @@
 
 import collections
 
-import guessing
-
 from crab_jax.synthetic import action
+from tests.synthetic import guessing
 
 
 def test_ks_needs_both_modalities():

@@ -7,7 +7,6 @@ import json
 import pathlib
 
 import av
-import conftest
 import pytest
 import soundfile
 
@@ -16,6 +15,7 @@ from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.synthetic import build
 from crab_jax.synthetic import plans
+from tests.synthetic import conftest
 
 _CLIP = {"video_path", "audio_path"}
 _IMAGE = {"image_path", "audio_path"}

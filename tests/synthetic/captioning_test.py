@@ -1,8 +1,7 @@
 """Captions say what the clip shows and sounds like."""
 
-import guessing
-
 from crab_jax.synthetic import plans
+from tests.synthetic import guessing
 
 
 def test_caption_names_things_and_sounds_in_order():

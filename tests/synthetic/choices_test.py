@@ -2,9 +2,10 @@
 
 import collections
 
-import guessing
 import numpy as np
 import pytest
+
+from tests.synthetic import guessing
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """Emotion: mouth and voice together tell, one of them does not."""
 
-import guessing
 import pytest
 
 from crab_jax.data import tasks
 from crab_jax.synthetic import emotion
+from tests.synthetic import guessing
 
 SETS = sorted(emotion.WORDS)
 

@@ -2,10 +2,10 @@
 
 import re
 
-import guessing
 import numpy as np
 
 from crab_jax.synthetic import localization
+from tests.synthetic import guessing
 
 
 def _blocks(text: str):

@@ -1,11 +1,11 @@
 """Matching: the answer follows from both modalities and from no less."""
 
-import guessing
 import pytest
 
 from crab_jax import configs
 from crab_jax.data import tasks
 from crab_jax.synthetic import build
+from tests.synthetic import guessing
 
 
 @pytest.mark.parametrize("task", ["a2v", "v2a"])

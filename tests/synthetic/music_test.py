@@ -3,9 +3,10 @@
 import collections
 import json
 
-import guessing
 import numpy as np
 import pytest
+
+from tests.synthetic import guessing
 
 # (modality, kind) -> ceilings of a guess from text, from sight, from hearing
 # and sight suffices for the visual questions, hearing for the audio ones.

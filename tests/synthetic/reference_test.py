@@ -3,12 +3,12 @@
 import collections
 import re
 
-import guessing
 import numpy as np
 
 from crab_jax import configs
 from crab_jax.data import tasks
 from crab_jax.synthetic import build
+from tests.synthetic import guessing
 
 
 def _exists(plan) -> np.ndarray:

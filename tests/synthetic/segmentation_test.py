@@ -2,11 +2,11 @@
 
 import re
 
-import guessing
 import pytest
 
 from crab_jax.data import tasks
 from crab_jax.synthetic import plans
+from tests.synthetic import guessing
 
 
 @pytest.mark.parametrize("task", ["s4", "ms3"])

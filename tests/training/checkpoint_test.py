@@ -18,7 +18,7 @@ from tests.data import clips
 
 _BEGIN = f"""
 import pathlib, sys
-sys.path[:0] = [{str(pathlib.Path(__file__).parent)!r}]
+sys.path[:0] = [{str(pathlib.Path(__file__).parents[2])!r}]
 from crab_jax.training import checkpoint
 """
 
@@ -66,7 +66,7 @@ def test_a_damaged_checkpoint_is_one_line_and_the_one_before_goes_on(tmp_path):
   checkpoints.close()
   clips.cut_short(clips.largest_file(tmp_path / "2"))
   done = _run(f"""
-    from checkpoint_test import _many
+    from tests.training.checkpoint_test import _many
     from crab_jax import cli
     def main():
       folder = pathlib.Path({str(tmp_path)!r})
@@ -97,7 +97,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path):
   """A limit on the size of files stands in for a full disk."""
   done = _run(f"""
     import resource, signal
-    from checkpoint_test import _state
+    from tests.training.checkpoint_test import _state
     from crab_jax import errors
     checkpoints = checkpoint.StageCheckpoints(
       pathlib.Path({str(tmp_path)!r}), keep=2

@@ -33,7 +33,9 @@ def test_matching(said, true, group, same, took):
   "group", ["candidate", "emotion", "qa", "existence", "none"]
 )
 def test_no_word_of_the_table_means_two_things(group):
-  file = importlib.resources.files("crab_jax.evaluation") / "synonyms.json"
+  file = (
+    importlib.resources.files("crab_jax.evaluation.reading") / "synonyms.json"
+  )
   table = json.loads(file.read_text(encoding="utf-8"))[group]
   words = [labels.squashed(w) for k, v in table.items() for w in (k, *v)]
   assert len(words) == len(set(words))

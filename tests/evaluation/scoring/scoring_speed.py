@@ -1,6 +1,6 @@
 """Times the scoring of 10,000 predictions of each task.
 
-  python -m tests.evaluation.scoring_speed [--rows 10000] [--task ave]
+  python -m tests.evaluation.scoring.scoring_speed [--rows 10000] [--task ave]
 
 Rows are made up, a third of them wrong and one in fifty unreadable; written as
 predictions/{task}.jsonl, then read, parsed and scored as --rescore does it.
