@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_FILES = sorted((_ROOT / "crab_jax").rglob("*.py"))
+FILES = sorted((_ROOT / "crab_jax").rglob("*.py"))
 
 # The layers, lowest first. What may be imported: the layer's own folder or
 # file, and every layer of an earlier row.
@@ -56,10 +56,10 @@ _COMMANDS = {
   "bench",
   "transfer",
 }
-_LEVELS = {name: i for i, row in enumerate(_LAYERS) for name in row}
+LEVELS = {name: i for i, row in enumerate(_LAYERS) for name in row}
 
 
-def _imports(path: pathlib.Path):
+def imports_of(path: pathlib.Path):
   """Dotted names that a file imports, anywhere in it."""
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
@@ -72,31 +72,31 @@ def _relative(path: pathlib.Path) -> str:
   return path.relative_to(_ROOT / "crab_jax").as_posix()
 
 
-def _layer(module: str) -> str:
+def layer_of(module: str) -> str:
   """The layer of a module, `models.ilora`: the longest name in the table."""
   parts = module.split(".")
   names = [".".join(parts[:size]) for size in range(len(parts), 0, -1)]
-  return next((name for name in names if name in _LEVELS), "commands")
+  return next((name for name in names if name in LEVELS), "commands")
 
 
-def _module(path: pathlib.Path) -> str:
+def module_of(path: pathlib.Path) -> str:
   name = _relative(path).removesuffix(".py").replace("/", ".")
   return name.removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_relative)
+@pytest.mark.parametrize("path", FILES, ids=_relative)
 def test_imports_point_downward(path):
-  own = _layer(_module(path))
-  for name in _imports(path):
+  own = layer_of(module_of(path))
+  for name in imports_of(path):
     if name.startswith("crab_jax."):
-      other = _layer(name.removeprefix("crab_jax."))
-      assert other == own or _LEVELS[other] < _LEVELS[own], name
+      other = layer_of(name.removeprefix("crab_jax."))
+      assert other == own or LEVELS[other] < LEVELS[own], name
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_relative)
+@pytest.mark.parametrize("path", FILES, ids=_relative)
 def test_libraries_stay_in_their_folders(path):
   where = _relative(path)
-  for name in _imports(path):
+  for name in imports_of(path):
     library = name.split(".")[0]
     if library in _LIBRARIES:
       assert any(where.startswith(part) for part in _LIBRARIES[library]), name
@@ -105,13 +105,13 @@ def test_libraries_stay_in_their_folders(path):
 
 
 def test_the_commands_are_the_designs():
-  files = {path.stem for path in _FILES if path.parent == _ROOT / "crab_jax"}
-  assert files - set(_LEVELS) - {"__init__"} == _COMMANDS
+  files = {path.stem for path in FILES if path.parent == _ROOT / "crab_jax"}
+  assert files - set(LEVELS) - {"__init__"} == _COMMANDS
 
 
 def test_every_folder_and_file_has_a_layer():
-  names = {_module(path).split(".")[0] for path in _FILES}
-  assert names - set(_LEVELS) - _COMMANDS - {"__init__"} == set()
+  names = {module_of(path).split(".")[0] for path in FILES}
+  assert names - set(LEVELS) - _COMMANDS - {"__init__"} == set()
 
 
 def test_gin_holds_no_python():
