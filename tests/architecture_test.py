@@ -12,6 +12,7 @@ FILES = sorted((_ROOT / "crab_jax").rglob("*.py"))
 # file, and every layer of an earlier row.
 _LAYERS = (
   ("errors", "array_types", "plotting"),
+  ("files",),
   ("configs",),
   ("cli", "gin_utils"),
   ("data",),
