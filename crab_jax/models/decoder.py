@@ -19,6 +19,7 @@ from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.models import scanning
 from crab_jax.models import splash
+from crab_jax.models import token_context
 
 HEADS = ("batch", "length", "act_heads", None)
 KV_HEADS = ("batch", "length", "act_kv_heads", None)
@@ -46,7 +47,6 @@ class SelfAttention(nn.Module):
   """Causal grouped-query attention inside segments, or against a cache."""
 
   config: configs.Model
-  deterministic: bool = True
 
   def _linear(self, name, features, names, use_bias=True):
     return layers.Linear(
@@ -55,14 +55,13 @@ class SelfAttention(nn.Module):
       names,
       use_bias=use_bias,
       adapter=self.config.adapter,
-      deterministic=self.deterministic,
       name=name,
     )
 
-  def _heads(self, name, x, heads, axis, inputs):
+  def _heads(self, name, x, heads, axis, context):
     """x projected to [B, T, heads, H]."""
     size = self.config.decoder.head_size
-    y = self._linear(name, heads * size, ("embed", axis))(x, *inputs)
+    y = self._linear(name, heads * size, ("embed", axis))(x, context)
     return y.reshape(*x.shape[:-1], heads, size)
 
   def _attend(self, q, k, v, segments):
@@ -78,8 +77,7 @@ class SelfAttention(nn.Module):
     x: at.Float[at.Array, "B T D"],
     table: rope.Table,
     segments: at.Int[at.Array, "B T"] | None,
-    groups: at.Float[at.Array, "B T Q"] | None = None,
-    cache: Cache | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> tuple[at.Float[at.Array, "B T D"], KeyValues]:
     """Attends; returns the output, and the keys and values of x.
 
@@ -87,18 +85,15 @@ class SelfAttention(nn.Module):
       x: normalised residual.
       table: rotary table of the queries, [B, T, H/2].
       segments: as in the batch; 0 is padding. Not read with a cache.
-      groups: for the router's statistics.
-      cache: to decode one token, which sees the cache and itself; the second
-        result is then `cache.new` with it.
+      context: of the tokens of x. With a `Cache`, x is one token to decode,
+        which sees the cache and itself; the second result is then
+        `Cache.new` with it.
     """
-    sizes = self.config.decoder
-    dropped = ilora.shared_dropout(
-      self, x, self.config.adapter, self.deterministic
-    )
-    inputs = (groups, dropped)
-    q = self._heads("q_proj", x, sizes.heads, "heads", inputs)
-    k = self._heads("k_proj", x, sizes.kv_heads, "kv_heads", inputs)
-    v = self._heads("v_proj", x, sizes.kv_heads, "kv_heads", inputs)
+    sizes, cache = self.config.decoder, context.cache
+    shared = ilora.share_dropped(self, x, self.config.adapter, context)
+    q = self._heads("q_proj", x, sizes.heads, "heads", shared)
+    k = self._heads("k_proj", x, sizes.kv_heads, "kv_heads", shared)
+    v = self._heads("v_proj", x, sizes.kv_heads, "kv_heads", shared)
     q = axes.constrain(rope.rotate(q, table), *HEADS)
     k = axes.constrain(rope.rotate(k, table), *KV_HEADS)
     v = axes.constrain(v, *KV_HEADS)
@@ -113,7 +108,7 @@ class SelfAttention(nn.Module):
       )
     out = out.reshape(*x.shape[:-1], -1)
     o_proj = self._linear("o_proj", x.shape[-1], ("heads", "embed"), False)
-    return o_proj(out, groups), (k, v)
+    return o_proj(out, context), (k, v)
 
 
 def append(cache: Cache, new: KeyValues) -> KeyValues:
@@ -130,7 +125,6 @@ class DecoderLayer(nn.Module):
   """One layer; the second result is (keys, values) if `keep_cache`."""
 
   config: configs.Model
-  deterministic: bool = True
   keep_cache: bool = False
 
   @nn.compact
@@ -139,14 +133,13 @@ class DecoderLayer(nn.Module):
     x: at.Float[at.Array, "B T D"],
     table: rope.Table,
     segments: at.Int[at.Array, "B T"] | None,
-    groups: at.Float[at.Array, "B T Q"] | None = None,
-    cache: Cache | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> tuple[at.Float[at.Array, "B T D"], KeyValues | None]:
     """See `SelfAttention` for the arguments."""
     config = self.config
     y = layers.RMSNorm(config, name="input_layernorm")(x)
-    y, key_values = SelfAttention(config, self.deterministic, name="self_attn")(
-      y, table, segments, groups, cache
+    y, key_values = SelfAttention(config, name="self_attn")(
+      y, table, segments, context
     )
     x = axes.constrain(x + y, *RESIDUAL)
     y = layers.RMSNorm(config, name="post_attention_layernorm")(x)
@@ -156,9 +149,8 @@ class DecoderLayer(nn.Module):
       ("embed", "mlp"),
       use_bias=False,
       adapter=config.adapter,
-      deterministic=self.deterministic,
       name="mlp",
-    )(y, groups)
+    )(y, context)
     x = axes.constrain(x + y, *RESIDUAL)
     return x, key_values if self.keep_cache else None
 
@@ -209,9 +201,8 @@ class Decoder(nn.Module):
     self,
     batch: at.Batch,
     features: at.Float[at.Array, "B X D"],
+    context: token_context.TokenContext = token_context.EMPTY,
     *,
-    deterministic: bool = True,
-    groups: at.Float[at.Array, "B T Q"] | None = None,
     keep_cache: bool = False,
   ) -> tuple[at.Float[at.Array, "B T D"], KeyValues | None]:
     """The final hidden states, and the keys and values if `keep_cache`.
@@ -219,8 +210,7 @@ class Decoder(nn.Module):
     Args:
       batch: tokens, source, positions and segments, see `data.packing`.
       features: the table [vision tokens | audio tokens] of every row.
-      deterministic: True: no dropout.
-      groups: for the router's statistics.
+      context: of the tokens [B, T].
       keep_cache: True: return keys and values [L, B, T, K, H].
     """
     config = self.config
@@ -230,7 +220,7 @@ class Decoder(nn.Module):
     stack = scanning.stack(
       DecoderLayer, config.remat, config.decoder.layers, (nn.broadcast,) * 3
     )
-    x, cache = stack(config, deterministic, keep_cache, name="layers")(
-      x, table, batch["segments"], groups
+    x, cache = stack(config, keep_cache, name="layers")(
+      x, table, batch["segments"], context
     )
     return layers.RMSNorm(config, name="norm")(x), cache

@@ -13,7 +13,7 @@ Router statistics cost nothing unless the caller makes one of two collections
 mutable in `apply`:
   "gates"   {"gates": [.., E]} for every adapted projection, per token;
   "router"  {"sums": float32[Q, S]}, `router_sums.of_tokens` summed over the
-            tokens of each of Q groups; needs `groups` [.., Q], the membership
+            tokens of each of Q groups; needs `TokenContext.groups` [.., Q], the membership
             of every token (one-hot, or several: dataset and token kind side by
             side).
 Inside scanned layers both get a leading layer axis.
@@ -32,6 +32,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import products
+from crab_jax.models import token_context
 from crab_jax.routers import sums as router_sums
 
 # A projection is adapted when its own name is one of these. "out_proj" of the
@@ -86,18 +87,19 @@ def dropout(
   return jnp.where(keep, x / (1 - threshold / 65536), jnp.zeros((), x.dtype))
 
 
-def shared_dropout(
+def share_dropped(
   module: nn.Module,
-  x: at.Float[at.Array, "..."],
+  x: at.Float[at.Array, "*B D"],
   adapter: configs.ILora | None,
-  deterministic: bool,
-) -> at.Float[at.Array, "..."] | None:
-  """The dropped input that several projections share, None if each draws."""
+  context: token_context.TokenContext,
+) -> token_context.TokenContext:
+  """The context of projections that read `x`: with one mask if they share it."""
   if adapter is None or not adapter.shared_mask:
-    return None
-  if deterministic or not adapter.dropout:
-    return None
-  return dropout(x, adapter.dropout, module.make_rng("dropout"))
+    return context
+  if context.deterministic or not adapter.dropout:
+    return context
+  dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))
+  return context.replace(dropped=dropped)
 
 
 def gates_of(
@@ -148,10 +150,7 @@ def update(
   features: int,
   names: tuple[str, str],
   adapter: configs.ILora,
-  *,
-  deterministic: bool,
-  dropped: at.Float[at.Array, "*B D"] | None = None,
-  groups: at.Float[at.Array, "*B Q"] | None = None,
+  context: token_context.TokenContext = token_context.EMPTY,
 ) -> at.Float[at.Array, "*B F"]:
   """The adapter's part of a projection of `x` to `features` columns.
 
@@ -161,9 +160,7 @@ def update(
     features: F.
     names: logical axes of the projection's input and output.
     adapter: the settings.
-    deterministic: True: no dropout.
-    dropped: the input of A, if the caller has drawn a mask that is shared.
-    groups: membership of every token in Q groups, for `record`.
+    context: of the tokens of x.
   """
   width, heads, rank = x.shape[-1], adapter.heads, adapter.rank
 
@@ -172,7 +169,8 @@ def update(
     value = module.param(name, init, shape, jnp.float32).astype(x.dtype)
     return axes.in_use(value, *logical)
 
-  if dropped is None and adapter.dropout and not deterministic:
+  dropped = context.dropped
+  if dropped is None and adapter.dropout and not context.deterministic:
     dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))
   source = x if dropped is None else dropped
   if adapter.shared_a:
@@ -188,7 +186,7 @@ def update(
     route = weight("lora_route", uniform_fan_in, shape, names[0], "lora_heads")
     logits = jnp.einsum("...D,DE->...E", x, route)
     gates = gates_of(logits)
-    record(module, logits, gates, groups)
+    record(module, logits, gates, context.groups)
   else:
     gates = jnp.full((*x.shape[:-1], heads), 1 / heads, x.dtype)
   b = weight(

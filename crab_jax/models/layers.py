@@ -19,6 +19,7 @@ from crab_jax.models import axes
 from crab_jax.models import ilora
 from crab_jax.models import products
 from crab_jax.models import quantised
+from crab_jax.models import token_context
 
 KERNEL = nn.initializers.lecun_normal()
 ZEROS = nn.initializers.zeros_init()
@@ -36,16 +37,14 @@ class Linear(nn.Module):
   names: tuple[str, str]  # logical axes of the kernel
   use_bias: bool = True
   adapter: configs.ILora | None = None  # of the tower; see ilora.TARGETS
-  deterministic: bool = True  # False: the adapter's dropout draws
 
   @nn.compact
   def __call__(
     self,
     x: at.Float[at.Array, "*B D"],
-    groups: at.Float[at.Array, "*B Q"] | None = None,
-    dropped: at.Float[at.Array, "*B D"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "*B F"]:
-    """Projects x; `groups` and `dropped` are those of `ilora.update`."""
+    """Projects x; `context` is what the adapter reads of its tokens."""
     dtype = self.config.compute_dtype
     x = x.astype(dtype)
     y = self._base(x)
@@ -57,14 +56,7 @@ class Linear(nn.Module):
       )
     if self.adapter is not None and self.name in ilora.TARGETS:
       y += ilora.update(
-        self,
-        x,
-        self.features,
-        self.names,
-        self.adapter,
-        deterministic=self.deterministic,
-        dropped=dropped,
-        groups=groups,
+        self, x, self.features, self.names, self.adapter, context
       )
     return ad_checkpoint.checkpoint_name(products.kept(y), self.name)
 
@@ -152,13 +144,12 @@ class GatedMlp(nn.Module):
   names: tuple[str, str]  # logical axes of the residual and of the inside
   use_bias: bool
   adapter: configs.ILora | None
-  deterministic: bool = True
 
   @nn.compact
   def __call__(
     self,
     x: at.Float[at.Array, "*B D"],
-    groups: at.Float[at.Array, "*B Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "*B D"]:
     def linear(name, features, names):
       return Linear(
@@ -167,13 +158,12 @@ class GatedMlp(nn.Module):
         names,
         use_bias=self.use_bias,
         adapter=self.adapter,
-        deterministic=self.deterministic,
         name=name,
       )
 
-    dropped = ilora.shared_dropout(self, x, self.adapter, self.deterministic)
-    gate = linear("gate_proj", self.width, self.names)(x, groups, dropped)
-    up = linear("up_proj", self.width, self.names)(x, groups, dropped)
+    shared = ilora.share_dropped(self, x, self.adapter, context)
+    gate = linear("gate_proj", self.width, self.names)(x, shared)
+    up = linear("up_proj", self.width, self.names)(x, shared)
     return linear("down_proj", x.shape[-1], self.names[::-1])(
-      jax.nn.silu(gate) * up, groups
+      jax.nn.silu(gate) * up, context
     )

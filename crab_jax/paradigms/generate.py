@@ -27,6 +27,7 @@ from crab_jax.models import decoder
 from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.models import sampling as sampling_lib
+from crab_jax.models import token_context
 from crab_jax.models import vocabulary
 from crab_jax.paradigms import thinker
 
@@ -162,13 +163,10 @@ def decode_step(
   cache = []
   layer_states = zip(model["layers"], state.past, state.cache, strict=True)
   for weights, past, new in layer_states:
-    x, pair = layer.apply(
-      {"params": weights},
-      x,
-      table,
-      None,
-      cache=decoder.Cache(past, state.prompt, new, state.step),
+    context = token_context.TokenContext(
+      cache=decoder.Cache(past, state.prompt, new, state.step)
     )
+    x, pair = layer.apply({"params": weights}, x, table, None, context)
     cache.append(tuple(axes.constrain(part, *CACHE) for part in pair))
   x = layers.RMSNorm(config).apply({"params": model["norm"]}, x)
   return vocabulary.project(x, params["lm_head"]["kernel"])[:, 0], tuple(cache)

@@ -24,6 +24,7 @@ from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import decoder
 from crab_jax.models import layers
+from crab_jax.models import token_context
 from crab_jax.models import vocabulary
 from crab_jax.paradigms.qwen2_5_omni import audio_tower
 from crab_jax.paradigms.qwen2_5_omni import vision_tower
@@ -65,23 +66,12 @@ class Thinker(nn.Module):
   def features(
     self,
     batch: at.Batch,
-    *,
-    deterministic: bool = True,
-    groups: at.Float[at.Array, "B T Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B X D"]:
     """The table [vision tokens | audio tokens] that `source` points into."""
-    pair_groups, chunk_groups = None, None
-    if groups is not None:
-      pair_groups, chunk_groups = tower_groups(batch, groups, self.config)
-    seen = self.visual(
-      batch["frames"], deterministic=deterministic, groups=pair_groups
-    )
-    heard = self.audio_tower(
-      batch["mel"],
-      batch["mel_lengths"],
-      deterministic=deterministic,
-      groups=chunk_groups,
-    )
+    of_patches, of_positions = tower_contexts(batch, context, self.config)
+    seen = self.visual(batch["frames"], of_patches)
+    heard = self.audio_tower(batch["mel"], batch["mel_lengths"], of_positions)
     width = self.config.decoder.width
     rows = [x.reshape(x.shape[0], -1, width) for x in (seen, heard)]
     table = jnp.concatenate(rows, axis=1)
@@ -90,33 +80,27 @@ class Thinker(nn.Module):
   def __call__(
     self,
     batch: at.Batch,
-    *,
-    deterministic: bool = True,
-    groups: at.Float[at.Array, "B T Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B T D"]:
     """The normalised hidden states of every token.
 
     Args:
       batch: see `data.packing`.
-      deterministic: False: dropout draws from the rng "dropout".
-      groups: membership of every token in Q groups; with the collection
-        "router" mutable, `ilora` writes the gates' sums by group.
+      context: of the tokens [B, T]. Unless it is deterministic, dropout draws
+        from the rng "dropout"; with the collection "router" mutable, `ilora`
+        writes the gates' sums by its groups.
     """
-    table = self.features(batch, deterministic=deterministic, groups=groups)
-    hidden, _ = self.model(
-      batch, table, deterministic=deterministic, groups=groups
-    )
+    table = self.features(batch, context)
+    hidden, _ = self.model(batch, table, context)
     return hidden
 
   def loss(
     self,
     batch: at.Batch,
-    *,
-    deterministic: bool = True,
-    groups: at.Float[at.Array, "B T Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> Loss:
     """Cross-entropy at the supervised positions; see `__call__`."""
-    hidden = self(batch, deterministic=deterministic, groups=groups)
+    hidden = self(batch, context)
     hidden = take_positions(hidden, batch["supervised"])
     nll = vocabulary.chunked_nll(
       hidden, batch["labels"], self.lm_head(), self.config.logit_chunk
@@ -149,6 +133,18 @@ def take_positions(
 ) -> at.Float[at.Array, "B K D"]:
   """hidden[b, positions[b, k]]."""
   return jnp.take_along_axis(hidden, positions[:, :, None], axis=1, mode="clip")
+
+
+def tower_contexts(
+  batch: at.Batch,
+  context: token_context.TokenContext,
+  config: configs.Model,
+) -> tuple[token_context.TokenContext, token_context.TokenContext]:
+  """The contexts of patches and of encoder positions, from the tokens'."""
+  if context.groups is None:
+    return context, context
+  patches, positions = tower_groups(batch, context.groups, config)
+  return context.replace(groups=patches), context.replace(groups=positions)
 
 
 def tower_groups(

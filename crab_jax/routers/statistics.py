@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.array_types import Float
+from crab_jax.models import token_context
 from crab_jax.paradigms import thinker
 from crab_jax.routers import sums as router_sums
 
@@ -106,8 +107,9 @@ class Watch:
   @functools.partial(jax.jit, static_argnums=(0, 3))
   def _sums(self, params, batch, by_sample):
     member = sample_groups(batch) if by_sample else groups(batch, self._tasks)
+    context = token_context.TokenContext(groups=member)
     _, variables = self._network.apply(
-      {"params": params}, batch, groups=member, mutable=["router"]
+      {"params": params}, batch, context, mutable=["router"]
     )
     return variables["router"], member.sum((0, 1))
 

@@ -1,6 +1,7 @@
 """The model's loss as the step wants it: a function of params, batch, key."""
 
 from crab_jax import configs
+from crab_jax.models import token_context
 from crab_jax.paradigms import thinker
 from crab_jax.training import step
 
@@ -14,12 +15,13 @@ def likelihood(model: configs.Model, dropout: bool = True) -> step.Likelihood:
   network = thinker.Thinker(model)
   adapter = model.adapter
   drops = dropout and adapter is not None and adapter.dropout > 0
+  context = token_context.TokenContext(deterministic=not drops)
 
   def nll(params, batch, key):
     return network.apply(
       {"params": params},
       batch,
-      deterministic=not drops,
+      context,
       rngs={"dropout": key} if drops else None,
       method="loss",
     ).nll

@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from crab_jax import configs
 from crab_jax.models import ilora
 from crab_jax.models import layers
+from crab_jax.models import token_context
 from crab_jax.routers import sums as router_sums
 
 LORA = configs.ILora(rank=4, heads=3, alpha=8.0, dropout=0.0)
+DROPS = token_context.TokenContext(deterministic=False)
 
 
-def _linear(lora, name="q_proj", features=5, deterministic=True):
+def _linear(lora, name="q_proj", features=5):
   config = configs.tiny(adapter=lora)
   return layers.Linear(
     features,
     config,
     ("embed", "heads"),
     adapter=lora,
-    deterministic=deterministic,
     name=name,
   )
 
@@ -164,8 +165,8 @@ def test_dropout_keeps_the_router_and_the_mean():
   still, exact = _linear(lora).apply({"params": params}, x, mutable=["gates"])
 
   def drop(key):
-    return _linear(lora, deterministic=False).apply(
-      {"params": params}, x, rngs={"dropout": key}, mutable=["gates"]
+    return _linear(lora).apply(
+      {"params": params}, x, DROPS, rngs={"dropout": key}, mutable=["gates"]
     )
 
   keys = jax.random.split(jax.random.key(3), 4000)
@@ -219,7 +220,6 @@ def test_projections_share_a_mask_only_on_request(shared):
     ("embed", "mlp"),
     use_bias=False,
     adapter=lora,
-    deterministic=False,
   )
   x = jnp.ones((1, 64))
   rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -231,6 +231,7 @@ def test_projections_share_a_mask_only_on_request(shared):
   _, state = mlp.apply(
     {"params": params},
     x,
+    DROPS,
     rngs={"dropout": jax.random.key(2)},
     capture_intermediates=True,
   )
@@ -284,8 +285,9 @@ def test_router_sums_by_group():
   groups = np.zeros((2, 5, 3), np.float32)
   groups[0, :3, 0] = groups[0, 3:, 1] = 1  # row 1 is padding
   groups[0, :2, 2] = 1  # groups may overlap
+  context = token_context.TokenContext(groups=groups)
   _, state = module.apply(
-    {"params": params}, x, groups, mutable=["router", "gates"]
+    {"params": params}, x, context, mutable=["router", "gates"]
   )
   gates, sums = state["gates"]["gates"], state["router"]["sums"]
   columns = router_sums.Columns(3)
@@ -300,5 +302,5 @@ def test_router_sums_by_group():
   logits = (x @ params["lora_route"])[0, :3]
   square = (logits**2).mean(-1).sum()
   np.testing.assert_allclose(sums[0, columns.logit_square], square, rtol=1e-5)
-  y = module.apply({"params": params}, x, groups)
+  y = module.apply({"params": params}, x, context)
   assert isinstance(y, jax.Array)  # nothing is recorded unasked

@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 
 from crab_jax import configs
+from crab_jax.models import token_context
 from crab_jax.paradigms import thinker
 from crab_jax.routers import sums as router_sums
 
@@ -214,7 +215,7 @@ def test_router_sums_of_all_towers(params):
     return model.apply(
       {"params": params},
       batch,
-      groups=groups,
+      token_context.TokenContext(groups=groups),
       method="loss",
       mutable=["router", "gates"],
     )[1]
@@ -253,7 +254,7 @@ def test_dropout_follows_its_key(params):
     return model.apply(
       {"params": tuned},
       batch,
-      deterministic=False,
+      token_context.TokenContext(deterministic=False),
       rngs={"dropout": key},
       method="loss",
     ).total

@@ -17,6 +17,7 @@ from crab_jax.models import ilora
 from crab_jax.models import layers
 from crab_jax.models import products
 from crab_jax.models import scanning
+from crab_jax.models import token_context
 
 RESIDUAL = ("batch", "chunks", "positions", None)
 
@@ -88,18 +89,17 @@ class AudioAttention(nn.Module):
   """Bidirectional attention inside the valid positions of a chunk."""
 
   config: configs.Model
-  deterministic: bool = True
 
   @nn.compact
   def __call__(
     self,
     x: at.Float[at.Array, "B C P D"],
     valid: at.Int[at.Array, "B C P"],
-    groups: at.Float[at.Array, "B C P Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B C P D"]:
     config, tower = self.config, self.config.audio
     adapter = ilora.tower_adapter(config)
-    dropped = ilora.shared_dropout(self, x, adapter, self.deterministic)
+    context = ilora.share_dropped(self, x, adapter, context)
 
     def heads(name, use_bias=True):
       y = layers.Linear(
@@ -108,9 +108,8 @@ class AudioAttention(nn.Module):
         ("tower_embed", "tower_heads"),
         use_bias=use_bias,
         adapter=adapter,
-        deterministic=self.deterministic,
         name=name,
-      )(x, groups, dropped)
+      )(x, context)
       return y.reshape(*x.shape[:3], tower.heads, -1)
 
     out = attention.attend(
@@ -130,20 +129,17 @@ class AudioLayer(nn.Module):
   """A pre-norm encoder layer."""
 
   config: configs.Model
-  deterministic: bool = True
 
   @nn.compact
   def __call__(
     self,
     x: at.Float[at.Array, "B C P D"],
     valid: at.Int[at.Array, "B C P"],
-    groups: at.Float[at.Array, "B C P Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> tuple[at.Float[at.Array, "B C P D"], None]:
     config, tower = self.config, self.config.audio
     y = layers.LayerNorm(config, name="self_attn_layer_norm")(x)
-    y = AudioAttention(config, self.deterministic, name="self_attn")(
-      y, valid, groups
-    )
+    y = AudioAttention(config, name="self_attn")(y, valid, context)
     x = axes.constrain(x + y, *RESIDUAL)
     y = layers.LayerNorm(config, name="final_layer_norm")(x)
     names = ("tower_embed", "tower_mlp")
@@ -163,17 +159,14 @@ class AudioTower(nn.Module):
     self,
     mel: at.Float[at.Array, "B C Y M"],
     mel_lengths: at.Int[at.Array, "B C"],
-    *,
-    deterministic: bool = True,
-    groups: at.Float[at.Array, "B C P Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B C X O"]:
     """X = chunk_tokens tokens a chunk, the first positions//pool are real.
 
     Args:
       mel: log-mel chunks, 0 beyond their length.
       mel_lengths: valid frames of each chunk; 0: an unused chunk.
-      deterministic: True: no dropout.
-      groups: for the router's statistics, at encoder positions.
+      context: of the encoder positions [B, C, P].
     """
     config, tower = self.config, self.config.audio
     x = self._convolve(mel, mel_lengths)
@@ -185,9 +178,7 @@ class AudioTower(nn.Module):
       tower.layers,
       (nn.broadcast, nn.broadcast),
     )
-    x, _ = stack(config, deterministic, name="layers")(
-      x, valid.astype(jnp.int32), groups
-    )
+    x, _ = stack(config, name="layers")(x, valid.astype(jnp.int32), context)
     x = x.reshape(*x.shape[:2], tower.chunk_tokens, tower.pool, tower.width)
     x = layers.LayerNorm(config, name="ln_post")(jnp.mean(x, axis=3))
     names = ("tower_mlp", "embed")

@@ -21,6 +21,7 @@ from crab_jax.models import ilora
 from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.models import scanning
+from crab_jax.models import token_context
 
 # Of the pixels in 0..1, a channel (the image processor of the checkpoint).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -142,7 +143,6 @@ class VisionBlock(nn.Module):
   """A pre-norm block."""
 
   config: configs.Model
-  deterministic: bool = True
 
   @nn.compact
   def __call__(
@@ -150,7 +150,7 @@ class VisionBlock(nn.Module):
     x: at.Float[at.Array, "B V P D"],
     table: rope.Table,
     full: at.Bool[at.Array, ""],
-    groups: at.Float[at.Array, "B V P Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> tuple[at.Float[at.Array, "B V P D"], None]:
     config = self.config
     y = layers.RMSNorm(config, name="norm1")(x)
@@ -163,9 +163,8 @@ class VisionBlock(nn.Module):
       ("tower_embed", "tower_mlp"),
       use_bias=True,
       adapter=ilora.tower_adapter(config),
-      deterministic=self.deterministic,
       name="mlp",
-    )(y, groups)
+    )(y, context)
     return axes.constrain(x + y, *RESIDUAL), None
 
 
@@ -214,11 +213,14 @@ class VisionTower(nn.Module):
   def __call__(
     self,
     frames: at.UInt8[at.Array, "B V 2 height width 3"],
-    *,
-    deterministic: bool = True,
-    groups: at.Float[at.Array, "B V P Q"] | None = None,
+    context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B V X O"]:
-    """X = pair_tokens tokens a pair; unused pairs give finite rubbish."""
+    """X = pair_tokens tokens a pair; unused pairs give finite rubbish.
+
+    Args:
+      frames: the pairs, pixels 0..255.
+      context: of the patches [B, V, P], in window order.
+    """
     config, tower = self.config, self.config.vision
     rows = patchify(frames, tower).astype(config.compute_dtype)
     x = PatchEmbed(config, name="patch_embed")(rows)
@@ -232,7 +234,5 @@ class VisionTower(nn.Module):
       tower.layers,
       (nn.broadcast, 0, nn.broadcast),
     )
-    x, _ = stack(config, deterministic, name="blocks")(
-      x, table, jnp.asarray(full), groups
-    )
+    x, _ = stack(config, name="blocks")(x, table, jnp.asarray(full), context)
     return to_raster(Merger(config, name="merger")(x), tower)
