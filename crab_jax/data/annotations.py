@@ -11,6 +11,7 @@ import pathlib
 from typing import Any
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import statuses
 from crab_jax.data import tasks
 
@@ -59,13 +60,13 @@ class Annotation:
   meta: dict
 
 
-def root(source: pathlib.Path) -> pathlib.Path:
+def root(source: files.Path) -> files.Path:
   """The folder of the datasets: `source`, or AVUIE_2 inside it.
 
   Raises:
     UserError: there is no such folder.
   """
-  source = pathlib.Path(source)
+  source = files.path(source)
   if not source.is_dir():
     raise errors.UserError(f"no folder {source}: it should hold AV-UIE v2")
   inner = source / "AVUIE_2"
@@ -73,8 +74,8 @@ def root(source: pathlib.Path) -> pathlib.Path:
 
 
 def find(
-  source: pathlib.Path, names: tuple[str, ...] | None = None
-) -> dict[str, dict[str, pathlib.Path]]:
+  source: files.Path, names: tuple[str, ...] | None = None
+) -> dict[str, dict[str, files.Path]]:
   """Task -> split -> annotation file, of those that exist.
 
   Args:
@@ -104,7 +105,7 @@ def find(
   return found
 
 
-def read(path: pathlib.Path) -> list:
+def read(path: files.Path) -> list:
   """The rows of an annotation file.
 
   Raises:

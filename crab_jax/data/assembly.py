@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.data import annotations
 from crab_jax.data import encodings
 from crab_jax.data import media
@@ -59,7 +60,7 @@ class Reader:
   Keeps the last clips: a reader must not outlive a change of the files.
   """
 
-  def __init__(self, source: pathlib.Path, config: configs.Preparation):
+  def __init__(self, source: files.Path, config: configs.Preparation):
     self.source = source
     self.config = config
     self.video = functools.lru_cache(_CACHED_VIDEOS)(self._video)

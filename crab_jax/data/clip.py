@@ -9,6 +9,7 @@ import pathlib
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import assembly
 from crab_jax.data import encodings
 from crab_jax.data import records
@@ -29,9 +30,9 @@ class Clip:
     options: of a question with a choice.
   """
 
-  video: pathlib.Path | None = None
-  image: pathlib.Path | None = None
-  audio: pathlib.Path | None = None
+  video: files.Path | None = None
+  image: files.Path | None = None
+  audio: files.Path | None = None
   question: str | None = None
   options: tuple[str, ...] = ()
 

@@ -22,7 +22,6 @@ answer and <|im_end|>.
 import dataclasses
 import functools
 import json
-import pathlib
 import re
 from collections.abc import Sequence
 
@@ -31,6 +30,7 @@ import jinja2.sandbox
 import numpy as np
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.array_types import Int
 from crab_jax.array_types import TokenKind
 from crab_jax.array_types import UInt8
@@ -313,7 +313,7 @@ def load_template(path: str) -> str:
   Raises:
     UserError: the file is missing, has no such key or does not compile.
   """
-  file = pathlib.Path(path)
+  file = files.path(path)
   if not file.is_file():
     raise errors.UserError(f"chat template {path} does not exist")
   source = file.read_text(encoding="utf-8")

@@ -11,13 +11,11 @@ has changed, the shard is made anew.
 import dataclasses
 import hashlib
 import json
-import os
-import pathlib
-import uuid
 from collections.abc import Iterable
 from collections.abc import Iterator
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import records
 from crab_jax.data import tasks
 from crab_jax.data import tfrecord
@@ -36,12 +34,12 @@ class Shard:
   first_row: int
   rows: list  # as JSON gives them
 
-  def data_path(self, out: pathlib.Path) -> pathlib.Path:
+  def data_path(self, out: files.Path) -> files.Path:
     """The TFRecord file."""
     name = records.shard_name(self.split, self.number, self.total)
     return records.folder(out, self.task) / name
 
-  def path(self, out: pathlib.Path) -> pathlib.Path:
+  def path(self, out: files.Path) -> files.Path:
     """The journal; it exists once the TFRecord file is complete."""
     name = f"{self.split}-{self.number:05d}-of-{self.total:05d}.jsonl"
     return out / FOLDER / self.task / name
@@ -53,14 +51,14 @@ def fingerprint(facts: dict) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(path: pathlib.Path) -> tuple[dict, list[dict]]:
+def read(path: files.Path) -> tuple[dict, list[dict]]:
   """The header and the lines of a journal; stops at a line cut short."""
   lines = list(_whole_lines(path))
   return (lines[0], lines[1:]) if lines else ({}, [])
 
 
-def _whole_lines(path: pathlib.Path) -> Iterator[dict]:
-  with path.open("rb") as file:
+def _whole_lines(path: files.Path) -> Iterator[dict]:
+  with open(path, "rb") as file:
     for line in file:
       try:
         yield json.loads(line)
@@ -68,7 +66,7 @@ def _whole_lines(path: pathlib.Path) -> Iterator[dict]:
         return
 
 
-def is_complete(shard: Shard, out: pathlib.Path, header: dict) -> bool:
+def is_complete(shard: Shard, out: files.Path, header: dict) -> bool:
   """Whether the shard was finished with this header, and is still there."""
   path, data = shard.path(out), shard.data_path(out)
   if not path.is_file() or not data.is_file():
@@ -78,14 +76,14 @@ def is_complete(shard: Shard, out: pathlib.Path, header: dict) -> bool:
   return (
     found == header
     and len(lines) == len(shard.rows)
-    and data.stat().st_size == end
+    and files.size(data) == end
   )
 
 
-def find(out: pathlib.Path, task: str) -> list[Shard]:
+def find(out: files.Path, task: str) -> list[Shard]:
   """The finished shards of a dataset, without their rows, in order."""
   found = []
-  for path in (out / FOLDER / task).glob("*-of-*.jsonl"):
+  for path in files.listing(out / FOLDER / task, "*-of-*.jsonl"):
     split, number, _, total = path.stem.split("-")
     found.append(Shard(task, split, int(number), int(total), 0, []))
   return sorted(found, key=lambda s: (tasks.SPLITS.index(s.split), s.number))
@@ -93,7 +91,7 @@ def find(out: pathlib.Path, task: str) -> list[Shard]:
 
 def write(
   shard: Shard,
-  out: pathlib.Path,
+  out: files.Path,
   header: dict,
   rows: Iterable[tuple[dict, bytes | None]],
 ) -> None:
@@ -112,13 +110,10 @@ def write(
       end += len(tfrecord.frame(data))
     lines.append({**row, "end": end})
   tfrecord.write(shard.data_path(out), items)
-  path = shard.path(out)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-  part.write_bytes(b"".join(map(_line, (header, *lines))))
-  part.replace(path)
-  for done in (shard.data_path(out), path):
-    _part(done).unlink(missing_ok=True)  # of an interrupted `Writer`
+  files.make_folder(shard.path(out).parent)
+  files.write_json_lines(shard.path(out), (header, *lines))
+  for path in (shard.data_path(out), shard.path(out)):
+    files.remove(files.part_of(path))  # of an interrupted `Writer`
 
 
 class Writer:
@@ -127,21 +122,17 @@ class Writer:
   A context manager. `done` is the number of rows that need no more work.
   """
 
-  def __init__(self, shard: Shard, out: pathlib.Path, header: dict):
-    self._data_path = shard.data_path(out)
-    self._path = shard.path(out)
-    for path in (self._data_path, self._path):
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.unlink(missing_ok=True)  # of another fingerprint
-    part, data_part = _part(self._path), _part(self._data_path)
-    lines, self._end = _recover(part, data_part, header)
+  def __init__(self, shard: Shard, out: files.Path, header: dict):
+    path, data_path = shard.path(out), shard.data_path(out)
+    for finished in (data_path, path):
+      files.make_folder(finished.parent)
+      files.remove(finished)  # of another fingerprint
+    part = files.part_of(path)
+    lines, self._end = _recover(part, files.part_of(data_path), header)
     self.done = len(lines)
-    self._data = data_part.open("ab")
-    self._data.truncate(self._end)
-    fresh = part.with_suffix(".tmp")
-    fresh.write_bytes(b"".join(map(_line, (header, *lines))))
-    fresh.replace(part)
-    self._journal = part.open("ab")
+    self._data = files.Growing(data_path, keep=self._end)
+    files.write_json_lines(part, (header, *lines))
+    self._journal = files.Growing(path)
 
   def __enter__(self) -> "Writer":
     return self
@@ -155,36 +146,26 @@ class Writer:
     if data is not None:
       frame = tfrecord.frame(data)
       self._data.write(frame)
-      self._data.flush()
       self._end += len(frame)
-    self._journal.write(_line({**row, "end": self._end}))
-    self._journal.flush()
+    self._journal.write(files.json_line({**row, "end": self._end}))
 
   def finish(self) -> None:
     """Both files get their names, the journal last."""
+    # Both are on the disk before one has its name: see `is_complete`.
     for file in (self._data, self._journal):
-      os.fsync(file.fileno())
-      file.close()
-    _part(self._data_path).replace(self._data_path)
-    _part(self._path).replace(self._path)
+      file.sync()
+    for file in (self._data, self._journal):
+      file.finish()
 
 
-def _line(values: dict) -> bytes:
-  return json.dumps(values, ensure_ascii=False).encode() + b"\n"
-
-
-def next_row(shard: Shard, out: pathlib.Path) -> int | None:
+def next_row(shard: Shard, out: files.Path) -> int | None:
   """The row that an unfinished shard stopped at; None: never begun."""
-  part = _part(shard.path(out))
+  part = files.part_of(shard.path(out))
   return shard.first_row + len(read(part)[1]) if part.is_file() else None
 
 
-def _part(path: pathlib.Path) -> pathlib.Path:
-  return path.with_name(f"{path.name}.part")
-
-
 def _recover(
-  path: pathlib.Path, data: pathlib.Path, header: dict
+  path: files.Path, data: files.Path, header: dict
 ) -> tuple[list[dict], int]:
   """Lines of an interrupted shard whose records are whole, and their end."""
   if not path.is_file() or not data.is_file():
@@ -197,7 +178,7 @@ def _recover(
   return kept, kept[-1]["end"] if kept else 0
 
 
-def _whole_bytes(path: pathlib.Path) -> int:
+def _whole_bytes(path: files.Path) -> int:
   """Bytes of a TFRecord file up to the first frame that is not whole."""
   end = 0
   try:

@@ -8,7 +8,6 @@ its end raises `RecordError`; a video of too few frames says so in `short`.
 
 import dataclasses
 import os
-import pathlib
 import struct
 
 import av
@@ -261,7 +260,7 @@ def _check_riff(path: str | os.PathLike) -> None:
 
   libsndfile reads a truncated file without a word.
   """
-  with pathlib.Path(path).open("rb") as file:
+  with open(path, "rb") as file:
     riff, _, wave = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
     if riff != b"RIFF" or wave != b"WAVE":
       return

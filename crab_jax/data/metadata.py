@@ -4,17 +4,16 @@
 this writes the same two files through what it calls before.
 """
 
-import pathlib
-
 import tensorflow_datasets as tfds
 
+from crab_jax import files
 from crab_jax.data import records
 from crab_jax.data import tasks
 
 INFO = "dataset_info.json"
 
 
-def write(root: pathlib.Path, task: str, splits: dict[str, dict]) -> None:
+def write(root: files.Path, task: str, splits: dict[str, dict]) -> None:
   """Writes the metadata of one dataset.
 
   Args:

@@ -17,15 +17,14 @@ and above the error budget the preparation fails after writing its report.
 import concurrent.futures
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import os
-import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import annotations
 from crab_jax.data import assembly
 from crab_jax.data import journal
@@ -47,8 +46,8 @@ _CONTENT = ("frame_size", "frame_format", "jpeg_quality", "max_audio_seconds")
 class Preparer:
   """Makes the records of one preparation."""
 
-  source: pathlib.Path  # the folder of the datasets
-  out: pathlib.Path
+  source: files.Path  # the folder of the datasets
+  out: files.Path
   config: configs.Preparation
 
   def settings(self) -> dict:
@@ -76,14 +75,8 @@ class Preparer:
       found = annotations.parse(task, shard.split, 0, row)
     except statuses.RecordError:
       return []
-    stats = []
-    for path in [path for _, path in found.media] + [found.mask or ""]:
-      try:
-        stat = os.stat(self.source / path)
-        stats.append((stat.st_size, stat.st_mtime_ns))
-      except OSError:
-        stats.append(None)
-    return stats
+    paths = [path for _, path in found.media] + [found.mask or ""]
+    return [files.stamp(self.source / path) for path in paths]
 
   def write(self, shard: journal.Shard, tick: worker_pool.Tick) -> None:
     """Makes what is missing of one shard."""
@@ -162,8 +155,8 @@ def prepare(
       another preparation is writing to `out`.
   """
   config = config or configs.Preparation()
-  source = annotations.root(pathlib.Path(source)).absolute()
-  out = pathlib.Path(out).absolute()
+  source = files.absolute(annotations.root(source))
+  out = files.absolute(files.path(out))
   found = annotations.find(source, names)
   shards = plan(found, config.shard_records)
   preparer = Preparer(source, out, config)
@@ -180,7 +173,7 @@ def prepare(
 
 
 def plan(
-  found: dict[str, dict[str, pathlib.Path]], shard_records: int
+  found: dict[str, dict[str, files.Path]], shard_records: int
 ) -> list[journal.Shard]:
   """Cuts annotation files into shards, in the order of the tasks."""
   shards = []
@@ -203,20 +196,18 @@ def plan(
 
 
 @contextlib.contextmanager
-def _locked(out: pathlib.Path) -> Iterator[None]:
+def _locked(out: files.Path) -> Iterator[None]:
   """Keeps a second preparation out of the folder."""
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-    file = (out / ".lock").open("w")
-  except OSError as error:
-    raise errors.UserError(f"cannot write to {out}: {error}") from error
-  with file:
+  with contextlib.ExitStack() as stack:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+      files.make_folder(out)
+      stack.enter_context(files.lock(out / ".lock"))
+    except files.Locked as error:
       raise errors.UserError(
         f"another preparation is writing to {out}"
       ) from error
+    except OSError as error:
+      raise errors.UserError(f"cannot write to {out}: {error}") from error
     yield
 
 
@@ -246,16 +237,16 @@ def _begin(preparer: Preparer, shards: list[journal.Shard]) -> None:
   names = {shard.task for shard in shards}
   for name in _complete(out) - names:
     _require_settings(out, name, preparer.settings())
-  (out / records.SUMMARY).unlink(missing_ok=True)
+  files.remove(out / records.SUMMARY)
   for name in names:
     mine = [shard for shard in shards if shard.task == name]
     folder = records.folder(out, name)
-    (folder / metadata.INFO).unlink(missing_ok=True)
+    files.remove(folder / metadata.INFO)
     _remove(folder, "*.tfrecord-*", [s.data_path(out) for s in mine])
     _remove(out / journal.FOLDER / name, "*", [s.path(out) for s in mine])
 
 
-def _complete(out: pathlib.Path) -> set[str]:
+def _complete(out: files.Path) -> set[str]:
   """The datasets that a folder holds, prepared to their end."""
   return {
     name
@@ -264,7 +255,7 @@ def _complete(out: pathlib.Path) -> set[str]:
   }
 
 
-def _require_settings(out: pathlib.Path, name: str, settings: dict) -> None:
+def _require_settings(out: files.Path, name: str, settings: dict) -> None:
   """All datasets of a folder are made with the same settings."""
   for shard in journal.find(out, name):
     header, _ = journal.read(shard.path(out))
@@ -277,13 +268,12 @@ def _require_settings(out: pathlib.Path, name: str, settings: dict) -> None:
         )
 
 
-def _remove(
-  folder: pathlib.Path, pattern: str, kept: list[pathlib.Path]
-) -> None:
+def _remove(folder: files.Path, pattern: str, kept: list[files.Path]) -> None:
   """Removes the files of a folder but `kept`, finished or in the making."""
-  for path in folder.glob(pattern):
-    if path.with_name(path.name.removesuffix(".part")) not in kept:
-      path.unlink()
+  keep = {*kept, *map(files.part_of, kept)}
+  for path in files.listing(folder, pattern):
+    if path not in keep:
+      files.remove(path)
 
 
 def _finish(
@@ -299,8 +289,8 @@ def _finish(
     s for n in tasks.BY_NAME if n in present for s in journal.find(out, n)
   ]
   counts = report.Counts(every, out)
-  report.write_json_lines(out / report.MANIFEST, counts.rows)
-  report.write_json_lines(out / report.BAD_MEDIA, counts.bad_rows())
+  files.write_json_lines(out / report.MANIFEST, counts.rows)
+  files.write_json_lines(out / report.BAD_MEDIA, counts.bad_rows())
   for text in (report.table(counts), report.named_rows(counts)):
     if text:
       show(text)
@@ -320,5 +310,5 @@ def _finish(
     "records": sum(c["records"] for c in counts.splits.values()),
     "tasks": datasets,
   }
-  report.write_json(out / records.SUMMARY, summary)
+  files.write_json(out / records.SUMMARY, summary, sync=True)
   return summary

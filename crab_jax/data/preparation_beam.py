@@ -10,7 +10,6 @@ In one piece a shard passes through memory where it is written: choose
 """
 
 import functools
-import pathlib
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from apache_beam import metrics
 from apache_beam.options import pipeline_options
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import annotations
 from crab_jax.data import assembly
 from crab_jax.data import journal
@@ -105,7 +105,7 @@ def _chunks(
 
 
 @functools.lru_cache(4)
-def _rows(path: pathlib.Path) -> list:
+def _rows(path: files.Path) -> list:
   return annotations.read(path)
 
 

@@ -5,37 +5,16 @@ was interrupted reports the same as one that was not.
 """
 
 import collections
-import json
-import os
-import pathlib
 from collections.abc import Iterable
 
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.data import journal
 from crab_jax.data import statuses
 
 MANIFEST = "manifest.jsonl"
 BAD_MEDIA = "bad_media.jsonl"
 _NAMED = 20  # ids printed a status
-
-
-def write_json_lines(path: pathlib.Path, lines: Iterable[dict]) -> None:
-  """Writes one JSON object a line, the file in one piece."""
-  part = path.with_name(f"{path.name}.tmp")
-  with part.open("w", encoding="utf-8") as file:
-    for line in lines:
-      file.write(json.dumps(line, ensure_ascii=False) + "\n")
-  part.replace(path)
-
-
-def write_json(path: pathlib.Path, value: dict) -> None:
-  """Writes one JSON value, the file in one piece and on the disk."""
-  part = path.with_name(f"{path.name}.tmp")
-  with part.open("w", encoding="utf-8") as file:
-    file.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-    file.flush()
-    os.fsync(file.fileno())
-  part.replace(path)
 
 
 class Counts:
@@ -47,7 +26,7 @@ class Counts:
     rows: the manifest, in the order of the annotations.
   """
 
-  def __init__(self, shards: Iterable[journal.Shard], out: pathlib.Path):
+  def __init__(self, shards: Iterable[journal.Shard], out: files.Path):
     self.splits = {}
     self.rows = []
     for shard in shards:

@@ -19,6 +19,7 @@ import string
 from collections.abc import Mapping
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 
 _OURS = pathlib.Path(__file__).with_name("prompts.json")
@@ -61,7 +62,7 @@ def load(path: str | None = None) -> Prompts:
     UserError: the file is missing, is no such JSON, lacks a task, has an
       unknown key, or a question has another placeholder than its task.
   """
-  file = _OURS if path is None else pathlib.Path(path)
+  file = _OURS if path is None else files.path(path)
   try:
     tree = json.loads(file.read_text(encoding="utf-8"))
   except FileNotFoundError:

@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import json
 import os
-import pathlib
 from collections.abc import Iterable
 from collections.abc import Iterator
 
@@ -25,6 +24,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.data import tfrecord
 
@@ -156,9 +156,9 @@ def read_shard(path: str | os.PathLike) -> Iterator[Record]:
   return map(decode, tfrecord.read(path))
 
 
-def folder(root: str | os.PathLike, task: str) -> pathlib.Path:
+def folder(root: str | os.PathLike, task: str) -> files.Path:
   """Where the shards and the metadata of one dataset lie."""
-  return pathlib.Path(root) / NAME / task / VERSION
+  return files.path(root) / NAME / task / VERSION
 
 
 def shard_name(split: str, shard: int, shards: int) -> str:
@@ -166,12 +166,10 @@ def shard_name(split: str, shard: int, shards: int) -> str:
   return f"{NAME}-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
 
 
-def shards(
-  root: str | os.PathLike, task: str, split: str
-) -> list[pathlib.Path]:
+def shards(root: str | os.PathLike, task: str, split: str) -> list[files.Path]:
   """The TFRecord files of a split, in order; [] if there is none."""
   pattern = f"{NAME}-{split}.tfrecord-?????-of-?????"
-  return sorted(folder(root, task).glob(pattern))
+  return files.listing(folder(root, task), pattern)
 
 
 def read_split(
@@ -188,7 +186,7 @@ def splits(root: str | os.PathLike) -> dict[str, dict[str, int]]:
   Raises:
     UserError: the folder holds no finished preparation.
   """
-  root = pathlib.Path(root)
+  root = files.path(root)
   if not (root / SUMMARY).is_file():
     raise errors.UserError(
       f"{root} holds no finished preparation ({SUMMARY} is missing):"
@@ -209,15 +207,15 @@ def manifest(root: str | os.PathLike, task: str | None = None) -> str:
     root: of the prepared datasets.
     task: only the shards of this one.
   """
-  root = pathlib.Path(root)
+  root = files.path(root)
   place = root / NAME if task is None else folder(root, task)
   return "\n".join(
-    f"{path.relative_to(root)} = {path.stat().st_size} bytes"
-    for path in sorted(place.rglob("*.tfrecord-*"))
+    f"{path.relative_to(root)} = {files.size(path)} bytes"
+    for path in files.find(place, "*.tfrecord-*")
   )
 
 
-def _split_sizes(info: pathlib.Path) -> dict[str, int]:
+def _split_sizes(info: files.Path) -> dict[str, int]:
   """Split -> number of records, from a dataset_info.json."""
   rows = json.loads(info.read_text())["splits"]
   sizes = {row["name"]: sum(map(int, row["shardLengths"])) for row in rows}

@@ -9,13 +9,13 @@ one number.
 
 import concurrent.futures
 import os
-import pathlib
 import struct
 from collections.abc import Mapping
 
 import numpy as np
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.array_types import Int
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -42,7 +42,7 @@ class RecordSource:
     """
     self.task = task
     self.split = split
-    self._paths = records.shards(pathlib.Path(root), task, split)
+    self._paths = records.shards(files.path(root), task, split)
     if not self._paths:
       raise errors.UserError(
         f"{root} has no {split} records of {task}: prepare them, or leave"
@@ -119,17 +119,17 @@ def open_mixture(
   return found
 
 
-def offsets(path: pathlib.Path) -> Int[np.ndarray, "n"]:
+def offsets(path: files.Path) -> Int[np.ndarray, "n"]:
   """int64[n]: where each record of a TFRecord file begins.
 
   Raises:
     UserError: the lengths do not lead to the end of the file.
   """
   found, offset = [], 0
-  size = path.stat().st_size
-  with path.open("rb", buffering=0) as file:
+  size = files.size(path)
+  with files.Ranges(path) as file:
     while offset < size:
-      header = os.pread(file.fileno(), _HEADER.size, offset)
+      header = file.read(offset, _HEADER.size)
       if not _header_is_good(header):
         raise errors.UserError(
           f"{path}: damaged at byte {offset}: delete it and prepare again"
@@ -149,18 +149,18 @@ def _header_is_good(header: bytes) -> bool:
   return tfrecord.masked_crc(header[:8]) == _HEADER.unpack(header)[1]
 
 
-def _read(path: pathlib.Path, offset: int) -> bytes:
+def _read(path: files.Path, offset: int) -> bytes:
   """The bytes of the record at an offset.
 
   Raises:
     ValueError: a checksum differs or the file ends too soon.
   """
-  with path.open("rb", buffering=0) as file:
-    header = os.pread(file.fileno(), _HEADER.size, offset)
+  with files.Ranges(path) as file:
+    header = file.read(offset, _HEADER.size)
     if not _header_is_good(header):
       raise ValueError("damaged header")
     length = _HEADER.unpack(header)[0]
-    frame = os.pread(file.fileno(), length + _CRC.size, offset + _HEADER.size)
+    frame = file.read(offset + _HEADER.size, length + _CRC.size)
   data, crc = frame[:length], frame[length:]
   if len(crc) < _CRC.size or _CRC.pack(tfrecord.masked_crc(data)) != crc:
     raise ValueError("wrong checksum")

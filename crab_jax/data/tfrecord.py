@@ -6,15 +6,14 @@ tensorflow_datasets read the same files.
 """
 
 import os
-import pathlib
 import struct
-import uuid
 from collections.abc import Iterable
 from collections.abc import Iterator
 
 import google_crc32c
 
 from crab_jax import errors
+from crab_jax import files
 
 _MASK_DELTA = 0xA282EAD8
 _HEADER_BYTES = 12
@@ -47,19 +46,13 @@ def write(path: str | os.PathLike, items: Iterable[bytes]) -> int:
   Returns:
     The number of items written.
   """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  # Several machines may write the same file: the last one wins, whole.
-  part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+  path = files.path(path)
+  files.make_folder(path.parent)
   count = 0
-  try:
-    with part.open("wb") as file:
-      for item in items:
-        file.write(frame(item))
-        count += 1
-    part.replace(path)
-  finally:
-    part.unlink(missing_ok=True)
+  with files.writing(path) as file:
+    for item in items:
+      file.write(frame(item))
+      count += 1
   return count
 
 
@@ -71,7 +64,7 @@ def read(path: str | os.PathLike) -> Iterator[bytes]:
       the file and the frame's offset in bytes.
   """
   offset = 0
-  with pathlib.Path(path).open("rb") as file:
+  with open(path, "rb") as file:
     while True:
       header = file.read(_HEADER_BYTES)
       if not header:

@@ -11,7 +11,6 @@ an answer or a question as ordinary characters. Special ids come from
 """
 
 import os
-import pathlib
 from collections.abc import Iterable
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ import numpy as np
 import tokenizers
 
 from crab_jax import errors
+from crab_jax import files
 
 PAD = "<|endoftext|>"
 IM_START = "<|im_start|>"
@@ -106,14 +106,9 @@ class Tokenizer:
 
   def save(self, path: os.PathLike | str) -> None:
     """Writes a tokenizer.json, complete or not at all."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-      part.write_text(self._engine.to_str(pretty=True), encoding="utf-8")
-      part.replace(path)
-    finally:
-      part.unlink(missing_ok=True)
+    path = files.path(path)
+    files.make_folder(path.parent)
+    files.write_text(path, self._engine.to_str(pretty=True))
 
 
 def load(path: os.PathLike | str) -> Tokenizer:
@@ -122,7 +117,7 @@ def load(path: os.PathLike | str) -> Tokenizer:
   Raises:
     UserError: the file is missing or is none, or lacks a special token.
   """
-  if not pathlib.Path(path).is_file():
+  if not files.path(path).is_file():
     raise errors.UserError(f"tokenizer {path} does not exist")
   try:
     engine = tokenizers.Tokenizer.from_file(str(path))

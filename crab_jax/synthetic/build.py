@@ -9,12 +9,10 @@ name. Three splits are written, a `val` with the keys of train for all.
 
 import dataclasses
 import json
-import pathlib
-import shutil
-import tempfile
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.data import worker_pool
 from crab_jax.synthetic import action
@@ -31,7 +29,6 @@ from crab_jax.synthetic import segmentation
 
 FOLDER = "AVUIE_2"
 MARKER = "world.json"
-_PARTIAL = ".partial-"
 _PART = 24  # jobs that a worker takes at once
 # Grows when the same configuration begins to give other files.
 VERSION = 5
@@ -65,9 +62,7 @@ def plan(
   return planner(task, split, count, world.seed)
 
 
-def write(
-  root: pathlib.Path, world: configs.World
-) -> dict[str, dict[str, int]]:
+def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
   """Writes the world to root/AVUIE_2, unless it is there.
 
   Args:
@@ -83,34 +78,20 @@ def write(
       was killed.
   """
   _check(world)
-  final = pathlib.Path(root) / FOLDER
+  final = files.path(root) / FOLDER
   marker = {"version": VERSION, "config": dataclasses.asdict(world)}
   if final.exists():
     return _present(final, marker)
   try:
-    _remove_partial(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: what a killed build left may still be written to.
-    partial = pathlib.Path(
-      tempfile.mkdtemp(dir=final.parent, prefix=f"{FOLDER}{_PARTIAL}")
-    )
-    partial.chmod(0o755)
-    counts, jobs = _write_annotations(partial, world)
-    _render(partial, jobs, world)
-    plans.write_json(partial / MARKER, {**marker, "counts": counts})
-    partial.rename(final)
-    _remove_partial(final)
+    with files.new_folder(final) as folder:
+      counts, jobs = _write_annotations(folder, world)
+      _render(folder, jobs, world)
+      files.write_json(folder / MARKER, {**marker, "counts": counts})
   except OSError as error:
     raise errors.UserError(
       f"the synthetic world cannot be written to {final.parent}: {error}"
     ) from error
   return counts
-
-
-def _remove_partial(final: pathlib.Path) -> None:
-  """Removes what interrupted builds left."""
-  for path in final.parent.glob(f"{FOLDER}{_PARTIAL}*"):
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _check(world: configs.World) -> None:
@@ -132,7 +113,7 @@ def _check(world: configs.World) -> None:
     )
 
 
-def _present(final: pathlib.Path, marker: dict) -> dict:
+def _present(final: files.Path, marker: dict) -> dict:
   """The counts of the world that is there, if it is the wanted one."""
   try:
     found = json.loads((final / MARKER).read_text(encoding="utf-8"))
@@ -152,11 +133,11 @@ def _present(final: pathlib.Path, marker: dict) -> dict:
   return found["counts"]
 
 
-def _write_annotations(folder: pathlib.Path, world: configs.World):
+def _write_annotations(folder: files.Path, world: configs.World):
   """Writes the JSON files; the counts, and the media still to write."""
   counts, jobs = {}, []
   for task in tasks.TASKS:
-    (folder / task.name).mkdir()
+    files.make_folder(folder / task.name)
     counts[task.name] = {}
     for split in attributes.SPLITS:
       planned = plan(task, split, world)
@@ -164,10 +145,10 @@ def _write_annotations(folder: pathlib.Path, world: configs.World):
         continue
       counts[task.name][split] = len(planned.records)
       jobs += planned.jobs
-      plans.write_json(folder / task.name / f"{split}.json", planned.records)
-      lines = [json.dumps(truth) + "\n" for truth in planned.truths]
+      path = folder / task.name / f"{split}.json"
+      files.write_json(path, planned.records)
       path = folder / task.name / f"{split}_truth.jsonl"
-      path.write_text("".join(lines), encoding="utf-8")
+      files.write_json_lines(path, planned.truths)
   return counts, plans.merged(jobs)
 
 
@@ -175,7 +156,7 @@ def _write_annotations(folder: pathlib.Path, world: configs.World):
 class _Media:
   """Writes the files of jobs into a folder, in any process."""
 
-  folder: pathlib.Path
+  folder: files.Path
   world: configs.World
 
   def write(self, jobs: list[plans.Job], tick: worker_pool.Tick) -> None:
@@ -184,7 +165,7 @@ class _Media:
       tick(1)
 
 
-def _render(folder: pathlib.Path, jobs, world: configs.World) -> None:
+def _render(folder: files.Path, jobs, world: configs.World) -> None:
   """Writes the media on all cores."""
   try:
     worker_pool.run(

@@ -4,19 +4,18 @@ MPEG-4 part 2 video and LAME mp3 at their fastest settings: every build of
 FFmpeg has the first, and both give the same bytes for the same input.
 """
 
-import pathlib
-
 import av
 import numpy as np
 import PIL.Image
 import soundfile
 
 from crab_jax import configs
+from crab_jax import files
 
 _RATE = configs.SAMPLE_RATE
 
 
-def write_video(path: pathlib.Path, frames: np.ndarray, fps: int) -> None:
+def write_video(path: files.Path, frames: np.ndarray, fps: int) -> None:
   """Writes uint8[F, H, W, 3] as mp4 or avi; H and W even."""
   with av.open(str(path), "w") as container:
     stream = container.add_stream("mpeg4", rate=fps, options={"qscale": "2"})
@@ -29,7 +28,7 @@ def write_video(path: pathlib.Path, frames: np.ndarray, fps: int) -> None:
     container.mux(stream.encode())
 
 
-def write_audio(path: pathlib.Path, samples: np.ndarray) -> None:
+def write_audio(path: files.Path, samples: np.ndarray) -> None:
   """Writes float32[S] in [-1, 1], mono 16 kHz, as mp3 or 16-bit wav."""
   if path.suffix == ".wav":
     soundfile.write(path, samples, _RATE, subtype="PCM_16")
@@ -48,7 +47,7 @@ def write_audio(path: pathlib.Path, samples: np.ndarray) -> None:
     container.mux(stream.encode())
 
 
-def write_image(path: pathlib.Path, pixels: np.ndarray) -> None:
+def write_image(path: files.Path, pixels: np.ndarray) -> None:
   """Writes uint8[H, W, 3] as jpg, or uint8[H, W(, 3)] as png."""
   image = PIL.Image.fromarray(pixels)
   if path.suffix == ".jpg":

@@ -6,13 +6,10 @@ big world can be examined without writing it. Planners are functions
 """
 
 import dataclasses
-import json
-import os
-import pathlib
-import shutil
 
 import numpy as np
 
+from crab_jax import files
 from crab_jax.synthetic import attributes
 from crab_jax.synthetic import drawing
 from crab_jax.synthetic import encoding
@@ -28,13 +25,13 @@ class Video:
   content: scenes.Scene | scenes.Face
   targets: tuple[str, ...]  # paths of equal copies
 
-  def write(self, root: pathlib.Path, size: int, fps: int) -> None:
+  def write(self, root: files.Path, size: int, fps: int) -> None:
     draw = faces if isinstance(self.content, scenes.Face) else drawing
     video = draw.frames(self.content, size, fps)
     first = _place(root / self.targets[0])
     encoding.write_video(first, video, fps)
     for copy in self.targets[1:]:
-      link(first, _place(root / copy))
+      files.link(first, _place(root / copy))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +41,12 @@ class Audio:
   content: scenes.Scene | scenes.Face
   targets: tuple[str, ...]  # paths of equal copies
 
-  def write(self, root: pathlib.Path, size: int, fps: int) -> None:
+  def write(self, root: files.Path, size: int, fps: int) -> None:
     del size, fps
     first = _place(root / self.targets[0])
     encoding.write_audio(first, sounds.waveform(self.content))
     for copy in self.targets[1:]:
-      link(first, _place(root / copy))
+      files.link(first, _place(root / copy))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +57,7 @@ class AvsFolder:
   targets: tuple[str, ...]  # folders of equal copies
   sounding: tuple[str, ...]  # the instrument that sounds, second by second
 
-  def write(self, root: pathlib.Path, size: int, fps: int) -> None:
+  def write(self, root: files.Path, size: int, fps: int) -> None:
     del fps  # a picture a second
     folder = root / self.targets[0]
     _write_pictures(self.content, folder, size)
@@ -76,8 +73,8 @@ class AvsFolder:
         _place(folder / f"labels_semantic/{i}.png"), semantic
       )
     for copy in self.targets[1:]:
-      for source in sorted(folder.rglob("*.*")):
-        link(source, _place(root / copy / source.relative_to(folder)))
+      for source in files.find(folder, "*.*"):
+        files.link(source, _place(root / copy / source.relative_to(folder)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +85,7 @@ class RefFolder:
   targets: tuple[str]  # its folder below media/
   masks: tuple[tuple[str, str | None], ...]  # (folder of a fid, instrument)
 
-  def write(self, root: pathlib.Path, size: int, fps: int) -> None:
+  def write(self, root: files.Path, size: int, fps: int) -> None:
     del fps  # a picture a second
     _write_pictures(self.content, root / self.targets[0], size)
     for folder, name in self.masks:
@@ -154,29 +151,17 @@ def merged(jobs: list[Job]) -> list[Job]:
   ]
 
 
-def link(source: pathlib.Path, path: pathlib.Path) -> None:
-  """A hard link, or a copy where the file system has none."""
-  try:
-    os.link(source, path)
-  except OSError:
-    shutil.copyfile(source, path)
-
-
-def write_json(path: pathlib.Path, value) -> None:
-  path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def _place(path: pathlib.Path) -> pathlib.Path:
+def _place(path: files.Path) -> files.Path:
   """The path, its folder made."""
-  path.parent.mkdir(parents=True, exist_ok=True)
+  files.make_folder(path.parent)
   return path
 
 
-def _write_pictures(scene, folder: pathlib.Path, size: int) -> None:
+def _write_pictures(scene, folder: files.Path, size: int) -> None:
   """frames/{second}.jpg and audio.wav."""
   picture = drawing.picture(scene, size)
   first = _place(folder / "frames/0.jpg")
   encoding.write_image(first, picture)
   for i in range(1, scene.seconds):
-    link(first, folder / f"frames/{i}.jpg")
+    files.link(first, folder / f"frames/{i}.jpg")
   encoding.write_audio(folder / "audio.wav", sounds.waveform(scene))

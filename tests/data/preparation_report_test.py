@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from crab_jax import configs
@@ -79,11 +77,3 @@ def test_the_first_twenty_of_a_status_are_named(tmp_path):
   assert text.startswith("bad_image: 25\n  ks/train/1  why\n")
   assert "ks/train/20" in text
   assert "ks/train/21" not in text
-
-
-def test_json_lines_are_written_in_one_piece(tmp_path):
-  path = tmp_path / "x.jsonl"
-  preparation_report.write_json_lines(path, [{"a": "é"}, {"b": 2}])
-  lines = path.read_text(encoding="utf-8").splitlines()
-  assert [json.loads(line) for line in lines] == [{"a": "é"}, {"b": 2}]
-  assert list(tmp_path.iterdir()) == [path]
