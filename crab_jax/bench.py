@@ -12,7 +12,6 @@ by stage, on prepared records: samples a second of one core.
 
 import dataclasses
 import json
-import pathlib
 
 from absl import flags
 
@@ -20,7 +19,6 @@ from crab_jax import cli
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import gin_utils
-from crab_jax.planning import timing
 from crab_jax.training import huge_pages
 
 cli.define_config_flags()
@@ -45,15 +43,16 @@ _SAMPLES = flags.DEFINE_integer(
 
 
 def _data(experiment: configs.Experiment, stage: configs.Stage):
-  """The input pipeline's measurement, and its lines."""
-  from crab_jax.data import throughput  # the step alone needs no pipeline
-
+  """The input pipeline's measurement as JSON values, and its lines."""
   root = _RECORDS.value or experiment.records
   if root is None:
     raise errors.UserError(
       "--records is needed: a folder that crab_jax.prepare wrote, or the"
       " records/ of a run of crab_jax.train"
     )
+  # Here, as the step is timed without the libraries of the input pipeline.
+  from crab_jax.data import throughput
+
   found = throughput.measure(
     root, experiment.data, experiment.model, stage, _SAMPLES.value
   )
@@ -61,25 +60,24 @@ def _data(experiment: configs.Experiment, stage: configs.Stage):
 
 
 def _step(experiment: configs.Experiment, stage: configs.Stage):
-  """The step's measurement, and its lines."""
+  """The step's measurement as JSON values, and its lines."""
+  # After the flags: it imports jax, which takes seconds.
+  from crab_jax.planning import timing
+
   found = timing.measure(experiment.model, stage, experiment.mesh, _STEPS.value)
   return timing.as_json(found), timing.lines(found)
 
 
 def main() -> None:
   experiment = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
-  stages = {stage.name: stage for stage in experiment.stages}
-  name = _STAGE.value or experiment.stages[-1].name
-  if name not in stages:
-    raise errors.UserError(f"--stage={name}: there are {', '.join(stages)}")
-  measure = _data if _DATA.value else _step
-  values, lines = measure(experiment, stages[name])
+  stage = cli.stage(_STAGE, experiment)
+  values, lines = (_data if _DATA.value else _step)(experiment, stage)
   print("\n".join(lines))
-  if _OUT.value:
-    text = json.dumps(values, indent=2)
-    pathlib.Path(_OUT.value).write_text(text + "\n")
+  if out := cli.path(_OUT):
+    out.write_text(json.dumps(values, indent=2) + "\n")
 
 
 if __name__ == "__main__":
+  # First of all: it starts the process anew.
   huge_pages.restart()
   cli.run(main)

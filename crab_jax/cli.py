@@ -3,28 +3,38 @@
 A user's mistake (an unknown flag, a misspelt setting, a missing file) prints
 one line on stderr and exits with code 2; only a defect of ours shows a
 traceback.
+
+A command imports what it needs inside its `main`. Importing jax takes seconds;
+--help and a misspelt flag need none of it.
 """
 
 import logging as python_logging
 import os
 import pathlib
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NoReturn
+from typing import TypeVar
 
 from absl import flags
 from absl import logging
 
+from crab_jax import configs
 from crab_jax import errors
 
 USER_EXIT = 2
 _DEFECT = 1
 _INTERRUPTED = 130
+_HELP = {"--help", "-h", "--helpfull"}
+_WIDTH = 80  # columns of the help
+_Value = TypeVar("_Value")
 
 
 def define_config_flags() -> None:
-  """Defines --gin_file and --gin_param, for doors that gin configures."""
+  """Defines --gin_file and --gin_param, for commands that gin configures."""
   flags.DEFINE_multi_string(
     "gin_file", [], "A gin file; repeatable, later files override earlier ones."
   )
@@ -43,6 +53,59 @@ def gin_files() -> list[str]:
 def gin_settings() -> list[str]:
   """The values of --gin_param, in order."""
   return flags.FLAGS.gin_param
+
+
+def required(flag: flags.FlagHolder[_Value | None]) -> _Value:
+  """The value of a flag that must be given.
+
+  Raises:
+    UserError: it is not given, or empty.
+  """
+  if not flag.value:
+    raise errors.UserError(f"--{flag.name} is required (see --help)")
+  return flag.value
+
+
+def required_path(flag: flags.FlagHolder[str | None]) -> pathlib.Path:
+  """The path that a flag names, which must be given.
+
+  Raises:
+    UserError: it is not given, or empty.
+  """
+  return pathlib.Path(required(flag))
+
+
+def refuse(reason: str, *useless: flags.FlagHolder) -> None:
+  """Checks that flags have no value.
+
+  Raises:
+    UserError: one has a value; its message is the flag's name and the reason.
+  """
+  for flag in useless:
+    if flag.value:
+      raise errors.UserError(f"--{flag.name} {reason}")
+
+
+def path(flag: flags.FlagHolder[str | None]) -> pathlib.Path | None:
+  """The path that a flag names; None if it is not given."""
+  return pathlib.Path(flag.value) if flag.value else None
+
+
+def stage(
+  flag: flags.FlagHolder[str | None], experiment: configs.Experiment
+) -> configs.Stage:
+  """The stage that a flag names; the last one if it is not given.
+
+  Raises:
+    UserError: the experiment has no such stage.
+  """
+  stages = {stage.name: stage for stage in experiment.stages}
+  name = flag.value or experiment.stages[-1].name
+  if name not in stages:
+    raise errors.UserError(
+      f"--{flag.name}={name}: there are {', '.join(stages)}"
+    )
+  return stages[name]
 
 
 def local_folder(flag: flags.FlagHolder[str]) -> pathlib.Path:
@@ -71,6 +134,37 @@ def _parse(argv: list[str]) -> list[str]:
   if rest[1:]:
     raise errors.UserError(f"unexpected argument {rest[1]!r} (see --help)")
   return rest
+
+
+def _flag_help(flag: flags.Flag) -> Iterator[str]:
+  """The lines of the help about one flag."""
+  name = f"[no]{flag.name}" if flag.boolean else flag.name
+  yield f"  --{name}"
+  about = flag.help or ""
+  if flag.default not in (None, [], False):
+    about += f" (default: {flag.default_as_str})"
+  choices = getattr(flag.parser, "enum_values", None)
+  if choices:
+    about += f" (one of {', '.join(choices)})"
+  yield from textwrap.wrap(
+    about, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+  )
+
+
+def _help(command: str) -> str:
+  """The help of a command: its docstring, its own flags, those of gin.
+
+  absl, and libraries that use it, define flags for debugging too. They are
+  parsed, but they would hide ours.
+
+  Args:
+    command: name of the module that defines the command's flags.
+  """
+  lines = [sys.modules[command].__doc__ or "", "flags:"]
+  for module in (command, __name__):
+    for flag in flags.FLAGS.get_flags_for_module(module):
+      lines += _flag_help(flag)
+  return "\n".join(lines)
 
 
 # What the reads of orbax and tensorstore say that a damaged array cut off.
@@ -104,6 +198,7 @@ def _end(code: int) -> NoReturn:
   after minutes with a code that tells nothing.
   """
   if _is_one_of_several():
+    # os._exit writes no buffer out.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -111,17 +206,20 @@ def _end(code: int) -> NoReturn:
 
 
 def _is_one_of_several() -> bool:
-  jax = sys.modules.get("jax")  # most doors work without it
+  jax = sys.modules.get("jax")  # an error before its import needs none
   return jax is not None and jax.distributed.is_initialized()
 
 
 def run(main: Callable[[], int | None]) -> None:
-  """Parses the flags, runs `main`, exits with its code (None: 0)."""
+  """Parses the flags, runs `main`, exits with its code (None: 0).
+
+  Args:
+    main: of the module that defines the command's flags.
+  """
   # absl's own setup of --help and --log_dir is for app.run, which would print
   # the whole usage on every error.
-  if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
-    print(sys.modules["__main__"].__doc__ or "")
-    print(flags.FLAGS.get_help(include_special_flags=False))
+  if _HELP & set(sys.argv[1:]):
+    print(_help(main.__module__))
     sys.exit(0)
   try:
     _parse(sys.argv)

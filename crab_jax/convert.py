@@ -14,17 +14,11 @@ it, and checks it against --base if that is given; `adapter-export` writes it.
 
 import pathlib
 import sys
-from typing import Any
 
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import errors
-from crab_jax.training import model_folder
-from crab_jax.training import streaming
-from crab_jax.weights import adapter
-from crab_jax.weights import base
-from crab_jax.weights import official
 
 # command -> its flags besides --source and --out.
 _COMMANDS = {
@@ -32,95 +26,48 @@ _COMMANDS = {
   "adapter-import": ("base", "alpha"),
   "adapter-export": ("dtype",),
 }
+_SOURCE = flags.DEFINE_string("source", None, "What to read.")
+_OUT = flags.DEFINE_string("out", None, "What to write.")
+_BASE = flags.DEFINE_string(
+  "base", None, "adapter-import: the model folder that it must fit."
+)
+_ALPHA = flags.DEFINE_float(
+  "alpha", None, "adapter-import: of its run; absent: twice the rank."
+)
+_DTYPE = flags.DEFINE_string(
+  "dtype",
+  None,
+  "adapter-export: float32, or bfloat16, as in the released file, which rounds;"
+  " absent: the dtype that the adapter has.",
+)
 
 
-def define_flags() -> None:
-  """Defines the flags of all commands."""
-  flags.DEFINE_string("source", None, "What to read.")
-  flags.DEFINE_string("out", None, "What to write.")
-  flags.DEFINE_string(
-    "base", None, "adapter-import: the model folder that it must fit."
-  )
-  flags.DEFINE_float(
-    "alpha", None, "adapter-import: of its run; absent: twice the rank."
-  )
-  flags.DEFINE_enum(
-    "dtype",
-    None,
-    [*official.DTYPES],
-    "adapter-export: bfloat16, as in the released file, rounds; absent: the"
-    " dtype that the adapter has.",
-  )
-
-
-def convert_base(source: str, out: pathlib.Path) -> None:
-  """A checkpoint of Qwen2.5-Omni -> a model folder."""
-  model_folder.check_replaceable(out)
-  plan = base.plan(base.find(source))
-  streaming.save(out, plan.leaves, plan.model, plan.files)
-  size = sum(leaf.size for leaf in plan.leaves.values())
-  print(f"{size:,} parameters ({plan.model.param_dtype}) in {out}")
-  for name in (base.TOKENIZER, base.CHAT_TEMPLATE):
-    if name not in plan.files:
-      print(f"note: {source} has no {name}, and so {out} has none")
-
-
-def import_adapter(
-  source: pathlib.Path,
-  out: pathlib.Path,
-  model: pathlib.Path | None,
-  alpha: float | None,
-) -> None:
-  """The official adapter file -> an adapter folder."""
-  config = None if model is None else model_folder.load_config(model)
-  params, settings = official.read(source, config, alpha)
-  adapter.save(out, params, settings)
-  print(adapter.summary(params, settings))
-
-
-def export_adapter(
-  source: pathlib.Path, out: pathlib.Path, dtype: str | None
-) -> None:
-  """An adapter folder, or a model folder with adapter -> the official file."""
-  params, settings = _adapter_of(source)
-  official.write(out, params, settings, dtype)
-  print(adapter.summary(params, settings))
-
-
-def _adapter_of(folder: pathlib.Path):
-  if (folder / adapter.SETTINGS).is_file():
-    return adapter.read(folder)[:2]
-  settings = model_folder.load_config(folder).adapter
-  if settings is None:
-    raise errors.UserError(f"the model in {folder} has no adapter")
-  return model_folder.load_params(folder), settings
-
-
-def main(command: str, values: dict[str, Any]) -> None:
+def main(command: str) -> None:
   """Checks the values of the flags and runs the command."""
   if command not in _COMMANDS:
     raise errors.UserError(
       f"say what to convert: {', '.join(_COMMANDS)} (see --help)"
     )
-  for name in ("source", "out"):
-    if not values[name]:
-      raise errors.UserError(f"--{name} is required (see --help)")
-  for owner, names in _COMMANDS.items():
-    for name in names:
-      if owner != command and values[name] is not None:
-        raise errors.UserError(f"--{name} is for {owner}, not for {command}")
-  source, out = values["source"], pathlib.Path(values["out"])
+  source, out = cli.required(_SOURCE), cli.required_path(_OUT)
+  for flag in (_BASE, _ALPHA, _DTYPE):
+    (owner,) = (name for name, own in _COMMANDS.items() if flag.name in own)
+    if owner != command:
+      cli.refuse(f"is for {owner}, not for {command}", flag)
+  # After the flags: it imports jax, which takes seconds.
+  from crab_jax.experiment import conversion
+
   if command == "base":
-    convert_base(source, out)
+    conversion.convert_base(source, out)
   elif command == "adapter-import":
-    model = values["base"] and pathlib.Path(values["base"])
-    import_adapter(pathlib.Path(source), out, model, values["alpha"])
+    conversion.import_adapter(
+      pathlib.Path(source), out, cli.path(_BASE), _ALPHA.value
+    )
   else:
-    export_adapter(pathlib.Path(source), out, values["dtype"])
+    conversion.export_adapter(pathlib.Path(source), out, _DTYPE.value)
 
 
 if __name__ == "__main__":
-  define_flags()
+  # absl takes no argument without dashes, so the command goes first.
   named = len(sys.argv) > 1 and not sys.argv[1].startswith("-")
   chosen = sys.argv.pop(1) if named else ""
-  cli.run(lambda: main(chosen, flags.FLAGS.flag_values_dict()))
+  cli.run(lambda: main(chosen))

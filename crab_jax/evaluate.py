@@ -18,7 +18,6 @@ gives the records that they are joined with, by order.
 import dataclasses
 import pathlib
 
-import jax
 from absl import flags
 
 from crab_jax import cli
@@ -26,13 +25,6 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax import gin_utils
 from crab_jax.data import tasks
-from crab_jax.evaluation import assessment
-from crab_jax.evaluation import decode
-from crab_jax.evaluation import folder
-from crab_jax.evaluation import rescoring
-from crab_jax.routers import report as router_report
-from crab_jax.routers import routing
-from crab_jax.training import hosts
 from crab_jax.training import preemption
 
 cli.define_config_flags()
@@ -57,18 +49,6 @@ _DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
-def _require(*needed: flags.FlagHolder) -> None:
-  for flag in needed:
-    if not flag.value:
-      raise errors.UserError(f"--{flag.name} is needed (see --help)")
-
-
-def _refuse(reason: str, *useless: flags.FlagHolder) -> None:
-  for flag in useless:
-    if flag.value:
-      raise errors.UserError(f"--{flag.name} {reason}")
-
-
 def _chosen(config: configs.Evaluation) -> configs.Evaluation:
   """The configuration with what --tasks and --limit say."""
   unknown = set(_TASKS.value) - set(tasks.BY_NAME)
@@ -85,73 +65,46 @@ def _chosen(config: configs.Evaluation) -> configs.Evaluation:
 
 
 def _rescore() -> pathlib.Path:
-  _require(_OUT)
-  _refuse("has no place beside --rescore", _CHECKPOINT, _ADAPTER, _DISTRIBUTED)
+  """Scores prediction files; returns the report's path."""
+  out = cli.required_path(_OUT)
+  cli.refuse("does not go with --rescore", _CHECKPOINT, _ADAPTER, _DISTRIBUTED)
   if not _DATA.value:
-    _refuse("needs --data beside --rescore", _LIMIT)
-  out = pathlib.Path(_OUT.value)
-  source = pathlib.Path(_PREDICTIONS.value or out / decode.FOLDER)
-  if not source.is_dir():
-    raise errors.UserError(f"{source} is no folder: give --predictions")
-  root = pathlib.Path(_DATA.value) if _DATA.value else None
-  return rescoring.rescore(source, out, _chosen(configs.Evaluation()), root)
+    cli.refuse("needs --data beside --rescore", _LIMIT)
+  config = _chosen(configs.Evaluation())
+  # After the flags: it imports jax, which takes seconds.
+  from crab_jax.evaluation import rescoring
+
+  return rescoring.rescore(cli.path(_PREDICTIONS), out, config, cli.path(_DATA))
 
 
-def _routers(
-  model: folder.Model, settings: configs.Experiment, config: configs.Evaluation
-) -> pathlib.Path:
-  """Writes what the routers do on the held-out clips."""
-  _refuse("has no place beside --router", _DISTRIBUTED)
-  batches = routing.batches(
-    pathlib.Path(_DATA.value),
-    model.tokenizer,
-    settings.data,
-    model.config,
-    settings.stages[-1].rows,
-    config.limit,
-    config.tasks,
+def _evaluate() -> pathlib.Path | None:
+  """Reports on a checkpoint; None on a host that does not write the report."""
+  model, records = cli.required_path(_CHECKPOINT), cli.required_path(_DATA)
+  out = cli.required_path(_OUT)
+  cli.refuse("needs --rescore", _PREDICTIONS)
+  if _ROUTER.value:
+    cli.refuse("does not go with --router", _DISTRIBUTED)
+  experiment = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
+  experiment = dataclasses.replace(
+    experiment, evaluation=_chosen(experiment.evaluation)
   )
-  found = routing.collect(model.config, model.params, batches)
-  return router_report.write(pathlib.Path(_OUT.value), found, model.params)
+  # After the flags: these import jax, which takes seconds.
+  from crab_jax.evaluation import checkpoint_report
+  from crab_jax.training import hosts
 
-
-def _assess() -> pathlib.Path | None:
-  """The report's path; None on a host that does not write it."""
-  _require(_CHECKPOINT, _DATA, _OUT)
-  _refuse("needs --rescore", _PREDICTIONS)
-  settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
-  config = _chosen(settings.evaluation)
   if _DISTRIBUTED.value:
     hosts.join()
-  model = folder.load(
-    pathlib.Path(_CHECKPOINT.value),
-    pathlib.Path(_ADAPTER.value) if _ADAPTER.value else None,
-  )
+  checkpoint = checkpoint_report.Checkpoint(model, cli.path(_ADAPTER), records)
   if _ROUTER.value:
-    return _routers(model, settings, config)
-  path = assessment.assess(
-    assessment.Subject(
-      model.config,
-      model.params,
-      model.tokenizer,
-      pathlib.Path(_DATA.value),
-      settings.mesh,
-    ),
-    settings.data,
-    config,
-    settings.stages[-1].rows,
-    pathlib.Path(_OUT.value),
-    {"checkpoint": _CHECKPOINT.value, "adapter": _ADAPTER.value or "none"},
-    [],
-  )
-  return path if jax.process_index() == 0 else None
+    return checkpoint_report.routers(checkpoint, experiment, out)
+  return checkpoint_report.answers(checkpoint, experiment, out)
 
 
 def main() -> None:
-  # Nothing is ever held back: each answer is in its file as soon as it is
-  # there, and the other files are replaced whole.
+  # No `hold`: every answer is in its file as soon as it is decoded, and the
+  # other files are replaced whole, so a preempted process has nothing to save.
   with preemption.Notice():
-    path = _rescore() if _RESCORE.value else _assess()
+    path = _rescore() if _RESCORE.value else _evaluate()
   if path is not None:
     print(f"report: {path}")
 

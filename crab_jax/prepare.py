@@ -7,14 +7,10 @@ extra `beam`) the same records are made by Apache Beam; every worker must see
 both folders under the same paths.
 """
 
-import pathlib
-
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import configs
-from crab_jax import errors
-from crab_jax.data import preparation
 
 _DEFAULTS = configs.Preparation()
 _SOURCE = flags.DEFINE_string("source", None, "The folder AVUIE_2.")
@@ -63,34 +59,21 @@ _SETTINGS = (
 )
 
 
-def _runner() -> preparation.Runner:
-  """Who makes the shards, by the flags."""
-  if _RUNNER.value == "local":
-    return preparation.run_local
-  try:
-    from crab_jax.data import preparation_beam  # an extra, slow to import
-  except ImportError as error:
-    raise errors.UserError(
-      f"--runner={_RUNNER.value} needs Apache Beam: pip install"
-      f" 'crab_jax[beam]' ({error})"
-    ) from error
-  return preparation_beam.runner(_RUNNER.value, _BEAM.value)
-
-
 def main() -> None:
-  """Checks the flags, prepares, says where the result is."""
-  for flag in (_SOURCE, _OUT):
-    if not flag.value:
-      raise errors.UserError(f"--{flag.name} is required (see --help)")
+  source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
   config = configs.Preparation(**{f.name: f.value for f in _SETTINGS})
+  # After the flags: these import av and librosa, which takes seconds.
+  from crab_jax.data import preparation
+  from crab_jax.data import preparation_runners
+
   summary = preparation.prepare(
-    pathlib.Path(_SOURCE.value),
-    pathlib.Path(_OUT.value),
+    source,
+    out,
     tuple(_TASKS.value) or None,
     config,
-    _runner(),
+    preparation_runners.by_name(_RUNNER.value, _BEAM.value),
   )
-  print(f"{summary['records']} records in {_OUT.value}")
+  print(f"{summary['records']} records in {out}")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,8 @@ from absl import flags
 
 from crab_jax import cli
 from crab_jax import gin_utils
-from crab_jax.experiment import run
-from crab_jax.training import hosts
 from crab_jax.training import huge_pages
 from crab_jax.training import preemption
-from crab_jax.training import profiling
 
 cli.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
@@ -24,7 +21,6 @@ _WORKDIR = flags.DEFINE_string(
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Several hosts: find each other before anything else."
 )
-
 _PROFILE = flags.DEFINE_string(
   "profile_steps",
   None,
@@ -35,6 +31,11 @@ _PROFILE = flags.DEFINE_string(
 def main() -> None:
   workdir = cli.local_folder(_WORKDIR)
   settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
+  # After the flags: these import jax, which takes seconds.
+  from crab_jax.experiment import run
+  from crab_jax.training import hosts
+  from crab_jax.training import profiling
+
   profile = _PROFILE.value and profiling.parse(_PROFILE.value)
   if _DISTRIBUTED.value:
     hosts.join()
@@ -49,5 +50,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  # First of all: it starts the process anew.
   huge_pages.restart()
   cli.run(main)

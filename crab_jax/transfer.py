@@ -18,7 +18,6 @@ from crab_jax import cli
 from crab_jax import configs
 from crab_jax import gin_utils
 from crab_jax.ablation import side_by_side
-from crab_jax.ablation import study
 from crab_jax.training import huge_pages
 from crab_jax.training import preemption
 
@@ -40,6 +39,9 @@ _REPORT = flags.DEFINE_bool(
 def main() -> int:
   workdir = cli.local_folder(_WORKDIR)
   settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
+  # After the flags: it imports jax, which takes seconds.
+  from crab_jax.ablation import study
+
   if _STATUS.value:
     study.show(settings, workdir)
   elif _REPORT.value:
@@ -54,15 +56,19 @@ def main() -> int:
 
 def _side_by_side(settings: configs.Experiment, workdir: pathlib.Path) -> int:
   """The backbone on all cores, then the cells."""
+  from crab_jax.ablation import study
+
   shares = side_by_side.shares(_PROCESSES.value)
   with preemption.Notice() as notice:
     text = gin_utils.operative_config()
     if not study.begin(settings, workdir, text, notice):
       return 0
+  # A later flag wins over an earlier one.
   command = [sys.executable, *sys.orig_argv[1:], "--processes=1"]
   return side_by_side.run(command, shares)
 
 
 if __name__ == "__main__":
+  # First of all: it starts the process anew.
   huge_pages.restart()
   cli.run(main)

@@ -22,9 +22,9 @@ _FLAGS = [
 _BANNED = ("grain", "tensorflow", "librosa", "orbax", "torch")
 _SCRIPT = f"""
 import sys
-from crab_jax import bench, doors
+from crab_jax import bench, cli
 try:
-  doors.run(bench.main)
+  cli.run(bench.main)
 finally:
   found = set(name.partition(".")[0] for name in sys.modules)
   print("LOADED", sorted(found & set({_BANNED})))

@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-_DOOR = textwrap.dedent('''
-  """A door for the test."""
+_COMMAND = textwrap.dedent('''
+  """A command for the test."""
   from absl import flags
   from crab_jax import cli
   from crab_jax import errors
@@ -27,9 +27,9 @@ _DOOR = textwrap.dedent('''
 ''')
 
 
-def _open(*arguments):
+def _run(*arguments):
   return subprocess.run(
-    [sys.executable, "-c", _DOOR, *arguments], capture_output=True, text=True
+    [sys.executable, "-c", _COMMAND, *arguments], capture_output=True, text=True
   )
 
 
@@ -43,7 +43,7 @@ def _open(*arguments):
   ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit):
-  done = _open(*arguments)
+  done = _run(*arguments)
   assert done.returncode == 2
   assert done.stderr.count("\n") == 1
   assert culprit in done.stderr
@@ -51,19 +51,23 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit):
 
 @pytest.mark.parametrize(("count", "code"), [(1, 0), (3, 3)])
 def test_the_code_of_main_is_the_exit_code(count, code):
-  assert _open(f"--count={count}").returncode == code
+  assert _run(f"--count={count}").returncode == code
 
 
 def test_a_folder_in_a_bucket_is_named():
-  done = _open("--folder=gs://bucket/run")
+  done = _run("--folder=gs://bucket/run")
   assert done.returncode == 2
   assert "--folder=gs://bucket/run: remote folders" in done.stderr
 
 
 def test_help_tells_the_flags():
-  done = _open("--help")
+  done = _run("--help")
   assert done.returncode == 0
-  assert "--count" in done.stdout
+  assert done.stdout.startswith("A command for the test.")
+  assert "--count\n      A number. (default: '1')" in done.stdout
+  # absl's own: parsed, not shown.
+  assert "--verbosity" not in done.stdout
+  assert _run("--verbosity=0").returncode == 0
 
 
 _ABANDONED = """

@@ -295,9 +295,9 @@ def test_a_model_without_a_router_has_none_to_show(place, tmp_path):
 
 
 _MISTAKES = {
-  (): "--checkpoint is needed",
-  ("--rescore",): "--out is needed",
-  ("--rescore", "--out=o", "--checkpoint=x"): "--checkpoint has no place",
+  (): "--checkpoint is required",
+  ("--rescore",): "--out is required",
+  ("--rescore", "--out=o", "--checkpoint=x"): "--checkpoint does not go with",
   ("--rescore", "--out=o", "--limit=3"): "--limit needs --data",
   ("--rescore", "--out=o"): "o/predictions is no folder",
   ("--rescore", "--out=o", "--predictions=."): "holds no predictions",

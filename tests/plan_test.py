@@ -48,7 +48,7 @@ def test_no_topology_is_an_error_of_one_line():
   ("wrong", "named"),
   [
     (["--prefill", "--prompt=1024,10"], "--prompt=1024,10 must read"),
-    (["--decode", "--sweep"], "leave out --decode"),
+    (["--decode", "--sweep"], "--decode does not go with --sweep"),
   ],
 )
 def test_a_wrong_question_about_generation_is_named(wrong, named):

@@ -89,7 +89,10 @@ def _train(arguments, log, environment):
 
 
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["tests.survival_test", "__main__"])
+# The command imports the rest only after its flags.
+_FORK.set_forkserver_preload(
+  ["tests.survival_test", "crab_jax.experiment.run", "__main__"]
+)
 
 
 @contextlib.contextmanager

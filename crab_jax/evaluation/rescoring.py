@@ -3,6 +3,7 @@
 import pathlib
 
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
@@ -14,7 +15,7 @@ REPORT = "report.html"
 
 
 def rescore(
-  source: pathlib.Path,
+  source: pathlib.Path | None,
   out: pathlib.Path,
   config: configs.Evaluation,
   root: pathlib.Path | None = None,
@@ -22,7 +23,8 @@ def rescore(
   """Writes the report of prediction files, and their rows with scores.
 
   Args:
-    source: holds {task}.jsonl or inference_{task}.jsonl.
+    source: holds {task}.jsonl or inference_{task}.jsonl; None: the folder
+      `predictions` in `out`.
     out: the folder to write.
     config: which datasets, and how many clips of each the records give.
     root: prepared records: they give references and media, and tell which
@@ -34,6 +36,9 @@ def rescore(
   Raises:
     UserError: no file, a broken one, or rows that do not fit the records.
   """
+  source = source or out / decode.FOLDER
+  if not source.is_dir():
+    raise errors.UserError(f"{source} is no folder: give --predictions")
   clips = held_out.clips(root, config) if root else None
   imported = predictions.read_folder(source, config.tasks, clips)
   lookup = clips.find if clips else None

@@ -17,7 +17,7 @@ import transformers
 from torch import nn
 
 from crab_jax import configs
-from crab_jax import convert
+from crab_jax.experiment import conversion
 from crab_jax.paradigms import thinker
 from crab_jax.training import model_folder
 from crab_jax.weights import adapter
@@ -84,7 +84,7 @@ def folder(reference, tmp_path_factory):
   place = tmp_path_factory.mktemp("weights")
   reference.save_pretrained(place / "hf", max_shard_size="300KB")
   assert len(list((place / "hf").glob("*.safetensors"))) > 2
-  convert.convert_base(str(place / "hf"), place / "base")
+  conversion.convert_base(str(place / "hf"), place / "base")
   return place / "base"
 
 
@@ -212,7 +212,7 @@ def test_exported_adapter_fits_the_wrapped_tree(
   params = model_folder.load_params(folder)
   tuned = _with_adapter(params, config)
   adapter.save(tmp_path / "ours", tuned, lora, adapter.fingerprint(params))
-  convert.export_adapter(tmp_path / "ours", tmp_path / "w.bin", None)
+  conversion.export_adapter(tmp_path / "ours", tmp_path / "w.bin", None)
 
   state = torch.load(tmp_path / "w.bin", weights_only=True)
   copied = transformers.Qwen2_5OmniThinkerForConditionalGeneration(
@@ -236,7 +236,7 @@ def test_exported_adapter_fits_the_wrapped_tree(
   # And the other way: what torch saves, we read.
   torch.save({k: wrapped.state_dict()[k] for k in keys}, tmp_path / "t.bin")
   again, _ = adapter.load(tmp_path / "ours", base, params)
-  convert.import_adapter(tmp_path / "t.bin", tmp_path / "t", folder, None)
+  conversion.import_adapter(tmp_path / "t.bin", tmp_path / "t", folder, None)
   back, _ = adapter.load(tmp_path / "t", base)
   assert adapter.leaves(back).keys() == adapter.leaves(again).keys()
   for path, leaf in adapter.leaves(again).items():

@@ -1,0 +1,96 @@
+"""Reports on a model folder: how well it answers, or what its routers do."""
+
+import dataclasses
+import pathlib
+
+import jax
+
+from crab_jax import configs
+from crab_jax.evaluation import assessment
+from crab_jax.evaluation import folder
+from crab_jax.routers import report as router_report
+from crab_jax.routers import routing
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """What is reported on.
+
+  Attributes:
+    model: a model folder.
+    adapter: an adapter folder for it, or None.
+    records: a folder of prepared records.
+  """
+
+  model: pathlib.Path
+  adapter: pathlib.Path | None
+  records: pathlib.Path
+
+
+def answers(
+  checkpoint: Checkpoint, experiment: configs.Experiment, out: pathlib.Path
+) -> pathlib.Path | None:
+  """Decodes the held-out clips, scores them, writes the report.
+
+  Args:
+    checkpoint: the model and the records.
+    experiment: its data, evaluation, mesh, and the rows of its last stage.
+    out: the folder to write; several hosts must see the same.
+
+  Returns:
+    The report's path; None on a host that does not write it.
+
+  Raises:
+    UserError: whatever a user can cause.
+  """
+  model = folder.load(checkpoint.model, checkpoint.adapter)
+  path = assessment.assess(
+    assessment.Subject(
+      model.config,
+      model.params,
+      model.tokenizer,
+      checkpoint.records,
+      experiment.mesh,
+    ),
+    experiment.data,
+    experiment.evaluation,
+    experiment.stages[-1].rows,
+    out,
+    {
+      "checkpoint": str(checkpoint.model),
+      "adapter": str(checkpoint.adapter or "none"),
+    },
+    [],
+  )
+  return path if jax.process_index() == 0 else None
+
+
+def routers(
+  checkpoint: Checkpoint, experiment: configs.Experiment, out: pathlib.Path
+) -> pathlib.Path:
+  """Writes what the routers do on the held-out clips; decodes nothing.
+
+  Args:
+    checkpoint: the model and the records.
+    experiment: its data, the tasks and the limit of its evaluation, and the
+      rows of its last stage.
+    out: the folder to write.
+
+  Returns:
+    The report's path.
+
+  Raises:
+    UserError: the model has no router, or there are no records.
+  """
+  model = folder.load(checkpoint.model, checkpoint.adapter)
+  batches = routing.batches(
+    checkpoint.records,
+    model.tokenizer,
+    experiment.data,
+    model.config,
+    experiment.stages[-1].rows,
+    experiment.evaluation.limit,
+    experiment.evaluation.tasks,
+  )
+  found = routing.collect(model.config, model.params, batches)
+  return router_report.write(out, found, model.params)

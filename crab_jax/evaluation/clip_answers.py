@@ -1,0 +1,195 @@
+"""Answers the questions of AV-UIE v2 about one clip of the user's own.
+
+A model folder and a clip in; answers.json and a picture an answer out.
+"""
+
+import dataclasses
+import pathlib
+
+from crab_jax import configs
+from crab_jax import errors
+from crab_jax import plotting
+from crab_jax.data import clip as clip_lib
+from crab_jax.data import records
+from crab_jax.data import samples
+from crab_jax.data import tasks
+from crab_jax.evaluation import answer_files
+from crab_jax.evaluation import decode
+from crab_jax.evaluation import folder
+from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.report import pictures
+from crab_jax.routers import plots as router_plots
+from crab_jax.routers import sequence_gates
+from crab_jax.routers import statistics as router_statistics
+
+ALL = "all"  # the name that stands for every task that fits
+_PICTURE = 448  # pixels of a side
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What is asked.
+
+  Attributes:
+    clip: the media, and the question where a task takes one.
+    task: the name of a task, or `ALL`.
+    max_new_tokens: tokens of an answer at most.
+    gates: also draw the router's gates along each answer.
+  """
+
+  clip: clip_lib.Clip
+  task: str
+  max_new_tokens: int
+  gates: bool
+
+
+def run(
+  request: Request,
+  checkpoint: pathlib.Path,
+  adapter: pathlib.Path | None,
+  out: pathlib.Path,
+) -> None:
+  """Answers a request; prints the answers and writes the folder `out`.
+
+  Args:
+    request: what is asked.
+    checkpoint: a model folder.
+    adapter: an adapter folder for it, or None.
+    out: the folder to write.
+
+  Raises:
+    UserError: whatever a user can cause.
+  """
+  # Before the model is read, which takes minutes at 7B.
+  chosen = _chosen(request)
+  model = folder.load(checkpoint, adapter)
+  if request.gates and not router_statistics.has_router(model.config):
+    raise errors.UserError(
+      "--gates: there is no router to look at; give --adapter with one of"
+      " several heads"
+    )
+  found, drawn = _answer(request, chosen, model)
+  try:
+    answer_files.write(out, drawn, found)
+  except OSError as error:
+    raise errors.UserError(f"cannot write {out}: {error}") from error
+  print(f"written: {out / answer_files.FILE}")
+
+
+def _chosen(request: Request) -> list[tasks.Task]:
+  """The tasks to ask; prints those that `all` leaves out, and why."""
+  if request.task == ALL:
+    return _fitting(request.clip)
+  if request.task not in tasks.BY_NAME:
+    raise errors.UserError(
+      f"--task={request.task}: there are {ALL}, {', '.join(tasks.BY_NAME)}"
+    )
+  task = tasks.BY_NAME[request.task]
+  if why := clip_lib.misfit(request.clip, task):
+    raise errors.UserError(f"--task={task.name}: {why}")
+  return [task]
+
+
+def _fitting(clip: clip_lib.Clip) -> list[tasks.Task]:
+  misfits = {task: clip_lib.misfit(clip, task) for task in tasks.TASKS}
+  for task, why in misfits.items():
+    if why:
+      print(f"{task.name}: left out, {why}")
+  found = [task for task, why in misfits.items() if not why]
+  if not found:
+    raise errors.UserError("no task fits: give --video, or --image and --audio")
+  return found
+
+
+def _answer(
+  request: Request, chosen: list[tasks.Task], model: folder.Model
+) -> tuple[list[dict], dict[str, bytes]]:
+  """The rows of answers.json, and the pictures by file name."""
+  maker = _maker(model)
+  asked = _records(request.clip, chosen, maker)
+  found, drawn = [], {}
+  for row in _answerer(request, model, maker).answers(asked.values()):
+    name = row["task"]
+    if row["error"]:
+      raise errors.UserError(f"{name}: {row['error']}")
+    answer = answers.parse(name, row["text"])
+    print(f"{name}: {' '.join(row['text'].split())}")
+    line = {"task": name, "text": row["text"], "answer": answer.to_json()}
+    if (picture := _picture(request.clip, asked[name], answer)) is not None:
+      line["picture"] = f"{name}.jpg"
+      drawn[line["picture"]] = pictures.jpeg(picture, 90)
+    if request.gates:
+      gates, picture = _draw_gates(model, maker, asked[name], row["text"])
+      line |= gates
+      drawn |= picture
+    found.append(line)
+  return found, drawn
+
+
+def _maker(model: folder.Model) -> samples.SampleMaker:
+  template = model.chat_template
+  data = configs.Data(
+    chat_template=str(template) if template else None,
+    # One position for every audio token, as the released models count.
+    positions_per_second=configs.MEL_FRAME_RATE / (2 * model.config.audio.pool),
+  )
+  return samples.sample_maker(model.tokenizer, data, model.config)
+
+
+def _records(
+  clip: clip_lib.Clip, chosen: list[tasks.Task], maker: samples.SampleMaker
+) -> dict[str, records.Record]:
+  """The clip as a record of each task; every one can be asked."""
+  config = configs.Preparation(frame_size=maker.model.vision.frame_size)
+  asked = {task.name: clip_lib.record(clip, task, config) for task in chosen}
+  for name, record in asked.items():
+    try:
+      maker.prompt_lengths(record)
+    except samples.SampleError as error:
+      raise errors.UserError(f"--task={name}: {error}") from error
+  return asked
+
+
+def _answerer(
+  request: Request, model: folder.Model, maker: samples.SampleMaker
+) -> decode.Answerer:
+  return decode.Answerer(
+    model.config,
+    model.params,
+    maker,
+    model.tokenizer,
+    configs.Evaluation(batch=1, max_new_tokens=request.max_new_tokens),
+  )
+
+
+def _picture(
+  clip: clip_lib.Clip, record: records.Record, answer: answers.Answer
+):
+  """The frame with its box, or the timeline; None where nothing can be drawn."""
+  if answer.box or answer.points:
+    task = tasks.BY_NAME[record.task]
+    # Sharper than what the model sees.
+    frame = clip_lib.frame(clip, task, _PICTURE)
+    return pictures.place(
+      frame, said_box=answer.box, points=answer.points, size=_PICTURE
+    )
+  if answer.events:
+    seconds = max(10.0, *(event.end for event in answer.events))
+    return pictures.timeline(record.frames, answer.events, seconds)
+  return None
+
+
+def _draw_gates(
+  model: folder.Model,
+  maker: samples.SampleMaker,
+  record: records.Record,
+  text: str,
+) -> tuple[dict, dict[str, bytes]]:
+  """What answers.json says of the gates along an answer, and their picture."""
+  if not text.strip():  # an answer without tokens has no gates of its own
+    return {"gates": None}, {}
+  along = sequence_gates.along(model.config, model.params, maker, record, text)
+  name = f"{record.task}_gates.png"
+  drawn = router_plots.gates_along(along.gates, along.kinds, record.task)
+  said = {"gates": along.by_kind(), "gates_picture": name}
+  return said, {name: plotting.png(drawn)}
