@@ -1,5 +1,6 @@
 """The three sizes of the thinker: the released 7B and 3B, and a tiny one."""
 
+from crab_jax.configs import qwen2_5_omni
 from crab_jax.configs import thinker
 
 
@@ -30,10 +31,10 @@ def qwen2_5_omni_3b(**changes) -> thinker.Model:
 def tiny(**changes) -> thinker.Model:
   """A thinker that two CPU cores can train: the same code at a small size."""
   fields = {
-    "audio": thinker.AudioTower(
-      mel_bins=64, layers=1, width=64, heads=2, mlp=128, pool=10
+    "audio": qwen2_5_omni.AudioTower(
+      bins=64, layers=1, width=64, heads=2, mlp=128, pool=10
     ),
-    "vision": thinker.VisionTower(
+    "vision": qwen2_5_omni.VisionTower(
       frame_size=112,
       layers=2,
       width=64,

@@ -1,7 +1,7 @@
 """From the bytes of a record to what the towers see: frame pairs and log-mel.
 
 Audio becomes a log-mel spectrogram of 100 frames a second, cut into chunks of
-`AudioTower.chunk_frames`; a chunk gives `chunk_tokens` tokens and attends only
+`AudioTower.unit_frames`; a chunk gives `unit_tokens` tokens and attends only
 inside itself. Images become uint8 frames in pairs; they are normalised and cut
 into patches on the device. `patch_rows` does the same in numpy and is the
 reference of the tests.
@@ -138,29 +138,6 @@ def log_mel(
   return ((mel + 4.0) / 4.0).T[: mel_frames(len(wave))]
 
 
-def chunk_token_counts(
-  lengths: Int[np.ndarray, "chunks"], pool: int
-) -> Int[np.ndarray, "chunks"]:
-  """Audio tokens of chunks of so many mel frames."""
-  return ((lengths - 1) // 2 + 1) // pool
-
-
-def chunk_lengths(frames: int, tower: configs.AudioTower) -> np.ndarray:
-  """int32[chunks]: mel frames of each chunk of a clip.
-
-  A last piece too short for one token is left out: nothing would read it.
-  """
-  whole, rest = divmod(frames, tower.chunk_frames)
-  lengths = np.array([tower.chunk_frames] * whole + [rest], np.int32)
-  return lengths[chunk_token_counts(lengths, tower.pool) > 0]
-
-
-def audio_tokens(frames: int, tower: configs.AudioTower) -> int:
-  """Audio tokens of a clip of so many mel frames."""
-  lengths = chunk_lengths(frames, tower)
-  return int(chunk_token_counts(lengths, tower.pool).sum())
-
-
 def mel_chunks(
   wave: Float[np.ndarray, "S"], tower: configs.AudioTower
 ) -> tuple[
@@ -174,17 +151,15 @@ def mel_chunks(
     tower: gives the filters and the size of a chunk.
 
   Returns:
-    float32[chunks, chunk_frames, M], zeros behind the last frame, and
+    float32[chunks, unit_frames, M], zeros behind the last frame, and
     int32[chunks], the valid frames of each.
   """
-  mel = log_mel(wave, tower.mel_bins)
-  lengths = chunk_lengths(len(mel), tower)
-  chunks = np.zeros(
-    (len(lengths) * tower.chunk_frames, tower.mel_bins), np.float32
-  )
+  mel = log_mel(wave, tower.bins)
+  lengths = tower.unit_lengths(len(mel))
+  chunks = np.zeros((len(lengths) * tower.unit_frames, tower.bins), np.float32)
   used = int(lengths.sum())
   chunks[:used] = mel[:used]
-  shape = (len(lengths), tower.chunk_frames, tower.mel_bins)
+  shape = (len(lengths), tower.unit_frames, tower.bins)
   return chunks.reshape(shape), lengths
 
 
@@ -206,26 +181,22 @@ def decode_frame(data: bytes, size: int) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def decode_pairs(
-  frames: Sequence[bytes], size: int
-) -> UInt8[np.ndarray, "pairs 2 H W 3"]:
-  """Frame pairs of a clip; an odd last frame, or an image, is paired with itself.
+  frames: Sequence[bytes], vision: configs.VisionUnits
+) -> UInt8[np.ndarray, "units frames H W 3"]:
+  """Units of a clip; a last one that is incomplete repeats its last frame.
 
   Raises:
     ValueError: there is no frame, or one does not decode.
   """
   if not frames:
     raise ValueError("the record has no frame")
-  pairs = np.empty((frame_pairs(len(frames)), 2, size, size, 3), np.uint8)
-  flat = pairs.reshape(-1, size, size, 3)
+  size, shape = vision.frame_size, (vision.units_of(len(frames)),)
+  units = np.empty((*shape, vision.unit_frames, size, size, 3), np.uint8)
+  flat = units.reshape(-1, size, size, 3)
   for index, data in enumerate(frames):
     flat[index] = decode_frame(data, size)
   flat[len(frames) :] = flat[len(frames) - 1]
-  return pairs
-
-
-def frame_pairs(frames: int) -> int:
-  """Frame pairs of so many frames."""
-  return -(-frames // 2)
+  return units
 
 
 def patch_rows(
@@ -238,7 +209,7 @@ def patch_rows(
     tower: gives the sizes of a patch and of a merged block.
 
   Returns:
-    float32[pairs * pair_patches, 3 * 2 * patch * patch]. Rows run over merged
+    float32[pairs * unit_positions, 3 * 2 * patch * patch]. Rows run over merged
     blocks in raster order, inside a block over its patches in raster order;
     columns over channel, frame of the pair, pixel row, pixel column.
   """
@@ -250,4 +221,4 @@ def patch_rows(
   # [pairs, t, H/m, a, y, W/m, b, x, C] -> [pairs, H/m, W/m, a, b, C, t, y, x]
   pixels = pixels.reshape(len(pairs), 2, *split, *split, 3)
   pixels = pixels.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
-  return pixels.reshape(len(pairs) * tower.pair_patches, -1)
+  return pixels.reshape(len(pairs) * tower.unit_positions, -1)

@@ -1,7 +1,7 @@
 """Several samples in one row: the choice of samples, and the batch.
 
 A `Batch` is a dict of numpy arrays with static shapes. B rows, T tokens, V
-frame pairs, C chunks, K supervised positions and Q samples a row:
+vision units ("frame pairs"), C audio units ("chunks"), K supervised positions and Q samples a row:
 
   tokens       int32[B, T]    token ids; padding: the pad id
   segments     int32[B, T]    1, 2, ... of the row's samples; padding 0.
@@ -10,13 +10,14 @@ frame pairs, C chunks, K supervised positions and Q samples a row:
                               padding 0
   source       int32[B, T]    where the embedding comes from: -1 the text
                               table, else a row of [vision tokens | audio
-                              tokens] of this row: pair * pair_tokens + k, or
-                              V * pair_tokens + chunk * chunk_tokens + k
+                              tokens] of this row: pair * v + k, or
+                              V * v + chunk * a + k, where v and a are the
+                              `unit_tokens` of vision and audio
   kinds        uint8[B, T]    `TokenKind`; padding 0
   tasks        int32[B, T]    `Task.number` of the token's sample; padding -1
-  frames       uint8[B, V, 2, H, W, 3]  RGB frame pairs; unused 0
-  mel          float32[B, C, chunk_frames, M]  log-mel; unused 0
-  mel_lengths  int32[B, C]    valid mel frames; 0: the chunk is unused
+  frames       uint8[B, V, vision.unit_frames, H, W, 3]  RGB; unused 0
+  mel          float32[B, C, audio.unit_frames, M]  spectrogram; unused 0
+  mel_lengths  int32[B, C]    valid frames of it; 0: the chunk is unused
   supervised   int32[B, K]    positions whose NEXT token is predicted; unused 0
   labels       int32[B, K]    that next token; unused 0
   weights      float32[B, K]  1 where used, else 0
@@ -42,7 +43,6 @@ from crab_jax.array_types import Batch
 from crab_jax.array_types import Int
 from crab_jax.array_types import TokenKind
 from crab_jax.data import conversation
-from crab_jax.data import features
 from crab_jax.data import samples as samples_lib
 
 # What a row has a budget of, as fields of `configs.Rows`.
@@ -193,11 +193,11 @@ class Layout:
   def empty(self) -> Batch:
     """A batch of nothing but padding."""
     size, rows = self.batch, self.rows
-    frame = self.model.vision.frame_size
-    audio = self.model.audio
+    vision, audio = self.model.vision, self.model.audio
+    frame = vision.frame_size
     row = (size, rows.tokens)
     loss = (size, rows.supervised)
-    mel = (size, rows.chunks, audio.chunk_frames, audio.mel_bins)
+    mel = (size, rows.chunks, audio.unit_frames, audio.bins)
     return {
       "tokens": np.full(row, self.pad, np.int32),
       "segments": np.zeros(row, np.int32),
@@ -206,7 +206,7 @@ class Layout:
       "kinds": np.zeros(row, np.uint8),
       "tasks": np.full(row, -1, np.int32),
       "frames": np.zeros(
-        (size, rows.frame_pairs, 2, frame, frame, 3), np.uint8
+        (size, rows.frame_pairs, vision.unit_frames, frame, frame, 3), np.uint8
       ),
       "mel": np.zeros(mel, np.float32),
       "mel_lengths": np.zeros((size, rows.chunks), np.int32),
@@ -256,14 +256,14 @@ class Layout:
     self, sample: samples_lib.Sample, pair: int, chunk: int
   ) -> Int[np.ndarray, "T"]:
     """The source of each token of a sample, see the module's docstring."""
-    audio, per_pair = self.model.audio, self.model.vision.pair_tokens
+    audio, per_pair = self.model.audio, self.model.vision.unit_tokens
     source = np.full(len(sample["tokens"]), -1, np.int32)
     vision = np.arange(len(sample["frames"]) * per_pair)
     source[sample["kinds"] == TokenKind.VISION] = pair * per_pair + vision
-    counts = features.chunk_token_counts(sample["mel_lengths"], audio.pool)
+    counts = audio.tokens_of(sample["mel_lengths"])
     table = chunk + np.arange(len(counts))[:, None]
-    table = table * audio.chunk_tokens + np.arange(audio.chunk_tokens)
-    heard = table[np.arange(audio.chunk_tokens) < counts[:, None]]
+    table = table * audio.unit_tokens + np.arange(audio.unit_tokens)
+    heard = table[np.arange(audio.unit_tokens) < counts[:, None]]
     first = self.rows.frame_pairs * per_pair
     source[sample["kinds"] == TokenKind.AUDIO] = first + heard
     return source

@@ -8,7 +8,7 @@ A `Sample` is a dict:
   positions    int32[T, 3]           time, row, column
   kinds        uint8[T]              `TokenKind`
   frames       uint8[pairs, 2, H, W, 3]
-  mel          float32[chunks, chunk_frames, M]
+  mel          float32[chunks, unit_frames, M]  audio units
   mel_lengths  int32[chunks]         valid mel frames of each chunk
   task         int                   `Task.number`
   row          int                   row in the annotation
@@ -113,10 +113,9 @@ class SampleMaker:
     samples = _try("bad_audio", record, features.audio_samples, record.audio)
     frames = features.mel_frames(samples)
     encoded = self._encode(record, frames, None)
-    chunks = features.chunk_lengths(frames, self.model.audio)
-    return Lengths(
-      len(encoded.tokens), features.frame_pairs(len(record.frames)), len(chunks)
-    )
+    pairs = self.model.vision.units_of(len(record.frames))
+    chunks = self.model.audio.unit_lengths(frames)
+    return Lengths(len(encoded.tokens), pairs, len(chunks))
 
   def wording(self, record: records.Record) -> str:
     """What the model is asked, for people: "A video: [video] What is it?".
@@ -155,9 +154,9 @@ class SampleMaker:
 
   def _decode(self, record: records.Record) -> media_cache.Media:
     wave = _try("bad_audio", record, features.decode_audio, record.audio)
-    size = self.model.vision.frame_size
+    vision = self.model.vision
     pairs = _try(
-      "bad_image", record, features.decode_pairs, record.frames, size
+      "bad_image", record, features.decode_pairs, record.frames, vision
     )
     mel, lengths = features.mel_chunks(wave, self.model.audio)
     frames = features.mel_frames(len(wave))
@@ -167,18 +166,18 @@ class SampleMaker:
     self, record: records.Record, mel_frames: int, answer: str | None
   ) -> conversation.Encoded:
     """Tokenizes the conversation about a record."""
-    audio = features.audio_tokens(mel_frames, self.model.audio)
+    vision, hearing = self.model.vision, self.model.audio
+    audio = int(hearing.tokens_of(hearing.unit_lengths(mel_frames)).sum())
     if not audio:
       raise SampleError(
         "short_audio", f"{record.id}: {mel_frames} mel frames give no token"
       )
-    side = self.model.vision.grid // self.model.vision.merge
-    pairs = features.frame_pairs(len(record.frames))
+    pairs, grid = vision.units_of(len(record.frames)), vision.token_grid
     task = tasks.BY_NAME[record.task]
     clips = {
       "audio": conversation.Media("audio", audio),
       task.kind: conversation.Media(
-        task.kind, pairs * side * side, (pairs, side, side)
+        task.kind, pairs * vision.unit_tokens, grid and (pairs, *grid)
       ),
     }
     prompt = self.prompts.tasks[record.task]

@@ -86,11 +86,11 @@ def _stages(
   chosen: list, maker: samples.SampleMaker, rows: configs.Rows
 ) -> dict[str, float]:
   """Stage -> processor seconds of all records."""
-  size, tower = maker.model.vision.frame_size, maker.model.audio
+  vision, tower = maker.model.vision, maker.model.audio
   seconds = {}
   seconds["read"], found = _timed(lambda place: place[0][place[1]], chosen)
   seconds["images"], _ = _timed(
-    lambda record: features.decode_pairs(record.frames, size), found
+    lambda record: features.decode_pairs(record.frames, vision), found
   )
   seconds["audio"], waves = _timed(
     lambda record: features.decode_audio(record.audio), found

@@ -131,7 +131,7 @@ def _maker(model: folder.Model) -> samples.SampleMaker:
   data = configs.Data(
     chat_template=str(template) if template else None,
     # One position for every audio token, as the released models count.
-    positions_per_second=configs.MEL_FRAME_RATE / (2 * model.config.audio.pool),
+    positions_per_second=model.config.audio.token_rate,
   )
   return samples.sample_maker(model.tokenizer, data, model.config)
 

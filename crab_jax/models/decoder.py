@@ -61,7 +61,8 @@ class SelfAttention(nn.Module):
   def _heads(self, name, x, heads, axis, context):
     """x projected to [B, T, heads, H]."""
     size = self.config.decoder.head_size
-    y = self._linear(name, heads * size, ("embed", axis))(x, context)
+    bias = self.config.decoder.qkv_bias
+    y = self._linear(name, heads * size, ("embed", axis), bias)(x, context)
     return y.reshape(*x.shape[:-1], heads, size)
 
   def _attend(self, q, k, v, segments):
@@ -137,12 +138,13 @@ class DecoderLayer(nn.Module):
   ) -> tuple[at.Float[at.Array, "B T D"], KeyValues | None]:
     """See `SelfAttention` for the arguments."""
     config = self.config
-    y = layers.RMSNorm(config, name="input_layernorm")(x)
+    epsilon = config.decoder.norm_epsilon
+    y = layers.RMSNorm(config, epsilon, name="input_layernorm")(x)
     y, key_values = SelfAttention(config, name="self_attn")(
       y, table, segments, context
     )
     x = axes.constrain(x + y, *RESIDUAL)
-    y = layers.RMSNorm(config, name="post_attention_layernorm")(x)
+    y = layers.RMSNorm(config, epsilon, name="post_attention_layernorm")(x)
     y = layers.GatedMlp(
       config.decoder.mlp,
       config,
@@ -223,4 +225,5 @@ class Decoder(nn.Module):
     x, cache = stack(config, keep_cache, name="layers")(
       x, table, batch["segments"], context
     )
-    return layers.RMSNorm(config, name="norm")(x), cache
+    norm = layers.RMSNorm(config, config.decoder.norm_epsilon, name="norm")
+    return norm(x), cache

@@ -168,7 +168,8 @@ def decode_step(
     )
     x, pair = layer.apply({"params": weights}, x, table, None, context)
     cache.append(tuple(axes.constrain(part, *CACHE) for part in pair))
-  x = layers.RMSNorm(config).apply({"params": model["norm"]}, x)
+  norm = layers.RMSNorm(config, config.decoder.norm_epsilon)
+  x = norm.apply({"params": model["norm"]}, x)
   return vocabulary.project(x, params["lm_head"]["kernel"])[:, 0], tuple(cache)
 
 
@@ -255,7 +256,7 @@ def pad_batch(
     grow = [(0, 0)] * x.ndim
     grow[1] = (0, more[alike.get(name, name)])
     padded[name] = np.pad(x, grow)
-  seen = config.vision.pair_tokens
+  seen = config.vision.unit_tokens
   source = np.asarray(batch["source"])
   source = np.where(
     source >= pairs * seen, source + more["frames"] * seen, source

@@ -159,7 +159,7 @@ def tower_groups(
     positions; all 0 for unused pairs, chunks and positions.
   """
   pairs, units = batch["frames"].shape[1], batch["mel"].shape[1]
-  seen, heard = config.vision.pair_tokens, config.audio.chunk_tokens
+  seen, heard = config.vision.unit_tokens, config.audio.unit_tokens
   source = batch["source"]
   unit = jnp.where(
     source < pairs * seen,
@@ -170,9 +170,9 @@ def tower_groups(
   row = jnp.arange(source.shape[0])[:, None]
   empty = jnp.zeros((source.shape[0], pairs + units, groups.shape[-1]))
   member = empty.at[row, unit].max(groups, mode="drop")
-  patches = config.vision.pair_patches
-  place = jnp.arange(config.audio.chunk_positions)[None, None]
-  valid = place < audio_tower.positions_of(batch["mel_lengths"])[..., None]
+  patches = config.vision.unit_positions
+  place = jnp.arange(config.audio.unit_positions)[None, None]
+  valid = place < config.audio.positions_of(batch["mel_lengths"])[..., None]
   return (
     jnp.repeat(member[:, :pairs, None], patches, axis=2),
     member[:, pairs:, None] * valid[..., None],
@@ -189,8 +189,8 @@ def empty_batch(
 ) -> at.Batch:
   """A batch of padding in the given shape: what `init` runs on."""
   size, tower = config.vision.frame_size, config.audio
-  temporal = config.vision.temporal_patch
-  mel = (rows, chunks, tower.chunk_frames, tower.mel_bins)
+  temporal = config.vision.unit_frames
+  mel = (rows, chunks, tower.unit_frames, tower.bins)
   return {
     "tokens": jnp.zeros((rows, tokens), jnp.int32),
     "segments": jnp.zeros((rows, tokens), jnp.int32),

@@ -24,8 +24,8 @@ def random_batch(
   """
   rng = np.random.default_rng(seed)
   count, tokens = rows.rows, rows.tokens
-  seen = rows.frame_pairs * model.vision.pair_tokens
-  heard = rows.chunks * model.audio.chunk_tokens
+  seen = rows.frame_pairs * model.vision.unit_tokens
+  heard = rows.chunks * model.audio.unit_tokens
   media = min(seen + heard, tokens // 2)
   place = np.arange(tokens, dtype=np.int32)
   source = np.where(place < media, place, -1).astype(np.int32)
@@ -39,8 +39,8 @@ def random_batch(
   supervised = np.zeros(rows.supervised, np.int32)
   supervised[:used] = np.arange(tokens - 1 - used, tokens - 1)
   weights = (np.arange(rows.supervised) < used).astype(np.float32)
-  size, mel = model.vision.frame_size, model.audio.mel_bins
-  frames = (rows.frame_pairs, model.vision.temporal_patch, size, size, 3)
+  size, mel = model.vision.frame_size, model.audio.bins
+  frames = (rows.frame_pairs, model.vision.unit_frames, size, size, 3)
   ids = np.full((count, rows.samples, 2), -1, np.int32)
   ids[:, 0] = 0
 
@@ -58,10 +58,10 @@ def random_batch(
     "tasks": np.zeros((count, tokens), np.int32) + tasks.TASKS[0].number,
     "frames": rng.integers(0, 256, (count, *frames), dtype=np.uint8),
     "mel": rng.standard_normal(
-      (count, rows.chunks, model.audio.chunk_frames, mel), np.float32
+      (count, rows.chunks, model.audio.unit_frames, mel), np.float32
     ),
     "mel_lengths": np.full(
-      (count, rows.chunks), model.audio.chunk_frames, np.int32
+      (count, rows.chunks), model.audio.unit_frames, np.int32
     ),
     "supervised": every_row(supervised),
     "labels": rng.integers(

@@ -75,7 +75,7 @@ def _vision(model: configs.Model) -> _Stack:
   tower = model.vision
   d, full = tower.width, len(tower.full_blocks)
   window = (tower.window // tower.patch) ** 2
-  keys = full * tower.pair_patches + (tower.layers - full) * window
+  keys = full * tower.unit_positions + (tower.layers - full) * window
   shapes = {name: (d, d) for name in ("q", "k", "v", "proj")}
   shapes |= {"gate_proj": (d, tower.mlp), "up_proj": (d, tower.mlp)}
   shapes |= {"down_proj": (tower.mlp, d)}
@@ -89,7 +89,7 @@ def _audio(model: configs.Model) -> _Stack:
   shapes = {name: (d, d) for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
   shapes |= {"fc1": (d, tower.mlp), "fc2": (tower.mlp, d)}
   adapted = ("q_proj", "k_proj", "v_proj")
-  return _Stack(tower.layers, shapes, adapted, tower.chunk_positions, d)
+  return _Stack(tower.layers, shapes, adapted, tower.unit_positions, d)
 
 
 def _base(stack: _Stack) -> float:
@@ -120,13 +120,13 @@ def _projectors(
   """Forward FLOPs of a row: what reads pixels and mel, what writes tokens."""
   eye, ear, d = model.vision, model.audio, model.decoder.width
   merged = eye.merge**2 * eye.width
-  patch = 3 * eye.temporal_patch * eye.patch**2
-  first = 2 * rows.frame_pairs * eye.pair_patches * patch * eye.width
-  convolutions = ear.chunk_frames * 3 * ear.mel_bins * ear.width
-  convolutions += ear.chunk_positions * 3 * ear.width**2
+  patch = 3 * eye.unit_frames * eye.patch**2
+  first = 2 * rows.frame_pairs * eye.unit_positions * patch * eye.width
+  convolutions = ear.unit_frames * 3 * ear.bins * ear.width
+  convolutions += ear.unit_positions * 3 * ear.width**2
   first += 2 * rows.chunks * convolutions
-  last = 2 * rows.frame_pairs * eye.pair_tokens * merged * (merged + d)
-  last += 2 * rows.chunks * ear.chunk_tokens * ear.width * d
+  last = 2 * rows.frame_pairs * eye.unit_tokens * merged * (merged + d)
+  last += 2 * rows.chunks * ear.unit_tokens * ear.width * d
   return first, last
 
 
@@ -134,8 +134,8 @@ def _units(model: configs.Model, rows: configs.Rows) -> dict[str, int]:
   """Tokens of a row in each stack."""
   return {
     "decoder": rows.tokens,
-    "eye": rows.frame_pairs * model.vision.pair_patches,
-    "ear": rows.chunks * model.audio.chunk_positions,
+    "eye": rows.frame_pairs * model.vision.unit_positions,
+    "ear": rows.chunks * model.audio.unit_positions,
   }
 
 

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.configs import qwen2_5_omni
 from crab_jax.training import hosts
 from crab_jax.training import unreadable
 
@@ -103,7 +104,9 @@ def _model(fields: dict[str, Any]) -> configs.Model:
     if fields.get(name) is not None:
       fields[name] = kind(
         **{
-          key: tuple(value) if isinstance(value, list) else value
+          qwen2_5_omni.FORMER_NAMES.get(key, key): tuple(value)
+          if isinstance(value, list)
+          else value
           for key, value in fields[name].items()
         }
       )

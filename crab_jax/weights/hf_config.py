@@ -31,7 +31,7 @@ _FIXED = {
 # part -> {our field: (field of config.json, transformers' default)}.
 _SIZES = {
   "audio_config": {
-    "mel_bins": ("num_mel_bins", 128),
+    "bins": ("num_mel_bins", 128),
     "layers": ("encoder_layers", 32),
     "width": ("d_model", 1280),
     "heads": ("encoder_attention_heads", 20),
@@ -43,7 +43,7 @@ _SIZES = {
     "heads": ("num_heads", 16),
     "mlp": ("intermediate_size", 3420),
     "patch": ("patch_size", 14),
-    "temporal_patch": ("temporal_patch_size", 2),
+    "unit_frames": ("temporal_patch_size", 2),
     "merge": ("spatial_merge_size", 2),
     "window": ("window_size", 112),
   },
@@ -89,7 +89,7 @@ def _model(thinker: dict[str, Any], dtype: str) -> configs.Model:
   blocks = vision.get("fullatt_block_indexes", (7, 15, 23, 31))
   return configs.Model(
     audio=configs.AudioTower(
-      chunk_frames=2 * audio.get("n_window", 100),
+      unit_frames=2 * audio.get("n_window", 100),
       **_sizes("audio_config", audio),
     ),
     vision=configs.VisionTower(

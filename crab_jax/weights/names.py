@@ -135,7 +135,7 @@ def torch_shape(
     return shape
   if row.layout == "reversed":
     return shape[::-1]
-  return (shape[1], 3, config.temporal_patch, config.patch, config.patch)
+  return (shape[1], 3, config.unit_frames, config.patch, config.patch)
 
 
 _NUMBER = re.compile(r"\.(\d+)\.")

@@ -90,6 +90,10 @@ def test_lengths():
   assert features.mel_frames(5_000_000) == 30_000
 
 
+def _tokens(frames: int, tower: configs.AudioTower) -> int:
+  return int(tower.tokens_of(tower.unit_lengths(frames)).sum())
+
+
 def test_token_counts():
   # fmt: off
   table = {
@@ -99,7 +103,7 @@ def test_token_counts():
   }
   # fmt: on
   for frames, tokens in table.items():
-    assert features.audio_tokens(frames, _AUDIO) == tokens, frames
+    assert _tokens(frames, _AUDIO) == tokens, frames
 
 
 @hypothesis.settings(max_examples=15, deadline=None)
@@ -107,18 +111,17 @@ def test_token_counts():
 def test_chunks_hold_the_mel(samples):
   tower = _TINY.audio
   wave = _tone(samples)
-  mel = features.log_mel(wave, tower.mel_bins)
+  mel = features.log_mel(wave, tower.bins)
   chunks, lengths = features.mel_chunks(wave, tower)
-  assert chunks.shape == (len(lengths), 200, tower.mel_bins)
+  assert chunks.shape == (len(lengths), 200, tower.bins)
   assert chunks.dtype == np.float32 and lengths.dtype == np.int32
   valid = np.arange(200) < lengths[:, None]
   used = int(lengths.sum())
   np.testing.assert_array_equal(chunks[valid], mel[:used])
   assert not chunks[~valid].any()
   # What is left out is too short for a token.
-  assert features.audio_tokens(len(mel) - used, tower) == 0
-  tokens = features.chunk_token_counts(lengths, tower.pool).sum()
-  assert tokens == features.audio_tokens(len(mel), tower)
+  assert _tokens(len(mel) - used, tower) == 0
+  assert tower.tokens_of(lengths).sum() == _tokens(len(mel), tower)
 
 
 def test_audio_bytes():
@@ -138,9 +141,13 @@ def test_bad_audio_is_a_value_error(data):
     features.decode_audio(data)
 
 
+def _vision(size: int) -> configs.VisionTower:
+  return configs.VisionTower(frame_size=size, patch=size // 2, window=size)
+
+
 def test_frames_become_pairs():
   frames = [np.full((56, 56, 3), shade, np.uint8) for shade in (10, 20, 30)]
-  pairs = features.decode_pairs([_image(f) for f in frames], 56)
+  pairs = features.decode_pairs([_image(f) for f in frames], _vision(56))
   assert pairs.shape == (2, 2, 56, 56, 3) and pairs.dtype == np.uint8
   np.testing.assert_array_equal(pairs[:, :, 0, 0, 0], [[10, 20], [30, 30]])
 
@@ -148,7 +155,7 @@ def test_frames_become_pairs():
 def test_an_image_is_paired_with_itself_and_resized():
   rng = np.random.default_rng(0)
   pixels = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
-  pairs = features.decode_pairs([_image(pixels)], 28)
+  pairs = features.decode_pairs([_image(pixels)], _vision(28))
   expected = PIL.Image.fromarray(pixels).resize((28, 28), PIL.Image.BICUBIC)
   np.testing.assert_array_equal(pairs[0, 0], np.asarray(expected))
   np.testing.assert_array_equal(pairs[0, 0], pairs[0, 1])
@@ -166,9 +173,9 @@ def test_bad_frames_are_value_errors(kind):
   data = _image(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), kind)
   for bad in (b"", b"noise", data[: len(data) // 2]):
     with pytest.raises(ValueError, match="image"):
-      features.decode_pairs([data, bad], 64)
+      features.decode_pairs([data, bad], _vision(64))
   with pytest.raises(ValueError, match="no frame"):
-    features.decode_pairs([], 64)
+    features.decode_pairs([], _vision(64))
 
 
 def test_black_pixels_are_normalised():

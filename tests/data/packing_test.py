@@ -11,13 +11,12 @@ from crab_jax import configs
 from crab_jax import gin_utils
 from crab_jax.array_types import TokenKind
 from crab_jax.data import conversation
-from crab_jax.data import features
 from crab_jax.data import packing
 from crab_jax.data import tasks
 from tests.data import small_records
 
 _MODEL = small_records.MODEL
-_PER_PAIR = _MODEL.vision.pair_tokens
+_PER_PAIR = _MODEL.vision.unit_tokens
 _ROWS = configs.Rows(
   rows=2,
   tokens=64,
@@ -32,7 +31,7 @@ _ROWS = configs.Rows(
 def _sample(rng, pairs: int, mel_lengths, text: int, answer: int, row: int):
   """Random content: text, vision, audio, text, answer."""
   mel_lengths = np.array(mel_lengths, np.int32)
-  heard = int(features.chunk_token_counts(mel_lengths, 10).sum())
+  heard = int(_MODEL.audio.tokens_of(mel_lengths).sum())
   kinds = np.repeat(
     np.array(
       [TokenKind.TEXT, TokenKind.VISION, TokenKind.AUDIO, TokenKind.ANSWER]
@@ -84,7 +83,7 @@ def _unpack_one(row, segment: int) -> dict:
   pairs = np.unique(vision // _PER_PAIR)
   first = len(row["frames"]) * _PER_PAIR
   audio = source[kinds == TokenKind.AUDIO] - first
-  chunks = np.unique(audio // _MODEL.audio.chunk_tokens)
+  chunks = np.unique(audio // _MODEL.audio.unit_tokens)
   for chunk in chunks:  # the tokens of a chunk come in order from its first
     tokens = audio[audio // 10 == chunk] % 10
     np.testing.assert_array_equal(tokens, np.arange(len(tokens)))

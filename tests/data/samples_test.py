@@ -8,7 +8,6 @@ import pytest
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import TokenKind
-from crab_jax.data import features
 from crab_jax.data import positions
 from crab_jax.data import samples
 from crab_jax.data import tasks
@@ -34,15 +33,15 @@ def test_every_task_makes_a_sample(maker, record):
   assert sample["kinds"].dtype == np.uint8
   assert sample["positions"].dtype == np.int32
   assert sample["positions"].shape == (length, 3)
-  pairs = features.frame_pairs(len(record.frames))
+  pairs = small_records.MODEL.vision.units_of(len(record.frames))
   assert sample["frames"].shape == (pairs, 2, 56, 56, 3)
   assert sample["frames"].dtype == np.uint8
   assert sample["mel"].shape[1:] == (200, 64)
   assert (sample["task"], sample["row"]) == (task.number, 3)
   vision = (sample["kinds"] == TokenKind.VISION).sum()
   audio = (sample["kinds"] == TokenKind.AUDIO).sum()
-  assert vision == pairs * small_records.MODEL.vision.pair_tokens
-  counts = features.chunk_token_counts(sample["mel_lengths"], 10)
+  assert vision == pairs * small_records.MODEL.vision.unit_tokens
+  counts = small_records.MODEL.audio.tokens_of(sample["mel_lengths"])
   assert audio == counts.sum() > 0
   placeholder = "<|IMAGE|>" if task.kind == "image" else "<|VIDEO|>"
   ids = maker.chat.tokenizer.ids

@@ -45,12 +45,12 @@ def batch():
   made["tokens"][:] = rng.integers(0, 2048, (2, 32))
   made["segments"][:] = 1
   made["positions"][:] = np.arange(32)[None, :, None]
-  seen, heard = _FLOAT.vision.pair_tokens, _FLOAT.audio.chunk_tokens
+  seen, heard = _FLOAT.vision.unit_tokens, _FLOAT.audio.unit_tokens
   made["source"][:, 1 : 1 + seen] = np.arange(seen)
   made["source"][:, 18 : 18 + heard] = seen + np.arange(heard)
   made["frames"][:] = rng.integers(0, 256, made["frames"].shape)
   made["mel"][:] = rng.standard_normal(made["mel"].shape)
-  made["mel_lengths"][:] = _FLOAT.audio.chunk_frames
+  made["mel_lengths"][:] = _FLOAT.audio.unit_frames
   made["supervised"][:] = np.arange(27, 31)
   made["labels"][:] = rng.integers(0, 2048, (2, 4))
   made["weights"][:] = 1

@@ -14,7 +14,7 @@ from crab_jax.paradigms import thinker
 
 CONFIG = configs.Model(
   audio=configs.AudioTower(
-    mel_bins=4, layers=1, width=8, heads=2, mlp=8, chunk_frames=8
+    bins=4, layers=1, width=8, heads=2, mlp=8, unit_frames=8
   ),
   vision=configs.VisionTower(
     frame_size=8,
@@ -35,6 +35,7 @@ CONFIG = configs.Model(
     mlp=16,
     vocabulary=32,
     rope_sections=(2, 1, 1),
+    norm_epsilon=0.1,  # so that one norm without it would show
   ),
   adapter=configs.ILora(rank=2, heads=2, alpha=4.0),
   compute_dtype="float32",

@@ -17,7 +17,7 @@ from crab_jax.routers import sums as router_sums
 LORA = configs.ILora(rank=2, heads=3, alpha=4.0, dropout=0.0)
 SMALL = configs.Model(
   audio=configs.AudioTower(
-    mel_bins=4, layers=2, width=16, heads=2, mlp=16, chunk_frames=8
+    bins=4, layers=2, width=16, heads=2, mlp=16, unit_frames=8
   ),
   vision=configs.VisionTower(
     frame_size=8,

@@ -27,6 +27,11 @@ from tests.parity import torch_thinker
 _AUDIO = configs.AudioTower()
 
 
+def _tokens(frames: int) -> int:
+  """Audio tokens of a clip of so many mel frames."""
+  return int(_AUDIO.tokens_of(_AUDIO.unit_lengths(frames)).sum())
+
+
 @pytest.mark.parametrize("count", [201, 16_000, 16_001, 31_999, 161_234])
 def test_log_mel(count):
   rng = np.random.default_rng(count)
@@ -52,7 +57,7 @@ def test_audio_token_counts(reference):
   frames = np.r_[3:2100, 29_900:30_001]
   tower = reference.model.audio_tower
   _, expected = tower._get_feat_extract_output_lengths(torch.tensor(frames))
-  found = [features.audio_tokens(int(count), _AUDIO) for count in frames]
+  found = [_tokens(int(count)) for count in frames]
   np.testing.assert_array_equal(found, expected)
 
 
@@ -98,7 +103,7 @@ def _mixed_prompt(rng) -> tuple[list[int], list[positions.Run], dict]:
     if kind == "audio":
       mel = int(rng.integers(3, 700))
       given["mel"].append(mel)
-      count = features.audio_tokens(mel, _AUDIO)
+      count = _tokens(mel)
       ids += [torch_thinker.HEARD] + [torch_thinker.AUDIO] * count
       runs.append(positions.Run(count))
       ids.append(torch_thinker.HEARD_END)
@@ -187,7 +192,7 @@ def _torch_results(maker, made) -> tuple:
   reference.config.video_token_id = ids[tokenizers.VIDEO]
   reference.config.vision_start_token_id = ids[tokenizers.VISION_BOS]
   reference.config.audio_start_token_id = ids[tokenizers.AUDIO_BOS]
-  bins = maker.model.audio.mel_bins
+  bins = maker.model.audio.bins
   chosen = [
     _torch_sample(record, sample, bins)
     for record, sample in zip(_RECORDS, made, strict=True)

@@ -26,7 +26,7 @@ TARGETS = {"q_proj", "k_proj", "v_proj", "o_proj"} | {
 }
 
 MODEL = configs.Model(
-  audio=configs.AudioTower(mel_bins=16, layers=2, width=64, heads=4, mlp=96),
+  audio=configs.AudioTower(bins=16, layers=2, width=64, heads=4, mlp=96),
   vision=configs.VisionTower(
     frame_size=112,
     window=56,
@@ -59,12 +59,12 @@ def config_of(
   audio, vision, decoder = model.audio, model.vision, model.decoder
   return transformers.Qwen2_5OmniThinkerConfig(
     audio_config={
-      "num_mel_bins": audio.mel_bins,
+      "num_mel_bins": audio.bins,
       "encoder_layers": audio.layers,
       "d_model": audio.width,
       "encoder_attention_heads": audio.heads,
       "encoder_ffn_dim": audio.mlp,
-      "n_window": audio.chunk_frames // 2,
+      "n_window": audio.unit_frames // 2,
       "output_dim": decoder.width,
     },
     vision_config={
@@ -226,13 +226,13 @@ def sample(seed, model=MODEL, pairs=0, image=False, mel=(), text=(5, 3, 8)):
   place = IMAGE if image else VIDEO
   tokens = words(text[0])
   if pairs:
-    count = pairs * model.vision.pair_tokens
+    count = pairs * model.vision.unit_tokens
     tokens += [SEEN] + [place] * count + [SEEN_END]
   sounds = []
   for frames in mel:
     tokens += words(text[1])
     tokens += [HEARD] + [AUDIO] * _audio_tokens(frames) + [HEARD_END]
-    noise = rng.standard_normal((frames, model.audio.mel_bins))
+    noise = rng.standard_normal((frames, model.audio.bins))
     sounds.append(noise.astype(np.float32))
   tokens += words(text[2])
   return Sample(np.array(tokens), pictures, image, tuple(sounds))
@@ -316,7 +316,7 @@ def batch_of(thinker, rows: list[list[Sample]], model=MODEL, extra=0) -> dict:
     model: our configuration.
     extra: unused frame pairs, chunks and tokens left in every row.
   """
-  tower, frames = model.audio, model.audio.chunk_frames
+  tower, frames = model.audio, model.audio.unit_frames
 
   def chunks(chosen):
     return sum(-(-len(sound) // frames) for sound in chosen.sounds)
@@ -332,7 +332,7 @@ def batch_of(thinker, rows: list[list[Sample]], model=MODEL, extra=0) -> dict:
     "positions": np.zeros((count, length, 3), np.int32),
     "source": np.full((count, length), -1, np.int32),
     "frames": np.zeros((count, pairs, 2, size, size, 3), np.uint8),
-    "mel": np.zeros((count, parts, frames, tower.mel_bins), np.float32),
+    "mel": np.zeros((count, parts, frames, tower.bins), np.float32),
     "mel_lengths": np.zeros((count, parts), np.int32),
   }
   for i, row in enumerate(rows):
@@ -345,7 +345,7 @@ def batch_of(thinker, rows: list[list[Sample]], model=MODEL, extra=0) -> dict:
       seen = len(chosen.pictures)
       batch["frames"][i, pair : pair + seen] = chosen.pictures
       source = batch["source"][i, span]
-      tokens = model.vision.pair_tokens
+      tokens = model.vision.unit_tokens
       first = pair * tokens
       is_seen = np.isin(chosen.tokens, (IMAGE, VIDEO))
       source[is_seen] = first + np.arange(seen * tokens)
@@ -357,7 +357,7 @@ def batch_of(thinker, rows: list[list[Sample]], model=MODEL, extra=0) -> dict:
           batch["mel_lengths"][i, part] = len(piece)
           here = ((len(piece) - 1) // 2 + 1) // tower.pool
           heard.append(
-            pairs * tokens + part * tower.chunk_tokens + np.arange(here)
+            pairs * tokens + part * tower.unit_tokens + np.arange(here)
           )
           part += 1
       if heard:

@@ -109,8 +109,8 @@ def test_no_activation_of_a_product_travels(compiled):
   sizes, adapter = built.model.decoder, built.model.adapter
   lengths = {
     plan.rows.tokens,
-    built.model.vision.pair_patches,
-    built.model.audio.chunk_positions,
+    built.model.vision.unit_positions,
+    built.model.audio.unit_positions,
   }
   moved = costs.moved_arrays(module)
   assert moved or plan.chips == 1

@@ -28,7 +28,7 @@ def test_a_random_batch_has_the_shapes_that_are_compiled_for():
 
 def test_a_random_batch_is_valid():
   batch = batches.random_batch(_MODEL, _ROWS)
-  media = 2 * _MODEL.vision.pair_tokens + 2 * _MODEL.audio.chunk_tokens
+  media = 2 * _MODEL.vision.unit_tokens + 2 * _MODEL.audio.unit_tokens
   source = batch["source"][0]
   assert sorted(source[source >= 0]) == list(range(min(media, 24)))
   kind = array_types.TokenKind

@@ -30,8 +30,8 @@ def test_a_fresh_router_is_near_uniform_and_every_tower_is_named():
   batch = {name: np.array(leaf) for name, leaf in batch.items()}
   batch["segments"][:] = 1
   batch["tasks"][:] = 1
-  batch["mel_lengths"][:] = model.audio.chunk_frames
-  seen = model.vision.pair_tokens
+  batch["mel_lengths"][:] = model.audio.unit_frames
+  seen = model.vision.unit_tokens
   batch["source"][0, : seen + 5] = np.arange(seen + 5)
   found = monitor.of(model, 2)(random_parameters.draw(model), batch)
   whole = {name: found.pop(f"router/{name}") for name in ("gates", "entropy")}

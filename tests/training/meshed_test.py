@@ -44,7 +44,7 @@ def _model(**changes):
   }  # fmt: skip
   return configs.Model(
     audio=configs.AudioTower(
-      mel_bins=8, layers=1, width=32, heads=2, mlp=64, chunk_frames=40, pool=10
+      bins=8, layers=1, width=32, heads=2, mlp=64, unit_frames=40, pool=10
     ),
     vision=configs.VisionTower(
       frame_size=112,
@@ -158,7 +158,7 @@ def test_weights_come_to_the_rows(monkeypatch):
   """No product's rows travel; the table of embeddings stays in its parts."""
   monkeypatch.setattr(sharding, "SMALL", 1024)  # split what 7B would split
   sizes, adapter = _MODEL.decoder, _MODEL.adapter
-  tokens = (_ROWS.tokens, _MODEL.vision.pair_patches, 20)
+  tokens = (_ROWS.tokens, _MODEL.vision.unit_positions, 20)
   moved = _moved((1, 8, 1))
   assert any(kind == "all-gather" for kind, _, _ in moved)
   for kind, found, name in moved:

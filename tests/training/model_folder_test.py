@@ -1,5 +1,6 @@
 """Model folders: what is written comes back, what is none is named."""
 
+import dataclasses
 import pathlib
 
 import jax
@@ -24,6 +25,35 @@ def test_a_model_folder_comes_back(tmp_path):
     np.testing.assert_array_equal, model_folder.load_params(folder), params
   )
   assert (folder / "extra.txt").read_text() == "beside"
+
+
+# As written before encoders spoke of units; the model has other sizes than
+# the defaults, so that no field can come from there.
+_FORMER = """{
+  "audio": {"mel_bins": 64, "layers": 1, "width": 64, "heads": 2, "mlp": 128,
+            "chunk_frames": 100, "pool": 10},
+  "vision": {"frame_size": 112, "layers": 2, "width": 64, "heads": 2,
+             "mlp": 192, "patch": 28, "temporal_patch": 4, "merge": 2,
+             "window": 112, "full_blocks": [1]},
+  "decoder": {"layers": 4, "width": 128, "heads": 4, "kv_heads": 2,
+              "head_size": 32, "mlp": 384, "vocabulary": 2048,
+              "rope_theta": 1000000.0, "rope_sections": [4, 6, 6],
+              "context": 32768},
+  "adapter": {"rank": 2, "heads": 3, "alpha": 256.0, "dropout": 0.1,
+              "targets": "lm+towers", "router": "token", "shared_a": true,
+              "shared_mask": false},
+  "compute_dtype": "float32", "param_dtype": "float32", "frozen_dtype": null,
+  "remat": "none", "tower_remat": null, "attention": "xla", "logit_chunk": 1024
+}"""
+
+
+def test_a_folder_of_the_first_version_loads(tmp_path):
+  (tmp_path / "model.json").write_text(_FORMER)
+  model = configs.tiny(adapter=configs.ILora(rank=2))
+  audio = dataclasses.replace(model.audio, unit_frames=100)
+  vision = dataclasses.replace(model.vision, unit_frames=4)
+  expected = dataclasses.replace(model, audio=audio, vision=vision)
+  assert model_folder.load_config(tmp_path) == expected
 
 
 def test_a_stop_while_a_folder_is_replaced_loses_neither(tmp_path, monkeypatch):

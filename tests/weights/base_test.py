@@ -118,7 +118,7 @@ def test_configuration_of_either_generation(tmp_path):
   files["write"](tmp_path / "hf", [tensors], files["CONFIG"]["thinker_config"])
   assert base.plan(tmp_path / "hf").model == configs.Model(
     audio=configs.AudioTower(
-      mel_bins=8, layers=2, width=16, heads=2, mlp=20, chunk_frames=40
+      bins=8, layers=2, width=16, heads=2, mlp=20, unit_frames=40
     ),
     vision=configs.VisionTower(
       layers=3, width=16, heads=2, mlp=12, full_blocks=(1,)

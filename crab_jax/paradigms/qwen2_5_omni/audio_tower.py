@@ -22,13 +22,6 @@ from crab_jax.models import token_context
 RESIDUAL = ("batch", "chunks", "positions", None)
 
 
-def positions_of(
-  mel_lengths: at.Int[at.Array, "*B"],
-) -> at.Int[at.Array, "*B"]:
-  """Encoder positions of so many mel frames: (l - 1) // 2 + 1, 0 for 0."""
-  return (mel_lengths - 1) // 2 + 1
-
-
 def sinusoids(length: int, width: int) -> np.ndarray:
   """Position table float32[length, width]: sines, then cosines."""
   half = width // 2
@@ -161,7 +154,7 @@ class AudioTower(nn.Module):
     mel_lengths: at.Int[at.Array, "B C"],
     context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B C X O"]:
-    """X = chunk_tokens tokens a chunk, the first positions//pool are real.
+    """X = unit_tokens tokens a chunk, the first positions//pool are real.
 
     Args:
       mel: log-mel chunks, 0 beyond their length.
@@ -170,8 +163,8 @@ class AudioTower(nn.Module):
     """
     config, tower = self.config, self.config.audio
     x = self._convolve(mel, mel_lengths)
-    place = jnp.arange(tower.chunk_positions)[None, None]
-    valid = place < positions_of(mel_lengths)[..., None]
+    place = jnp.arange(tower.unit_positions)[None, None]
+    valid = place < tower.positions_of(mel_lengths)[..., None]
     stack = scanning.stack(
       AudioLayer,
       config.tower_remat or config.remat,
@@ -179,7 +172,7 @@ class AudioTower(nn.Module):
       (nn.broadcast, nn.broadcast),
     )
     x, _ = stack(config, name="layers")(x, valid.astype(jnp.int32), context)
-    x = x.reshape(*x.shape[:2], tower.chunk_tokens, tower.pool, tower.width)
+    x = x.reshape(*x.shape[:2], tower.unit_tokens, tower.pool, tower.width)
     x = layers.LayerNorm(config, name="ln_post")(jnp.mean(x, axis=3))
     names = ("tower_mlp", "embed")
     return layers.Linear(config.decoder.width, config, names, name="proj")(x)
@@ -189,11 +182,11 @@ class AudioTower(nn.Module):
     config, tower = self.config, self.config.audio
     names = ("patch_inputs", "tower_embed")
     x = Conv(tower.width, config, names, name="conv1")(mel)
-    frame = jnp.arange(tower.chunk_frames)[None, None]
+    frame = jnp.arange(tower.unit_frames)[None, None]
     real = (frame < mel_lengths[..., None])[..., None]
     x = jnp.where(real, layers.gelu(x), 0)
     names = ("tower_mlp", "tower_embed")
     x = Conv(tower.width, config, names, stride=2, name="conv2")(x)
-    table = sinusoids(tower.chunk_positions, tower.width)
+    table = sinusoids(tower.unit_positions, tower.width)
     x = layers.gelu(x) + table[None, None].astype(x.dtype)
     return axes.constrain(x, *RESIDUAL)

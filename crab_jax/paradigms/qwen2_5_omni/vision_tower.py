@@ -67,20 +67,20 @@ def patchify(
   """Normalised patch rows in window order, float32.
 
   Columns are channel, frame, y, x of the patch, as the checkpoint's patch
-  embedding wants them: C = 3 * temporal_patch * patch^2.
+  embedding wants them: C = 3 * unit_frames * patch^2.
   """
   count, merge, patch = windows(config), config.merge, config.patch
   side = config.grid // (merge * count)  # merged blocks along a window
   batch = frames.shape[:2]
   split = (count, side, merge, patch)
-  x = frames.reshape(*batch, config.temporal_patch, *split, *split, 3)
+  x = frames.reshape(*batch, config.unit_frames, *split, *split, 3)
   # B V t  wy my ay y  wx mx ax x  c -> B V  wy wx my mx ay ax  c t y x
   x = x.transpose(0, 1, 3, 7, 4, 8, 5, 9, 11, 2, 6, 10)
-  x = x.reshape(*batch, config.pair_patches, 3, -1)
+  x = x.reshape(*batch, config.unit_positions, 3, -1)
   shape = (1, 1, 1, 3, 1)
   mean, std = (np.float32(x).reshape(shape) for x in (MEAN, STD))
   x = (x.astype(jnp.float32) / 255 - mean) / std
-  return x.reshape(*batch, config.pair_patches, -1)
+  return x.reshape(*batch, config.unit_positions, -1)
 
 
 def to_raster(
@@ -215,7 +215,7 @@ class VisionTower(nn.Module):
     frames: at.UInt8[at.Array, "B V 2 height width 3"],
     context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B V X O"]:
-    """X = pair_tokens tokens a pair; unused pairs give finite rubbish.
+    """X = unit_tokens tokens a pair; unused pairs give finite rubbish.
 
     Args:
       frames: the pairs, pixels 0..255.

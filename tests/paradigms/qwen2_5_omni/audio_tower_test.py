@@ -11,7 +11,7 @@ from crab_jax.paradigms.qwen2_5_omni import audio_tower
 
 CONFIG = configs.tiny(
   audio=configs.AudioTower(
-    mel_bins=4, layers=1, width=8, heads=2, mlp=8, chunk_frames=20
+    bins=4, layers=1, width=8, heads=2, mlp=8, unit_frames=20
   )
 )
 
@@ -22,12 +22,6 @@ def test_sinusoids():
   found = [table[place] for place in places]
   expected = [0.841471, 1.0e-4, 0.540302, -0.999207]
   np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_positions_of_mel_frames():
-  frames = np.array([0, 1, 2, 3, 12, 101, 102, 103, 199, 200])
-  found = audio_tower.positions_of(frames)
-  np.testing.assert_array_equal(found, [0, 1, 1, 2, 6, 51, 51, 52, 100, 100])
 
 
 @pytest.mark.parametrize("stride", [1, 2])
