@@ -212,7 +212,7 @@ class Bench:
     """Dataset -> nats a supervised token on validation records."""
     found = {}
     for task in cell.tasks:
-      number, total, count = tasks_lib.BY_NAME[task].number, 0.0, 0.0
+      number, total, count = tasks_lib.BY_NAME.number(task), 0.0, 0.0
       for batch in self._held_out(cell.targets, task):
         sums = programs.loss_sums(params, batch)
         total += float(sums["task_nll"][number])
@@ -249,7 +249,9 @@ class Bench:
       rows[row["task"]].append(row)
     found = {}
     for task in cell.tasks:
-      score = scores_lib.score_rows(task, rows[task], clips.find)
+      score = scores_lib.score_rows(
+        tasks_lib.BY_NAME[task], rows[task], clips.find
+      )
       names = ("metric", "value", "chance", "n", "parse_failures")
       found[task] = {name: getattr(score, name) for name in names}
     return found
@@ -266,6 +268,6 @@ class Bench:
     heads = programs.model.adapter.heads
     vectors = gates.vectors(total, heads, len(_NAMES))
     return {
-      task: np.round(vectors[tasks_lib.BY_NAME[task].number], 6).tolist()
+      task: np.round(vectors[tasks_lib.BY_NAME.number(task)], 6).tolist()
       for task in cell.tasks
     }

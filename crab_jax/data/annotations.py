@@ -198,8 +198,8 @@ class _Reader:
       raise statuses.RecordError(
         statuses.Status.MISSING_FILE, f"{key} is empty: {value!r}"
       )
-    kind = "audio" if key.startswith("audio") else self.task.kind
-    folder = "" if self.task.kind == "image" else f"{kind}/"
+    kind = "audio" if key.startswith("audio") else self.task.visual
+    folder = "" if self.task.visual == "image" else f"{kind}/"
     return kind, f"{self.task.name}/{folder}{value}"
 
   def index(self, key: str | None) -> int:

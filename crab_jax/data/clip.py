@@ -43,9 +43,9 @@ def misfit(clip: Clip, task: tasks.Task) -> str | None:
     return "it compares two candidates"
   if clip.audio is None and clip.video is None:
     return "it needs --audio or a --video with sound"
-  if task.kind == "video" and clip.video is None:
+  if task.visual == "video" and clip.video is None:
     return "it needs --video"
-  if task.kind == "image" and clip.image is None and clip.video is None:
+  if task.visual == "image" and clip.image is None and clip.video is None:
     return "it needs --image or --video"
   fields = task.question_keys("test")
   if fields and clip.question is None:
@@ -106,7 +106,7 @@ def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:
 
 def _sight(reader: assembly.Reader, clip: Clip, task: tasks.Task):
   """Encoded frames and their seconds."""
-  if task.kind == "video":
+  if task.visual == "video":
     video = reader.video(str(clip.video), task.frames)
     return video.frames, video.seconds
   if clip.image is not None:

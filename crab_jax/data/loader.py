@@ -53,9 +53,9 @@ class Tally:
     self._tokens += [used.sum(), used.size]
     numbers = batch["sample_ids"][..., 0]
     counts = np.bincount(numbers[numbers >= 0], minlength=len(tasks.TASKS))
-    for task in tasks.TASKS:
-      if counts[task.number]:
-        self._samples[task.name] += int(counts[task.number])
+    for name, count in zip(tasks.BY_NAME, counts, strict=True):
+      if count:
+        self._samples[name] += int(count)
     self._short_videos += int(summary["short_videos"])
     for task, name, reason, detail in summary["failures"]:
       self._failed[name] = [task, reason, detail]

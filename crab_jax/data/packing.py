@@ -14,14 +14,14 @@ vision units ("frame pairs"), C audio units ("chunks"), K supervised positions a
                               V * v + chunk * a + k, where v and a are the
                               `unit_tokens` of vision and audio
   kinds        uint8[B, T]    `TokenKind`; padding 0
-  tasks        int32[B, T]    `Task.number` of the token's sample; padding -1
+  tasks        int32[B, T]    `Tasks.number` of the token's sample; padding -1
   frames       uint8[B, V, vision.unit_frames, H, W, 3]  RGB; unused 0
   mel          float32[B, C, audio.unit_frames, M]  spectrogram; unused 0
   mel_lengths  int32[B, C]    valid frames of it; 0: the chunk is unused
   supervised   int32[B, K]    positions whose NEXT token is predicted; unused 0
   labels       int32[B, K]    that next token; unused 0
   weights      float32[B, K]  1 where used, else 0
-  sample_ids   int32[B, Q, 2] (`Task.number`, row of the annotation); unused -1
+  sample_ids   int32[B, Q, 2] (`Tasks.number`, row of the annotation); unused -1
 
 Packing is online. Some samples wait; a row begins with the one that waits
 longest and takes those of the others that fill it best, under the budgets of

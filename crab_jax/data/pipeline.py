@@ -126,7 +126,7 @@ def _mixture(
   """The endless mixture of samples that all hosts share."""
   datasets = []
   for name, part in parts.items():
-    own_seed = np.random.SeedSequence([seed, tasks.BY_NAME[name].number])
+    own_seed = np.random.SeedSequence([seed, tasks.BY_NAME[name].seed])
     dataset = grain.MapDataset.source(part)
     dataset = dataset.shuffle(seed=int(own_seed.generate_state(1)[0]))
     datasets.append(dataset.repeat())

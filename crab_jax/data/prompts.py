@@ -100,7 +100,7 @@ def _expect_text(value, where: str) -> None:
 
 def _check_placeholders(question: str, task: tasks.Task, where: str) -> None:
   """Raises unless the question has the placeholders of its task, plainly."""
-  known = [field for field, _, _ in task.question]
+  known = [field for field, _, _ in task.fields]
   try:
     pieces = list(string.Formatter().parse(question))
   except ValueError as error:

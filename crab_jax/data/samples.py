@@ -10,7 +10,7 @@ A `Sample` is a dict:
   frames       uint8[pairs, 2, H, W, 3]
   mel          float32[chunks, unit_frames, M]  audio units
   mel_lengths  int32[chunks]         valid mel frames of each chunk
-  task         int                   `Task.number`
+  task         int                   `Tasks.number`
   row          int                   row in the annotation
 
 It does not depend on the shape of a row: packing comes later.
@@ -143,7 +143,7 @@ class SampleMaker:
       "frames": media.frames,
       "mel": media.mel,
       "mel_lengths": media.mel_lengths,
-      "task": tasks.BY_NAME[record.task].number,
+      "task": tasks.BY_NAME.number(record.task),
       "row": record.row,
     }
 
@@ -176,8 +176,8 @@ class SampleMaker:
     task = tasks.BY_NAME[record.task]
     clips = {
       "audio": conversation.Media("audio", audio),
-      task.kind: conversation.Media(
-        task.kind, pairs * vision.unit_tokens, grid and (pairs, *grid)
+      task.visual: conversation.Media(
+        task.visual, pairs * vision.unit_tokens, grid and (pairs, *grid)
       ),
     }
     prompt = self.prompts.tasks[record.task]
@@ -211,7 +211,7 @@ def _try(reason: str, record: records.Record, function, *arguments):
 def media_order(task: tasks.Task) -> list[str]:
   """Kinds of the clips of a task in feeding order; equal ones are merged."""
   kinds = [
-    "audio" if key.startswith("audio") else task.kind for key in task.media
+    "audio" if key.startswith("audio") else task.visual for key in task.media
   ]
   return list(dict.fromkeys(kinds))
 

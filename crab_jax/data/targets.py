@@ -20,7 +20,7 @@ def bare_answer(task: tasks.Task, target: str) -> str:
 
   The first rule that fits decides:
 
-  1. Captioning: the whole target.
+  1. A caption: the whole target.
   2. With `<answer>` tags: from the last of them to the last tag, box or point
      (ref_avs names object, box and points behind its tag).
   3. With other tags, boxes or points: from the first tag, or the beginning of
@@ -30,7 +30,7 @@ def bare_answer(task: tasks.Task, target: str) -> str:
 
   A full stop right behind the part belongs to it.
   """
-  if task.family == "captioning":
+  if task.kind == "caption":
     return target
   start = _start(target)
   if start is None:

@@ -1,16 +1,24 @@
-"""The 19 datasets of AV-UIE v2: the one list of tasks in the product.
+"""The table of tasks: the 19 datasets of AV-UIE v2, and one's own beside them.
 
-A task is a row of `TASKS`: which family it belongs to, under which keys its
-annotations name media, target and reference, how many frames are taken and
-how its audio is cut. Code that differs by task reads a column of this table;
-nothing else may list the tasks.
+A task is a row (`Task`); code that differs by task reads a column of its row,
+and nothing else may list the tasks, their families or their metrics. `Tasks`
+is the table: `Tasks()` holds the 19, `Tasks(own)` others beside them. It is
+made once, by a command, and passed down.
 
-The order is the canonical one of AV-UIE v2; a task's `number` is its place.
+The 19 have the numbers 0 to 18 (`Task.stream`), which batches carry; rows of
+one's own follow by name. Nothing else depends on where a row stands: the order
+in which a dataset's samples are drawn comes from its `seed`.
+
 Train and test annotations have different keys. A `val.json` (the synthetic
 world writes one; AV-UIE v2 has none) has those of train.
 """
 
 import dataclasses
+import hashlib
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+from crab_jax import errors
 
 FAMILIES = (
   "matching",
@@ -21,6 +29,8 @@ FAMILIES = (
   "segmentation",
   "captioning",
 )
+# Forms of an answer; `evaluation.reading.answers` describes and reads them.
+KINDS = ("label", "events", "place", "existence", "caption")
 SPLITS = ("train", "val", "test")
 
 
@@ -29,7 +39,9 @@ class Task:
   """One dataset. Keys are those of its JSON annotations."""
 
   name: str
-  family: str  # of FAMILIES
+  family: str  # reports group by it: of FAMILIES, or a name of one's own
+  kind: str  # form of its answers, of KINDS; "existence" may ask for a place
+  metric: str  # the primary one, a key of `evaluation.scoring.scores.METRICS`
   frames: int  # frames taken of each video; 1: the task has an image
   window: str  # how each audio is cut: a rule of data/windows.py
   target: str  # key of the supervision text, train
@@ -37,20 +49,35 @@ class Task:
   media: tuple[str, ...] = ("video_path", "audio_path")  # in feeding order
   test_media: tuple[str, ...] | None = None  # None: as in train
   # (field of Record.question, key in train, key in test)
-  question: tuple[tuple[str, str, str], ...] = ()
+  fields: tuple[tuple[str, str, str], ...] = ()
   index: str | None = None  # key of the window's index, train; None: 0
   test_index: str | None = None
   lower: tuple[str, ...] = ()  # keys whose values are lower-cased when read
   needs: tuple[str, ...] = ()  # keys of a test record beside media, question
   keeps: tuple[str, ...] = ()  # further keys kept with the reference if there
-  has_test: bool = True  # AV-UIE v2 has a test.json
+  has_test: bool = True  # it has a test.json, with the keys of test
   mask: str | None = None  # where the true mask lies: "labels" or "gt_mask"
-  number: int = -1  # place in TASKS
+  classes: tuple[str, ...] = ()  # all labels there are; (): not told
+  synonyms: str | None = None  # group of reading/synonyms.json for its labels
+  stream: int | None = None  # number of a built-in row; None: one's own
 
   @property
-  def kind(self) -> str:
+  def visual(self) -> str:
     """What is seen: "video" or "image"."""
     return "image" if self.media[0] == "image_path" else "video"
+
+  @property
+  def seed(self) -> int:
+    """What the order of its samples is drawn from; see the module."""
+    if self.stream is not None:
+      return self.stream
+    digest = hashlib.sha256(self.name.encode()).digest()
+    return 2**32 + int.from_bytes(digest[:4])  # above every stream
+
+  @property
+  def order(self) -> tuple[bool, int, str]:
+    """Sorts rows as the table does: built-in ones first."""
+    return self.stream is None, self.stream or 0, self.name
 
   def media_keys(self, split: str) -> tuple[str, ...]:
     """The keys of the media files, in feeding order."""
@@ -61,33 +88,110 @@ class Task:
   def question_keys(self, split: str) -> dict[str, str]:
     """Field of `Record.question` -> key of the annotation."""
     column = 2 if split == "test" else 1
-    return {row[0]: row[column] for row in self.question}
+    return {row[0]: row[column] for row in self.fields}
 
   def index_key(self, split: str) -> str | None:
     """The key of the audio window's index; None: the index is 0."""
     return self.test_index if split == "test" else self.index
 
 
-def _emotion(name: str, key: str, has_test: bool = True) -> Task:
+@dataclasses.dataclass(frozen=True)
+class Tasks(Mapping[str, Task]):
+  """The table: name -> row, in the order of the numbers.
+
+  Attributes:
+    own: rows beside the built-in ones, in any order.
+  """
+
+  own: tuple[Task, ...] = ()
+
+  def __post_init__(self):
+    own = tuple(sorted(self.own, key=lambda task: task.order))
+    object.__setattr__(self, "own", own)
+    ordered = sorted((*_BUILT_IN, *self.own), key=lambda task: task.order)
+    object.__setattr__(self, "_rows", {task.name: task for task in ordered})
+    numbers = {task.name: number for number, task in enumerate(ordered)}
+    object.__setattr__(self, "_numbers", numbers)
+
+  def __getitem__(self, name: str) -> Task:
+    return self._rows[name]
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._rows)
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def number(self, name: str) -> int:
+    """What stands for a task in a batch."""
+    return self._numbers[name]
+
+  @property
+  def families(self) -> tuple[str, ...]:
+    """The seven of AV-UIE v2, then those of one's own by name."""
+    own = {task.family for task in self.own}
+    return (*FAMILIES, *sorted(own - set(FAMILIES)))
+
+  def by_family(self, names) -> dict[str, tuple[str, ...]]:
+    """Family -> those of `names` that belong to it, families in order.
+
+    Args:
+      names: of tasks; a family without any is left out.
+    """
+    chosen = [name for name in self if name in names]
+    groups = {
+      family: tuple(n for n in chosen if self[n].family == family)
+      for family in self.families
+    }
+    return {family: own for family, own in groups.items() if own}
+
+  def require(self, names, what: str) -> None:
+    """Raises UserError unless all names are of the table.
+
+    Args:
+      names: of tasks.
+      what: names them, as in "--tasks".
+    """
+    if unknown := sorted(set(names) - set(self)):
+      raise errors.UserError(
+        f"{what}: unknown {', '.join(unknown)}; there are {', '.join(self)}"
+      )
+
+
+def family_order(family: str) -> tuple[int, str]:
+  """Sorts families as `Tasks.families` does."""
+  known = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+  return known, family
+
+
+def _emotion(
+  name: str, key: str, metric: str, stream: int, has_test: bool = True
+) -> Task:
   return Task(
     name,
     "emotion",
+    "label",
+    metric,
     frames=4,
     window="four_seconds",
     target="label",
     reference="<answer>{" + key + "}</answer>." if has_test else "",
     needs=(key,),
     has_test=has_test,
+    synonyms="emotion",
+    stream=stream,
   )
 
 
 _IMAGE = ("image_path", "audio_path")
 _TEST_IMAGE = ("visual_path", "audio_path")
 
-_ROWS = (
+_BUILT_IN = (
   Task(
     "a2v",
     "matching",
+    "label",
+    "accuracy",
     frames=10,
     window="tenths",
     target="label",
@@ -95,10 +199,14 @@ _ROWS = (
     media=("audio_path", "video1_path", "video2_path"),
     needs=("correct_video",),
     keeps=("audio_event", "video1_event", "video2_event"),
+    synonyms="candidate",
+    stream=0,
   ),
   Task(
     "v2a",
     "matching",
+    "label",
+    "accuracy",
     frames=10,
     window="tenths",
     target="label",
@@ -106,87 +214,112 @@ _ROWS = (
     media=("video_path", "audio1_path", "audio2_path"),
     needs=("correct_audio",),
     keeps=("video_event", "audio1_event", "audio2_event"),
+    synonyms="candidate",
+    stream=1,
   ),
   Task(
     "ks",
     "action",
+    "label",
+    "accuracy",
     frames=10,
     window="tenths",
     target="label",
     reference="<answer>{action}</answer>",
     needs=("action",),
+    stream=2,
   ),
   Task(
     "ucf",
     "action",
+    "label",
+    "accuracy",
     frames=10,
     window="tenths",
     target="new_label",
     reference="<answer>{label}</answer>",
     lower=("label",),
     needs=("label",),
+    stream=3,
   ),
-  _emotion("meld", "Emotion"),
-  _emotion("mer24", "discrete", has_test=False),
-  _emotion("cremad", "emotion"),
-  _emotion("mafw", "emotion"),
-  _emotion("dfew", "emotion"),
+  _emotion("meld", "Emotion", "weighted_f1", 4),
+  _emotion("mer24", "discrete", "weighted_f1", 5, has_test=False),
+  _emotion("cremad", "emotion", "accuracy", 6),
+  _emotion("mafw", "emotion", "uar", 7),
+  _emotion("dfew", "emotion", "uar", 8),
   Task(
     "avqa",
     "qa",
+    "label",
+    "question_accuracy",
     frames=10,
     window="sixtieths",
     target="label",
     reference="{answer}",
-    question=(("question", "question", "question"),),
+    fields=(("question", "question", "question"),),
     needs=("answer",),
     keeps=("type",),
+    stream=9,
   ),
   Task(
     "avqa_thu",
     "qa",
+    "label",
+    "choice_accuracy",
     frames=10,
     window="tenths",
     target="label",
     reference="{answer}",
-    question=(
+    fields=(
       ("question", "question_text", "question_text"),
       ("options", "multi_choice", "multi_choice"),
     ),
     needs=("answer",),
     keeps=("question_type", "question_relation"),
+    stream=10,
   ),
   Task(
     "ave",
     "localization",
+    "events",
+    "segment_accuracy",
     frames=10,
     window="tenths",
     target="label_content",
     reference="event:{event} start_time:{start_time} end_time:{end_time}",
     needs=("event", "start_time", "end_time"),
+    stream=11,
   ),
   Task(
     "unav",
     "localization",
+    "events",
+    "map",
     frames=10,
     window="tenths",
     target="label_content",
     reference="",
     keeps=("original_label",),
     has_test=False,
+    stream=12,
   ),
   Task(
     "avvp",
     "localization",
+    "events",
+    "type_at_av",
     frames=10,
     window="tenths",
     target="label_content",
     reference="{event}",
     needs=("event",),
+    stream=13,
   ),
   Task(
     "ms3",
     "segmentation",
+    "place",
+    "j",
     frames=1,
     window="one_fifth",
     target="label_content",
@@ -197,10 +330,13 @@ _ROWS = (
     test_index="frame_idx",
     needs=("a_obj",),
     mask="labels",
+    stream=14,
   ),
   Task(
     "s4",
     "segmentation",
+    "place",
+    "j",
     frames=1,
     window="one_fifth",
     target="label_content",
@@ -210,26 +346,32 @@ _ROWS = (
     test_index="frame_idx",
     needs=("a_obj",),
     mask="labels",
+    stream=15,
   ),
   Task(
     "ref_avs",
     "segmentation",
+    "existence",
+    "j",
     frames=1,
     window="one_tenth",
     target="output",
     reference="{object}",
     media=_IMAGE,
     test_media=_TEST_IMAGE,
-    question=(("description", "description", "object"),),
+    fields=(("description", "description", "object"),),
     index="idx",
     test_index="frame_idx",
     lower=("description", "object"),
     needs=("object", "split", "fid"),
     mask="gt_mask",
+    stream=16,
   ),
   Task(
     "arig",
     "segmentation",
+    "place",
+    "ciou",
     frames=1,
     window="fifths",
     target="label_content",
@@ -241,19 +383,21 @@ _ROWS = (
     media=_IMAGE,
     test_media=_TEST_IMAGE,
     needs=("a_obj", "top_left", "bottom_right"),
+    stream=17,
   ),
   Task(
     "avcap",
     "captioning",
+    "caption",
+    "cider",
     frames=10,
     window="tenths",
     target="label_content",
     reference="",
     has_test=False,
+    stream=18,
   ),
 )
 
-TASKS = tuple(
-  dataclasses.replace(task, number=number) for number, task in enumerate(_ROWS)
-)
-BY_NAME = {task.name: task for task in TASKS}
+TASKS = tuple(Tasks().values())
+BY_NAME = Tasks()

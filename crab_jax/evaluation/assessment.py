@@ -142,7 +142,7 @@ def _score(
   Raises:
     UserError: a clip has no row, so a process did not do its share.
   """
-  found = scores.score_folder(folder, lookup=clips.find)
+  found = scores.score_folder(folder, tasks.BY_NAME, lookup=clips.find)
   for task in clips.sources:
     wanted = clips.count(task)
     there = found[task].n if task in found else 0

@@ -112,7 +112,7 @@ def _answer(
     name = row["task"]
     if row["error"]:
       raise errors.UserError(f"{name}: {row['error']}")
-    answer = answers.parse(name, row["text"])
+    answer = answers.parse(tasks.BY_NAME[name], row["text"])
     print(f"{name}: {' '.join(row['text'].split())}")
     line = {"task": name, "text": row["text"], "answer": answer.to_json()}
     if (picture := _picture(request.clip, asked[name], answer)) is not None:

@@ -19,10 +19,6 @@ from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import scores
 
 _PREFIX = "inference_"  # of the official file names
-# Names in the official metadata -> those of the annotation, by task.
-_RENAMED = {
-  "avqa_thu": {"type": "question_type", "relation": "question_relation"}
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +42,7 @@ def is_official(rows: list[dict]) -> bool:
 
 
 def from_official(
-  task: str, lines: list[dict], records: Sequence | None = None
+  task: tasks.Task, lines: list[dict], records: Sequence | None = None
 ) -> Imported:
   """Gives the lines of an official file ids and references.
 
@@ -64,18 +60,22 @@ def from_official(
   Raises:
     UserError: counts differ, or a line's reference is not its record's.
   """
-  own = [line for line in lines if line.get("task_name", task) == task]
+  own = [
+    line for line in lines if line.get("task_name", task.name) == task.name
+  ]
   others = len(lines) - len(own)
   note = f"{len(own)} lines without ids, joined by order"
   if others:
     note += f"; {others} lines of other tasks left out"
   if records is None:
-    rows = [_row(f"{task}/test/{i}", task, line) for i, line in enumerate(own)]
+    rows = [
+      _row(f"{task.name}/test/{i}", task, line) for i, line in enumerate(own)
+    ]
     note += "; no records to compare counts and references with"
     return Imported(rows, note, ours=False)
   if len(own) != len(records):
     raise errors.UserError(
-      f"{task}: {len(own)} lines but {len(records)} records: lines have no id,"
+      f"{task.name}: {len(own)} lines but {len(records)} records: lines have no id,"
       " so they cannot be joined (was the file appended to by a second run?)"
     )
   rows = []
@@ -88,13 +88,15 @@ def from_official(
   return Imported(rows, note, ours=False)
 
 
-def _row(name: str, task: str, line: dict) -> dict:
-  kept = ("split", "type", "relation", "a_obj")
-  names = _RENAMED.get(task, {})
-  reference = {names.get(k, k): line[k] for k in kept if k in line}
+def _row(name: str, task: tasks.Task, line: dict) -> dict:
+  reference = {
+    _annotated(task, key): line[key]
+    for key in ("split", "type", "relation", "a_obj")
+    if key in line
+  }
   return {
     "id": name,
-    "task": task,
+    "task": task.name,
     "prompt": line.get("instruction"),
     "text": line.get("predict"),
     "reference": {"text": line.get("output"), **reference},
@@ -102,20 +104,24 @@ def _row(name: str, task: str, line: dict) -> dict:
   }
 
 
-def _compare(task: str, number: int, line: dict, record) -> None:
+def _annotated(task: tasks.Task, key: str) -> str:
+  """What the annotation calls a key of the official metadata."""
+  longer = f"question_{key}"  # AVQA's "type" and "relation"
+  return longer if longer in task.keeps else key
+
+
+def _compare(task: tasks.Task, number: int, line: dict, record) -> None:
   theirs, ours = line.get("output"), record.reference.get("text")
-  if task in ("ms3", "s4", "arig"):  # a sentence of their own around a_obj
+  if "a_obj" in task.needs:  # a sentence of their own around it
     theirs, ours = line.get("a_obj", ""), record.reference.get("a_obj", "")
   if labels.key(theirs) != labels.key(ours):
     raise errors.UserError(
-      f"{task}: line {number} has the reference {str(theirs)[:80]!r}, record"
+      f"{task.name}: line {number} has the reference {str(theirs)[:80]!r}, record"
       f" {record.id} has {str(ours)[:80]!r}: the orders differ"
     )
 
 
-def from_ours(
-  task: str, rows: list[dict], records: Sequence | None = None
-) -> Imported:
+def from_ours(rows: list[dict], records: Sequence | None = None) -> Imported:
   """Our own rows; with records, those that are missing are added as wrong.
 
   Rows of clips that are not among the records are left out and counted.
@@ -135,6 +141,7 @@ def from_ours(
 
 def read_folder(
   folder: pathlib.Path,
+  table: tasks.Tasks,
   chosen: Sequence[str] | None = None,
   clips: held_out.Clips | None = None,
 ) -> dict[str, Imported]:
@@ -142,14 +149,15 @@ def read_folder(
 
   Args:
     folder: holds {task}.jsonl or inference_{task}.jsonl.
-    chosen: tasks; None: all that have a file.
+    table: the tasks.
+    chosen: some of them; None: all that have a file.
     clips: the records to join and to compare with; None: there are none.
 
   Raises:
     UserError: no file, two of one task, a broken one, or a join that fails.
   """
   found = {}
-  for task in chosen or tasks.BY_NAME:
+  for task in chosen or table:
     paths = [
       path
       for prefix in ("", _PREFIX)
@@ -161,7 +169,7 @@ def read_folder(
         " is to be scored? Keep one"
       )
     if paths:
-      found[task] = _read(task, paths[0], clips)
+      found[task] = _read(table[task], paths[0], clips)
     elif chosen:
       raise errors.UserError(f"{folder} holds no {task}.jsonl")
   if not found:
@@ -170,14 +178,16 @@ def read_folder(
 
 
 def _read(
-  task: str, path: pathlib.Path, clips: held_out.Clips | None
+  task: tasks.Task, path: pathlib.Path, clips: held_out.Clips | None
 ) -> Imported:
   rows = scores.read_rows(path)
   if not rows:
     raise errors.UserError(f"{path} holds no line")
-  records = clips.of(task) if clips else None
+  records = clips.of(task.name) if clips else None
   if clips is not None and not records:
-    raise errors.UserError(f"the records hold no clips of {task}, {path} does")
+    raise errors.UserError(
+      f"the records hold no clips of {task.name}, {path} does"
+    )
   if is_official(rows):
     return from_official(task, rows, records)
   if any("predict" in row and "id" not in row for row in rows):
@@ -186,4 +196,4 @@ def _read(
       f"{path}: {count} of {len(rows)} lines have no id: neither our file nor"
       " an official one"
     )
-  return from_ours(task, rows, records)
+  return from_ours(rows, records)

@@ -4,6 +4,7 @@ import pathlib
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
@@ -40,11 +41,11 @@ def rescore(
   if not source.is_dir():
     raise errors.UserError(f"{source} is no folder: give --predictions")
   clips = held_out.clips(root, config) if root else None
-  imported = predictions.read_folder(source, config.tasks, clips)
+  imported = predictions.read_folder(source, tasks.BY_NAME, config.tasks, clips)
   lookup = clips.find if clips else None
   found, joined = {}, {}
   for task, own in imported.items():
-    found[task] = scores.score_rows(task, own.rows, lookup)
+    found[task] = scores.score_rows(tasks.BY_NAME[task], own.rows, lookup)
     joined.setdefault(own.note, []).append(task)
   notes = [f"{', '.join(names)}: {note}" for note, names in joined.items()]
   folder = out / decode.FOLDER

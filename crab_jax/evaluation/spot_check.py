@@ -11,6 +11,7 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
@@ -54,7 +55,7 @@ class SpotCheck:
       rows.setdefault(row["task"], []).append(row)
     self._answerer.params = {}  # a copy, and training needs the memory
     found = {
-      task: scores.score_rows(task, own, self._clips.find)
+      task: scores.score_rows(tasks.BY_NAME[task], own, self._clips.find)
       for task, own in rows.items()
     }
     if self._folder is not None:

@@ -4,7 +4,6 @@ import numpy as np
 
 from crab_jax import array_types
 from crab_jax import configs
-from crab_jax.data import tasks
 
 
 def random_batch(
@@ -55,7 +54,7 @@ def random_batch(
     "positions": every_row(np.repeat(place[:, None], 3, axis=1)),
     "source": every_row(source),
     "kinds": every_row(kinds),
-    "tasks": np.zeros((count, tokens), np.int32) + tasks.TASKS[0].number,
+    "tasks": np.zeros((count, tokens), np.int32),
     "frames": rng.integers(0, 256, (count, *frames), dtype=np.uint8),
     "mel": rng.standard_normal(
       (count, rows.chunks, model.audio.unit_frames, mel), np.float32

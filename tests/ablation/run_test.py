@@ -14,7 +14,7 @@ from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.routers import statistics as router_statistics
 
-_TASKS = len(tasks.TASKS)
+_TASKS = len(tasks.Tasks())
 _JOINT = grid.Cell("all", ("ks", "meld"), "ilora_e2", "reasoning", 0)
 _ALONE = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
 
@@ -139,7 +139,7 @@ def test_a_result_says_what_was_done_and_what_came_out(bench, joint):
   assert found["gates"] == {"ks": [0.25, 0.75], "meld": [0.25, 0.75]}
   assert found["seconds"] >= found["training"] >= 0
   numbers = [number for number, *_ in seen]
-  wanted = {name: tasks.BY_NAME[name].number for name in ("ks", "meld")}
+  wanted = {name: tasks.Tasks().number(name) for name in ("ks", "meld")}
   for name, number in wanted.items():
     assert found["samples"][name] == numbers.count(number) > 0
 
@@ -162,7 +162,7 @@ def test_a_part_of_the_datasets_leaves_no_gates(bench):
 
 
 def test_a_dataset_comes_in_the_same_order_alone_and_together(joint, alone):
-  number = tasks.BY_NAME["ks"].number
+  number = tasks.Tasks().number("ks")
   together = [row for row in joint[1] if row[0] == number]
   least = min(len(alone), len(together))
   assert least > 3

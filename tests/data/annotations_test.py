@@ -30,7 +30,7 @@ _REF = "REFAVS/media/dog"
 
 
 def _parse(task, split, values):
-  return annotations.parse(tasks.BY_NAME[task], split, 7, values)
+  return annotations.parse(tasks.Tasks()[task], split, 7, values)
 
 
 def _fails(status, task, split, values):
@@ -89,16 +89,18 @@ def test_references_of_test_rows(task, values, text):
   assert found.reference["text"] == text
   assert found.target == ""
   raw = set(found.reference) - {"text"}
-  assert raw == set(tasks.BY_NAME[task].needs)
+  assert raw == set(tasks.Tasks()[task].needs)
 
 
-@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+  "task", tasks.Tasks().values(), ids=lambda task: task.name
+)
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_train_rows_need_only_what_is_used(task, split):
   media = {
     "a2v": _MATCH_A2V,
     "v2a": _MATCH_V2A,
-  }.get(task.name, _IMAGE if task.kind == "image" else _VIDEO)
+  }.get(task.name, _IMAGE if task.visual == "image" else _VIDEO)
   values = {
     **media,
     **{key: f"Q {key}" for key in task.question_keys(split).values()},
@@ -112,7 +114,7 @@ def test_train_rows_need_only_what_is_used(task, split):
   assert found.reference == {"text": found.target}
   kinds = [kind for kind, _ in found.media]
   assert kinds == [
-    "audio" if key.startswith("audio") else task.kind for key in task.media
+    "audio" if key.startswith("audio") else task.visual for key in task.media
   ]
   assert found.window_index == (3 if task.index else 0)
   for key in (task.target, *media):

@@ -19,11 +19,13 @@ _VIDEO = pathlib.Path("v.mp4")
 
 def _fitting(**fields) -> set[str]:
   clip = clip_lib.Clip(**fields)
-  return {t.name for t in tasks.TASKS if clip_lib.misfit(clip, t) is None}
+  return {
+    t.name for t in tasks.Tasks().values() if clip_lib.misfit(clip, t) is None
+  }
 
 
 def test_what_there_is_decides_what_fits():
-  everything = {task.name for task in tasks.TASKS} - {"a2v", "v2a"}
+  everything = {task.name for task in tasks.Tasks().values()} - {"a2v", "v2a"}
   asks = {"avqa", "avqa_thu", "ref_avs"}
   assert _fitting(video=_VIDEO) == everything - asks
   assert _fitting(video=_VIDEO, question="?") == everything - {"avqa_thu"}
@@ -42,8 +44,8 @@ def files(tmp_path):
 
 def test_a_record_follows_the_rules_of_its_task(files):
   clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
-  meld = clip_lib.record(clip, tasks.BY_NAME["meld"], _CONFIG)
-  ave = clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+  meld = clip_lib.record(clip, tasks.Tasks()["meld"], _CONFIG)
+  ave = clip_lib.record(clip, tasks.Tasks()["ave"], _CONFIG)
   assert (len(meld.frames), len(ave.frames)) == (4, 10)
   assert len(meld.audio) < len(ave.audio)  # four of ten seconds
   assert (meld.target, meld.reference, meld.question) == ("", {}, {})
@@ -51,15 +53,15 @@ def test_a_record_follows_the_rules_of_its_task(files):
 
 def test_a_picture_task_takes_the_middle_frame(files):
   clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
-  found = clip_lib.record(clip, tasks.BY_NAME["s4"], _CONFIG)
+  found = clip_lib.record(clip, tasks.Tasks()["s4"], _CONFIG)
   assert len(found.frames) == 1
   assert found.frame_seconds[0] > 0
 
 
 def test_its_frame_at_another_size(files):
   clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
-  small = clip_lib.record(clip, tasks.BY_NAME["s4"], _CONFIG).frames[0]
-  large = clip_lib.frame(clip, tasks.BY_NAME["s4"], 64)
+  small = clip_lib.record(clip, tasks.Tasks()["s4"], _CONFIG).frames[0]
+  large = clip_lib.frame(clip, tasks.Tasks()["s4"], 64)
   found = [Image.open(io.BytesIO(data)) for data in (small, large)]
   assert [picture.size for picture in found] == [(56, 56), (64, 64)]
   levels = [np.asarray(picture).mean() for picture in found]
@@ -70,24 +72,24 @@ def test_a_description_is_lower_cased(files):
   clip = clip_lib.Clip(
     video=files / "-v.mp4", audio=files / "a.wav", question="The Dog"
   )
-  found = clip_lib.record(clip, tasks.BY_NAME["ref_avs"], _CONFIG)
+  found = clip_lib.record(clip, tasks.Tasks()["ref_avs"], _CONFIG)
   assert found.question == {"description": "the dog"}
 
 
 def test_a_video_without_sound_is_an_error(files):
   clip = clip_lib.Clip(video=files / "-v.mp4")
   with pytest.raises(errors.UserError, match=r"bad_audio.*-v\.mp4"):
-    clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+    clip_lib.record(clip, tasks.Tasks()["ave"], _CONFIG)
 
 
 def test_sound_without_frames_is_an_error(files):
   clip = clip_lib.Clip(video=files / "a.wav")
   with pytest.raises(errors.UserError, match="no video stream"):
-    clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+    clip_lib.record(clip, tasks.Tasks()["ave"], _CONFIG)
 
 
 def test_silence_of_no_length_is_an_error(files):
   clips.write_audio(files / "empty.wav", clips.tone(0.0))
   clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "empty.wav")
   with pytest.raises(errors.UserError, match=r"empty\.wav"):
-    clip_lib.record(clip, tasks.BY_NAME["ave"], _CONFIG)
+    clip_lib.record(clip, tasks.Tasks()["ave"], _CONFIG)

@@ -201,7 +201,7 @@ def test_misfit_names_the_budget():
 def _media(task: tasks.Task) -> tuple[int, int]:
   """Frame pairs, and seconds of sound, of a sample at nominal durations."""
   seconds = {"four_seconds": 4, "sixtieths": 20, "fifths": 5}
-  heard = seconds.get(task.window, 1 if task.kind == "image" else 10)
+  heard = seconds.get(task.window, 1 if task.visual == "image" else 10)
   heard = 20 if task.name == "v2a" else heard
   pairs = 10 if task.name == "a2v" else -(-task.frames // 2)
   return pairs, heard
@@ -221,7 +221,9 @@ _NOMINAL = {
 }
 
 
-@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+  "task", tasks.Tasks().values(), ids=lambda task: task.name
+)
 def test_nominal_lengths_are_those_of_the_dataset(task):
   pairs, heard = _media(task)
   assert (64 * pairs, 25 * heard) == _NOMINAL[task.name]
@@ -234,7 +236,7 @@ def _lengths(rng, weights: dict[str, float], count: int, tokens: dict):
   chosen = rng.choice(len(names), count, p=shares / shares.sum())
   rows = []
   for index in chosen:
-    task = tasks.BY_NAME[names[index]]
+    task = tasks.Tasks()[names[index]]
     pairs, heard = _media(task)
     # Roles, system prompt and wording; the question comes on top.
     points = task.name in ("s4", "ms3", "ref_avs")
@@ -264,7 +266,7 @@ _TINY = {"text": 35, "points": 35, "answer": 3.6, "pair": 4, "second": 5}
 # Thousands of training samples, roughly as the corpora are published.
 _BY_SIZE = dict(
   zip(
-    tasks.BY_NAME,
+    tasks.Tasks(),
     (20, 20, 20, 9, 9, 5, 6, 8, 10, 32, 40, 3, 5, 10, 1, 3, 16, 3, 10),
     strict=True,
   )

@@ -123,19 +123,19 @@ def test_epochs_are_complete_and_differ(make):
   ids = _ids(_take(make(data=_PLAIN), 30))
   counts = collections.Counter(ids)
   assert set(counts) == {
-    (tasks.BY_NAME[name].number, row)
+    (tasks.Tasks().number(name), row)
     for name, size in _SIZES.items()
     for row in range(size)
   }
   assert max(counts.values()) - min(counts.values()) <= 1
-  s4 = [row for task, row in ids if task == tasks.BY_NAME["s4"].number]
+  s4 = [row for task, row in ids if task == tasks.Tasks().number("s4")]
   assert s4[:32] != s4[32:64]
 
 
 def test_weights_decide_the_mixture(make):
   loader = make(mixture={"s4": 1.0, "arig": 3.0})
   counts = collections.Counter(task for task, _ in _ids(_take(loader, 24)))
-  s4, arig = (counts[tasks.BY_NAME[name].number] for name in ("s4", "arig"))
+  s4, arig = (counts[tasks.Tasks().number(name)] for name in ("s4", "arig"))
   assert arig / s4 == pytest.approx(3, rel=0.1)
   assert counts.total() == s4 + arig
   assert loader.counters()["samples"] == {"s4": s4, "arig": arig}
@@ -279,7 +279,7 @@ def test_failures_are_skipped_counted_and_named(make, damaged):
     "arig/train/7": "too_long",
   }
   assert counters["short_videos"] >= 6
-  arig, s4 = tasks.BY_NAME["arig"].number, tasks.BY_NAME["s4"].number
+  arig, s4 = tasks.Tasks().number("arig"), tasks.Tasks().number("s4")
   assert not {(arig, 6), (arig, 7), (s4, 2)} & set(ids)
   assert len(set(ids)) == 32 - 3
   # The counters are part of the state.

@@ -11,8 +11,8 @@ from crab_jax.data import tasks
 
 def _tree():
   ask = {
-    task.name: " ".join("{" + row[0] + "}" for row in task.question)
-    for task in tasks.TASKS
+    task.name: " ".join("{" + row[0] + "}" for row in task.fields)
+    for task in tasks.Tasks().values()
   }
   return {
     "system": "S",
@@ -28,7 +28,7 @@ def _write(path, tree):
 
 def test_ours_has_every_task_and_is_short():
   ours = prompts.load()
-  assert list(ours.tasks) == list(tasks.BY_NAME)
+  assert list(ours.tasks) == list(tasks.Tasks())
   for name, prompt in ours.tasks.items():
     words = f"{ours.system} {prompt.lead_in} {prompt.question}".split()
     assert len(words) < 25, name

@@ -13,7 +13,7 @@ from crab_jax.data import samples
 from crab_jax.data import tasks
 from tests.data import small_records
 
-_ALL = [small_records.record(task.name, 3) for task in tasks.TASKS]
+_ALL = [small_records.record(task.name, 3) for task in tasks.Tasks().values()]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def maker() -> samples.SampleMaker:
 @pytest.mark.parametrize("record", _ALL, ids=lambda record: record.task)
 def test_every_task_makes_a_sample(maker, record):
   sample = maker.train(record)
-  task = tasks.BY_NAME[record.task]
+  task = tasks.Tasks()[record.task]
   length = len(sample["tokens"])
   assert sample["tokens"].dtype == np.int32
   assert sample["labels"].dtype == np.int32
@@ -37,13 +37,13 @@ def test_every_task_makes_a_sample(maker, record):
   assert sample["frames"].shape == (pairs, 2, 56, 56, 3)
   assert sample["frames"].dtype == np.uint8
   assert sample["mel"].shape[1:] == (200, 64)
-  assert (sample["task"], sample["row"]) == (task.number, 3)
+  assert (sample["task"], sample["row"]) == (task.stream, 3)
   vision = (sample["kinds"] == TokenKind.VISION).sum()
   audio = (sample["kinds"] == TokenKind.AUDIO).sum()
   assert vision == pairs * small_records.MODEL.vision.unit_tokens
   counts = small_records.MODEL.audio.tokens_of(sample["mel_lengths"])
   assert audio == counts.sum() > 0
-  placeholder = "<|IMAGE|>" if task.kind == "image" else "<|VIDEO|>"
+  placeholder = "<|IMAGE|>" if task.visual == "image" else "<|VIDEO|>"
   ids = maker.chat.tokenizer.ids
   assert (sample["tokens"] == ids[placeholder]).sum() == vision
 
@@ -56,7 +56,7 @@ def test_media_order():
     "s4": ["image", "audio"],
   }
   for name, order in expected.items():
-    assert samples.media_order(tasks.BY_NAME[name]) == order
+    assert samples.media_order(tasks.Tasks()[name]) == order
 
 
 def test_audio_stands_first_only_where_it_is_fed_first(maker):

@@ -31,8 +31,8 @@ _SECONDS = {"tenths": 2.0, "sixtieths": 3.0, "four_seconds": 4.0}
 
 def record(name: str, row: int, split: str = "train", **changes):
   """A record of a dataset whose media and text tell its row."""
-  task = tasks.BY_NAME[name]
-  rng = np.random.default_rng([task.number, row])
+  task = tasks.Tasks()[name]
+  rng = np.random.default_rng([task.seed, row])
   count = task.frames * (2 if name == "a2v" else 1)
   frames = [
     encodings.encode_image(
@@ -53,7 +53,7 @@ def record(name: str, row: int, split: str = "train", **changes):
     "frames": frames,
     "frame_seconds": [float(i) for i in range(count)],
     "audio": encodings.encode_audio(wave),
-    "question": {field: asked[field] for field, _, _ in task.question},
+    "question": {field: asked[field] for field, _, _ in task.fields},
     "target": target,
     "reference": {"text": target},
     "mask": b"",

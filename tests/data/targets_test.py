@@ -58,10 +58,12 @@ from crab_jax.data import tasks
   ],
 )
 def test_forms(task, target, answer):
-  assert targets.bare_answer(tasks.BY_NAME[task], target) == answer
+  assert targets.bare_answer(tasks.Tasks()[task], target) == answer
 
 
-@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+  "task", tasks.Tasks().values(), ids=lambda task: task.name
+)
 def test_a_bare_answer_stays(task):
   for target in ("yes", "<answer>a</answer>.", "A cat [1,2,3,4], [1,2]."):
     assert targets.bare_answer(task, target) == target

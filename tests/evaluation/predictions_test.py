@@ -10,6 +10,8 @@ from crab_jax.data import tasks
 from crab_jax.evaluation import predictions
 from crab_jax.evaluation.scoring import scores
 
+_TABLE = tasks.Tasks()
+
 LINES = [
   {"task_name": "ks", "output": "<answer>a</answer>", "predict": "<answer>a"},
   {"task_name": "ave", "output": "x", "predict": "y"},
@@ -32,7 +34,7 @@ def _records(*texts, **fields):
 def test_joined_by_order():
   records = _records("<answer>a</answer>", "<answer>B</answer>")
   rows, note = (
-    getattr(predictions.from_official("ks", LINES, records), name)
+    getattr(predictions.from_official(_TABLE["ks"], LINES, records), name)
     for name in ("rows", "note")
   )
   assert [row["id"] for row in rows] == ["ks/test/7", "ks/test/8"]
@@ -42,38 +44,40 @@ def test_joined_by_order():
     "2 lines without ids, joined by order; 1 lines of other tasks left out;"
     " count and references equal those of the 2 records"
   )
-  assert scores.score_rows("ks", rows).value == 0.5
+  assert scores.score_rows(_TABLE["ks"], rows).value == 0.5
 
 
 def test_without_records():
-  imported = predictions.from_official("ks", LINES)
+  imported = predictions.from_official(_TABLE["ks"], LINES)
   assert [row["id"] for row in imported.rows] == ["ks/test/0", "ks/test/1"]
   assert imported.note.endswith(
     "no records to compare counts and references with"
   )
-  assert scores.score_rows("ks", imported.rows).n == 2
+  assert scores.score_rows(_TABLE["ks"], imported.rows).n == 2
 
 
 def test_a_wrong_count_or_order_is_an_error():
   with pytest.raises(errors.UserError, match="2 lines but 1 records"):
-    predictions.from_official("ks", LINES, _records("<answer>a</answer>"))
+    predictions.from_official(
+      _TABLE["ks"], LINES, _records("<answer>a</answer>")
+    )
   swapped = _records("<answer>b</answer>", "<answer>a</answer>")
   with pytest.raises(errors.UserError, match="line 1 .* the orders differ"):
-    predictions.from_official("ks", LINES, swapped)
+    predictions.from_official(_TABLE["ks"], LINES, swapped)
 
 
 def test_masks_are_compared_by_their_object():
   line = {"task_name": "s4", "a_obj": "dog", "output": "ours", "predict": "."}
   record = _records("another sentence", a_obj="dog")
-  assert predictions.from_official("s4", [line], record).rows
+  assert predictions.from_official(_TABLE["s4"], [line], record).rows
   with pytest.raises(errors.UserError, match="the orders differ"):
-    predictions.from_official("s4", [{**line, "a_obj": "cat"}], record)
+    predictions.from_official(_TABLE["s4"], [{**line, "a_obj": "cat"}], record)
 
 
 _MASKED = ("ms3", "s4", "ref_avs")  # their lines hold no mask
 _TESTED = [
   task.name
-  for task in tasks.TASKS
+  for task in tasks.Tasks().values()
   if task.name not in (*_MASKED, "mer24", "unav", "avcap")
 ]
 
@@ -93,9 +97,9 @@ def test_official_lines_score_as_our_rows_do(task, fabricate):
     if "type" in fields:
       line["type"] = fields["type"]
     lines.append(line)
-  imported = predictions.from_official(task, lines)
-  theirs = scores.score_rows(task, imported.rows)
-  ours = scores.score_rows(task, rows)
+  imported = predictions.from_official(_TABLE[task], lines)
+  theirs = scores.score_rows(_TABLE[task], imported.rows)
+  ours = scores.score_rows(_TABLE[task], rows)
   assert theirs.value == ours.value
   if task == "avqa_thu":  # their lines do not tell the options
     del ours.details["blind_guesses"]["always the same option"]
@@ -118,11 +122,11 @@ def test_a_folder_of_both_kinds(tmp_path):
   own = {"id": "a2v/test/0", "text": "1", "reference": {"text": "1"}}
   _write(tmp_path / "a2v.jsonl", own)
   _write(tmp_path / "inference_ks.jsonl", *LINES)
-  found = predictions.read_folder(tmp_path)
+  found = predictions.read_folder(tmp_path, _TABLE)
   assert list(found) == ["a2v", "ks"]
   assert found["a2v"] == predictions.Imported([own], "1 rows with ids")
   assert not found["ks"].ours
-  (only,) = predictions.read_folder(tmp_path, ["ks"], _Clips()).values()
+  (only,) = predictions.read_folder(tmp_path, _TABLE, ["ks"], _Clips()).values()
   assert [row["id"] for row in only.rows] == ["ks/test/7", "ks/test/8"]
 
 
@@ -132,7 +136,7 @@ def test_our_rows_are_compared_with_the_records(tmp_path):
     for i in (8, 99)
   ]
   _write(tmp_path / "ks.jsonl", *rows)
-  imported = predictions.read_folder(tmp_path, clips=_Clips())["ks"]
+  imported = predictions.read_folder(tmp_path, _TABLE, clips=_Clips())["ks"]
   assert [row["id"] for row in imported.rows] == ["ks/test/8", "ks/test/7"]
   assert imported.rows[1]["error"] == "missing"
   assert imported.note == (
@@ -144,21 +148,21 @@ def test_our_rows_are_compared_with_the_records(tmp_path):
 def test_an_empty_file_is_a_mistake(tmp_path):
   (tmp_path / "inference_ks.jsonl").write_text("\n")
   with pytest.raises(errors.UserError, match="inference_ks.jsonl holds no li"):
-    predictions.read_folder(tmp_path, clips=_Clips())
+    predictions.read_folder(tmp_path, _TABLE, clips=_Clips())
 
 
 def test_mistakes_name_the_folder(tmp_path):
   with pytest.raises(errors.UserError, match="holds no predictions"):
-    predictions.read_folder(tmp_path / "none")
+    predictions.read_folder(tmp_path / "none", _TABLE)
   with pytest.raises(errors.UserError, match="holds no ave.jsonl"):
-    predictions.read_folder(tmp_path, ["ave"])
+    predictions.read_folder(tmp_path, _TABLE, ["ave"])
   _write(tmp_path / "inference_ks.jsonl", *LINES)
   _write(tmp_path / "ks.jsonl", {"id": "ks/test/0"}, LINES[0])
   with pytest.raises(errors.UserError, match="both ks.jsonl and inference_ks"):
-    predictions.read_folder(tmp_path)
+    predictions.read_folder(tmp_path, _TABLE)
   (tmp_path / "inference_ks.jsonl").unlink()
   with pytest.raises(errors.UserError, match="1 of 2 lines have no id"):
-    predictions.read_folder(tmp_path)
+    predictions.read_folder(tmp_path, _TABLE)
   (tmp_path / "ks.jsonl").rename(tmp_path / "s4.jsonl")
   with pytest.raises(errors.UserError, match="no clips of s4"):
-    predictions.read_folder(tmp_path, clips=_Clips())
+    predictions.read_folder(tmp_path, _TABLE, clips=_Clips())

@@ -6,9 +6,12 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation import rescoring
 from crab_jax.evaluation.scoring import scores
 from tests.data import small_records
+
+_TABLE = tasks.Tasks()
 
 _ALL = configs.Evaluation()
 
@@ -27,7 +30,7 @@ def test_our_rows(tmp_path, fabricate):
   _write(tmp_path / "in" / "ave.jsonl", rows)
   path = rescoring.rescore(tmp_path / "in", tmp_path / "out", _ALL)
   assert path == tmp_path / "out" / "report.html"
-  score = scores.score_rows("ave", rows)
+  score = scores.score_rows(_TABLE["ave"], rows)
   assert _report(tmp_path / "out")["tasks"]["ave"]["value"] == score.value
   written = scores.read_rows(tmp_path / "out" / "predictions" / "ave.jsonl")
   assert written == score.rows

@@ -38,7 +38,7 @@ def main() -> None:
   stage, model = experiment.stages[-1], experiment.model
   runner, state, frozen = timing.begin(model, stage, experiment.mesh)
   batch = batches.random_batch(model, stage.rows)
-  look = monitor.of(aot.stage_model(model, stage.trains), len(tasks.TASKS))
+  look = monitor.of(aot.stage_model(model, stage.trains), len(tasks.Tasks()))
   key = jax.random.key(0)
   steps, looks = [], []
 

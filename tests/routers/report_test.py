@@ -10,8 +10,8 @@ from crab_jax.routers import routing
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.routers import sums as router_sums
 
-_KS, _MELD = (tasks.BY_NAME[name].number for name in ("ks", "meld"))
-_GROUPS = len(tasks.TASKS) + len(TokenKind)
+_KS, _MELD = (tasks.Tasks().number(name) for name in ("ks", "meld"))
+_GROUPS = len(tasks.Tasks()) + len(TokenKind)
 _PATH = "model/layers/self_attn/q_proj"
 
 
@@ -24,7 +24,7 @@ def found():
   sums[:, _MELD, :6] = [3, 3, 6, 0, 6, 6]
   sums[:, _KS, columns.largest.stop - 1] = 4  # all at the top
   sums[:, _MELD, columns.largest.start] = 6
-  text = len(tasks.TASKS) + TokenKind.TEXT
+  text = len(tasks.Tasks()) + TokenKind.TEXT
   sums[:, text] = sums[:, _KS] + sums[:, _MELD]
   tokens = sums[0, :, :2].sum(-1)
   return routing.Found(
@@ -50,7 +50,7 @@ def test_the_numbers(found, params):
   gates = content["gates"][_PATH][0]
   assert gates[_KS] == [1, 0]
   assert gates[_MELD] == [0.5, 0.5]
-  assert gates[tasks.BY_NAME["ave"].number] == [None, None]
+  assert gates[tasks.Tasks().number("ave")] == [None, None]
   tower = content["towers"]["language model"]
   assert tower["entropy"] == pytest.approx(6 / 10)
   assert tower["largest_05"] < 0.6 < 0.95 < tower["largest_95"]

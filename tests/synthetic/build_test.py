@@ -91,7 +91,7 @@ TEST_KEYS = {
   "ref_avs": _TEST_IMAGE
   | {"object", "split", "vid", "uid", "fid", "frame_idx"},
 }
-NAMES = [task.name for task in tasks.TASKS]
+NAMES = [task.name for task in tasks.Tasks().values()]
 
 
 def _records(world: pathlib.Path, task: str, split: str) -> list[dict]:
@@ -105,11 +105,11 @@ def _truths(world: pathlib.Path, task: str, split: str) -> list[dict]:
 
 def _media(world, task: str, split: str):
   """The files that the records of a split name, with the kind of each."""
-  row = tasks.BY_NAME[task]
+  row = tasks.Tasks()[task]
   for record in _records(world, task, split):
     for key in row.media_keys(split):
       kind = key.split("_")[0].rstrip("12")
-      folder = world / task / ("" if row.kind == "image" else kind)
+      folder = world / task / ("" if row.visual == "image" else kind)
       yield kind, folder / record[key]
 
 
@@ -119,7 +119,7 @@ def test_records_have_exactly_the_keys_of_the_dataset(small_world, task):
     records = _records(small_world, task, split)
     assert len(records) == count
     assert all(record.keys() == TRAIN_KEYS[task] for record in records)
-  if tasks.BY_NAME[task].has_test:
+  if tasks.Tasks()[task].has_test:
     records = _records(small_world, task, "test")
     assert len(records) == 8
     assert all(record.keys() == TEST_KEYS[task] for record in records)
@@ -129,7 +129,7 @@ def test_records_have_exactly_the_keys_of_the_dataset(small_world, task):
 
 @pytest.mark.parametrize("task", NAMES)
 def test_media_decode(small_world, task):
-  row = tasks.BY_NAME[task]
+  row = tasks.Tasks()[task]
   seconds = collections.defaultdict(lambda: 10)
   seconds |= {"ucf": 5, "avqa": 20, "s4": 5, "ms3": 5, "arig": 5}
   seconds |= dict.fromkeys(("meld", "mer24", "cremad", "mafw", "dfew"), 4)
@@ -182,7 +182,7 @@ def test_truths_are_of_the_records_row_by_row(small_world):
 
 @pytest.mark.parametrize("task", NAMES)
 def test_a_seed_gives_a_world(task):
-  row = tasks.BY_NAME[task]
+  row = tasks.Tasks()[task]
 
   def planned(seed):
     world = dataclasses.replace(conftest.WORLD, seed=seed)
@@ -195,7 +195,7 @@ def test_a_seed_gives_a_world(task):
 
 def test_media_are_the_same_bytes_again(small_world, tmp_path):
   for task in ("ks", "ucf", "meld", "ave", "ms3", "ref_avs"):
-    jobs = build.plan(tasks.BY_NAME[task], "val", conftest.WORLD).jobs[:2]
+    jobs = build.plan(tasks.Tasks()[task], "val", conftest.WORLD).jobs[:2]
     for job in jobs:
       job.write(tmp_path, conftest.WORLD.video_size, conftest.WORLD.video_fps)
   files = [path for path in tmp_path.rglob("*.*") if path.is_file()]
@@ -219,7 +219,7 @@ def test_test_labels_were_trained_on():
     ("avqa", "answer"),
   ):
     train, test = (
-      {r[key] for r in build.plan(tasks.BY_NAME[task], split, world).records}
+      {r[key] for r in build.plan(tasks.Tasks()[task], split, world).records}
       for split in ("train", "test")
     )
     assert test <= train
@@ -227,7 +227,7 @@ def test_test_labels_were_trained_on():
 
 def test_texts_are_short_and_words_are_few():
   words, lengths = set(), {}
-  for task in tasks.TASKS:
+  for task in tasks.Tasks().values():
     plan = build.plan(task, "train", configs.World())
     texts = [record[task.target] for record in plan.records]
     lengths[task.name] = [len(text.split()) for text in texts]
@@ -298,7 +298,7 @@ def test_unfit_frames_are_refused(tmp_path, field, value):
 
 
 def test_all_planned_files_are_on_disk(small_world):
-  for task in tasks.TASKS:
+  for task in tasks.Tasks().values():
     for job in build.plan(task, "train", conftest.WORLD).jobs:
       if isinstance(job, plans.Video | plans.Audio):
         assert all((small_world / path).is_file() for path in job.targets)
@@ -306,7 +306,7 @@ def test_all_planned_files_are_on_disk(small_world):
 
 def test_a_dataset_may_have_more_training_records():
   world = dataclasses.replace(conftest.WORLD, train_factors={"avqa": 3})
-  more, same = tasks.BY_NAME["avqa"], tasks.BY_NAME["ks"]
+  more, same = tasks.Tasks()["avqa"], tasks.Tasks()["ks"]
   assert len(build.plan(more, "train", world).records) == 24
   assert len(build.plan(more, "val", world).records) == 4
   assert len(build.plan(same, "train", world).records) == 8

@@ -16,7 +16,7 @@ from crab_jax.synthetic import build
 def plans(task: str, count: int, seed: int = 0):
   """The plans of train and val, each of so many records."""
   world = configs.World(seed=seed, train_samples=count, val_samples=count)
-  row = tasks.BY_NAME[task]
+  row = tasks.Tasks()[task]
   return [build.plan(row, split, world) for split in ("train", "val")]
 
 

@@ -37,6 +37,6 @@ def test_both_directions_share_their_clips():
   world = configs.World(train_samples=20)
   pools = []
   for name in ("a2v", "v2a"):
-    jobs = build.plan(tasks.BY_NAME[name], "train", world).jobs
+    jobs = build.plan(tasks.Tasks()[name], "train", world).jobs
     pools.append({job.content for job in jobs})
   assert pools[0] == pools[1]

@@ -62,7 +62,7 @@ def test_description_is_true_of_the_named_thing_only():
 
 def test_test_records_are_seen_unseen_and_null():
   world = configs.World(test_samples=40)
-  plan = build.plan(tasks.BY_NAME["ref_avs"], "test", world)
+  plan = build.plan(tasks.Tasks()["ref_avs"], "test", world)
   kinds = collections.Counter(record["split"] for record in plan.records)
   assert kinds == {"test_s": 10, "test_u": 10, "test_n": 20}
   for record, truth in zip(plan.records, plan.truths, strict=True):

@@ -65,7 +65,7 @@ def test_ms3_asks_two_seconds_of_one_picture():
 def test_arig_uses_the_clips_of_s4():
   jobs = []
   for name in ("s4", "arig"):
-    assert tasks.BY_NAME[name].family == "segmentation"
+    assert tasks.Tasks()[name].family == "segmentation"
     jobs += guessing.plans(name, 12)[0].jobs
   merged = plans.merged(jobs)
   assert len(merged) == 12

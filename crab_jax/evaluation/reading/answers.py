@@ -1,19 +1,19 @@
 """From the text of an answer to its structure, for every format of AV-UIE v2.
 
-The forms of AV-UIE v2 that are read, and which family uses them:
+The form of a task's answers is its `Task.kind`:
 
-  label       `<answer>X</answer>`: the last complete pair wins. Matching,
-              action, emotion and QA sets.
+  label       `<answer>X</answer>`: the last complete pair wins. Of AV-UIE v2
+              the matching, action, emotion and QA sets.
   events      `<event>label, (s e)(s e)</event>`, any number of blocks, each
               with any number of intervals `(s e)`, `(s,e)` or `[s,e]` in
               seconds; `<visual>` and `<audio>` blocks say the modality, an
               `<event>` is both seen and heard. The label ends at the last
               comma before the first interval. `<event>none</event>` says that
               nothing happens. `<event>X</event> <range>s,e</range>`, the form
-              of the older Crab, is read as leniency. Localisation sets.
+              of the older Crab, is read as leniency. Localization sets.
   place       a box and points, see `coordinates`. Segmentation sets.
-  existence   `<answer>true</answer>` or `<answer>false</answer>` in front of
-              a place. Ref-AVS.
+  existence   `<answer>true</answer>` or `<answer>false</answer>`; of a task
+              with masks (`Task.mask`), "true" in front of a place. Ref-AVS.
   caption     the text itself. Captioning.
 
 Other spellings are read where their meaning is beyond doubt, and each such
@@ -84,26 +84,16 @@ class Answer:
     return said
 
 
-def kind_of(task: str) -> str:
-  """The form of a task's answers. Raises KeyError for an unknown task."""
-  if tasks.BY_NAME[task].mask == "gt_mask":  # asked whether it exists
-    return "existence"
-  return {
-    "localization": "events",
-    "segmentation": "place",
-    "captioning": "caption",
-  }.get(tasks.BY_NAME[task].family, "label")
-
-
-def parse(task: str, text: str | None) -> Answer:
+def parse(task: tasks.Task, text: str | None) -> Answer:
   """Reads the answer of a task; never raises for any text."""
-  kind = kind_of(task)
   if text is None:
-    return Answer(kind, failure="missing")
+    return Answer(task.kind, failure="missing")
   text = cut(text)
   if not text.strip():
-    return Answer(kind, failure="empty")
-  return _PARSERS[kind](text)
+    return Answer(task.kind, failure="empty")
+  if task.kind == "existence":
+    return parse_existence(text, placed=task.mask is not None)
+  return _PARSERS[task.kind](text)
 
 
 def cut(text: str) -> str:
@@ -230,8 +220,14 @@ def parse_place(text: str) -> Answer:
   )
 
 
-def parse_existence(text: str) -> Answer:
-  """Reads true or false, and the place where it is true."""
+def parse_existence(text: str, placed: bool = True) -> Answer:
+  """Reads true or false, and the place where it is true.
+
+  Args:
+    text: not blank.
+    placed: whether the answer must say where; else a place is read if there
+      is one.
+  """
   said, leniency = _existence(text)
   if said is None:
     return Answer("existence", failure="no_true_false")
@@ -242,6 +238,7 @@ def parse_existence(text: str) -> Answer:
     place,
     kind="existence",
     exists=True,
+    failure=place.failure if placed else None,
     leniency=tuple(sorted({*leniency, *place.leniency})),
   )
 
@@ -267,6 +264,5 @@ _PARSERS = {
   "label": parse_label,
   "events": parse_events,
   "place": parse_place,
-  "existence": parse_existence,
   "caption": parse_caption,
 }

@@ -11,6 +11,7 @@ import json
 import re
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 
 # The three fields of the AVE test reference, space separated.
@@ -19,11 +20,11 @@ _AVE = re.compile(
 )
 
 
-def read(task: str, reference: dict) -> answers.Answer:
+def read(task: tasks.Task, reference: dict) -> answers.Answer:
   """The reference of one row.
 
   Args:
-    task: a task of `crab_jax.data.tasks`.
+    task: its row of the table of tasks.
     reference: {"text": str, raw fields}.
 
   Raises:
@@ -31,11 +32,13 @@ def read(task: str, reference: dict) -> answers.Answer:
   """
   text = reference.get("text")
   text = "" if text is None else str(text)
-  kind = answers.kind_of(task)
-  answer = _READERS[kind](text, reference)
+  if task.kind == "existence":
+    answer = _existence(text, reference, placed=task.mask is not None)
+  else:
+    answer = _READERS[task.kind](text, reference)
   if answer.failure:
     raise errors.UserError(
-      f"{task}: a reference cannot be read ({answer.failure}):"
+      f"{task.name}: a reference cannot be read ({answer.failure}):"
       f" {json.dumps(reference, ensure_ascii=False)[:300]}"
     )
   return answer
@@ -76,13 +79,15 @@ def _place(text: str, reference: dict) -> answers.Answer:
   return found if not found.failure else answers.Answer("place")
 
 
-def _existence(text: str, reference: dict) -> answers.Answer:
+def _existence(text: str, reference: dict, placed: bool) -> answers.Answer:
   """Whether the object is there (not the null split), and its box if told."""
   if "split" in reference:
     return answers.Answer(
       "existence", exists=str(reference["split"]) != "test_n"
     )
-  return answers.parse_existence(text)
+  if not text.strip():
+    return answers.Answer("existence", failure="empty")
+  return answers.parse_existence(text, placed)
 
 
 def _caption(text: str, reference: dict) -> answers.Answer:
@@ -95,7 +100,6 @@ _READERS = {
   "label": _label,
   "events": _events,
   "place": _place,
-  "existence": _existence,
   "caption": _caption,
 }
 

@@ -44,19 +44,19 @@ def data_url(kind: str, data: bytes) -> str:
   return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def picture(task: str, row: dict, record) -> bytes | None:
+def picture(task: tasks.Task, row: dict, record) -> bytes | None:
   """The JPEG of what a row speaks of; None without a record."""
   if record is None or not record.frames:
     return None
-  if tasks.BY_NAME[task].kind == "image":
+  if task.visual == "image":
     drawn = _place(task, row, record)
   else:
-    clips = sum("video" in k for k in tasks.BY_NAME[task].media_keys("train"))
+    clips = sum("video" in key for key in task.media_keys("train"))
     drawn = pictures.contact_sheet(record.frames, clips)
   return pictures.jpeg(drawn)
 
 
-def _place(task: str, row: dict, record):
+def _place(task: tasks.Task, row: dict, record):
   """The image with the true and the answered place on it."""
   answer = answers.parse(task, row.get("text"))
   truth = pictures.true_mask(record)
@@ -66,11 +66,11 @@ def _place(task: str, row: dict, record):
   return pictures.place(record.frames[0], truth, box, answer.box, answer.points)
 
 
-def card(task: str, name: str, row: dict, record) -> str:
+def card(task: tasks.Task, name: str, row: dict, record) -> str:
   """The HTML of one sample.
 
   Args:
-    task: its task.
+    task: the row of its task.
     name: "worst", "best", or "" where all are alike.
     row: a scored row (`TaskScore.rows`).
     record: its `records.Record`, or None: without picture and sound.
@@ -86,7 +86,7 @@ def card(task: str, name: str, row: dict, record) -> str:
     f'<span class="score"><small>{name}</small> {score:.2f}</span></div>',
     _question(row),
     f'<p class="said">{_said(row)}</p>',
-    f'<p class="true"><b>true</b> {html.escape(in_words(reference))}</p>',
+    f'<p class="true"><b>true</b> {html.escape(in_words(task, reference))}</p>',
   ]
   if reference.kind == "events":
     parts.append(timeline(reference.events, answer.events))
@@ -98,7 +98,7 @@ def card(task: str, name: str, row: dict, record) -> str:
   return "\n".join([*parts, "</article>"])
 
 
-def _media(task: str, row: dict, record) -> str:
+def _media(task: tasks.Task, row: dict, record) -> str:
   drawn = picture(task, row, record)
   if drawn is None:
     return ""
@@ -130,7 +130,7 @@ def _said(row: dict) -> str:
   return _TAGS.sub(r"<mark>\2</mark>", html.escape(shown, quote=False))
 
 
-def in_words(answer: answers.Answer) -> str:
+def in_words(task: tasks.Task, answer: answers.Answer) -> str:
   """An answer in one line."""
   if answer.kind == "events":
     spans = [
@@ -142,7 +142,9 @@ def in_words(answer: answers.Answer) -> str:
   if answer.exists is False:
     return "the object is not there"
   if answer.kind in ("place", "existence"):
-    return f"box {list(answer.box)}" if answer.box else "the green outline"
+    if answer.box:
+      return f"box {list(answer.box)}"
+    return "the green outline" if task.mask else "the object is there"
   return answer.label or answer.caption or ""
 
 

@@ -9,6 +9,7 @@ import json
 import pathlib
 
 from crab_jax import plotting
+from crab_jax.data import tasks
 from crab_jax.evaluation.reading import references
 from crab_jax.evaluation.report import cards
 from crab_jax.evaluation.report import overview
@@ -91,19 +92,22 @@ def to_markdown(
       *(("worst", r) for r in worst),
       *(("best", r) for r in best),
     ):
-      lines += ["", *_sample(score.task, name, row, artefacts.lookup, out)]
+      lines += [
+        "",
+        *_sample(score.definition, name, row, artefacts.lookup, out),
+      ]
   return "\n".join(lines) + "\n"
 
 
-def _sample(task: str, name: str, row: dict, lookup, out) -> list[str]:
+def _sample(task: tasks.Task, name: str, row: dict, lookup, out) -> list[str]:
   """The lines of one sample, its picture written beside."""
   lines = [f"**{name}** `{row['id']}`, score {row['score']['score']:.2f}", ""]
   picture = cards.picture(task, row, lookup(row["id"]) if lookup else None)
   if picture:
-    file = f"{_SAMPLES}/{task}_{name}.jpg"
+    file = f"{_SAMPLES}/{task.name}_{name}.jpg"
     (out / file).write_bytes(picture)
     lines += [f"![{row['id']}]({file})", ""]
-  reference = cards.in_words(references.read(task, row["reference"]))
+  reference = cards.in_words(task, references.read(task, row["reference"]))
   text = " ".join((row.get("text") or "(no text)").split())[:400]
   text = text.replace("<", "&lt;").replace("|", "\\|")
   return [*lines, f"- answered: {text}", f"- true: {reference}"]

@@ -30,6 +30,7 @@ class Artefacts:
     gates: name -> mean router gates, float[tasks, heads] or
       float[layers, modules, tasks, heads]; tasks in canonical order.
     notes: sentences that stand under the table (how files were joined).
+    table: the tasks, whose numbers are the rows of `gates`.
   """
 
   title: str = "crab_jax: evaluation"
@@ -38,19 +39,20 @@ class Artefacts:
   metrics: list[dict] = dataclasses.field(default_factory=list)
   gates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
   notes: list[str] = dataclasses.field(default_factory=list)
+  table: tasks.Tasks = tasks.Tasks()
 
 
 def families(scores: Scores) -> dict[str, dict[str, float]]:
   """Family -> mean value and mean chance of its tasks, in canonical order."""
   table = {}
-  for family in tasks.FAMILIES:
+  found = {score.family for score in scores.values()}
+  for family in sorted(found, key=tasks.family_order):
     members = [score for score in scores.values() if score.family == family]
-    if members:
-      table[family] = {
-        "value": float(np.mean([score.value for score in members])),
-        "chance": float(np.mean([score.chance for score in members])),
-        "tasks": len(members),
-      }
+    table[family] = {
+      "value": float(np.mean([score.value for score in members])),
+      "chance": float(np.mean([score.chance for score in members])),
+      "tasks": len(members),
+    }
   return table
 
 
@@ -59,8 +61,8 @@ def ordered(scores: Scores) -> list[scores_lib.TaskScore]:
   return sorted(
     scores.values(),
     key=lambda score: (
-      tasks.FAMILIES.index(score.family),
-      tasks.BY_NAME[score.task].number,
+      tasks.family_order(score.family),
+      score.definition.order,
     ),
   )
 
@@ -72,7 +74,7 @@ def figures(scores: Scores, artefacts: Artefacts) -> dict[str, figure.Figure]:
   if curves:
     held_out = loss_curves(artefacts.metrics, _HELD_OUT)
     drawn["loss_by_stage"] = plots.loss_by_stage(curves, held_out)
-  names = [task.name for task in tasks.TASKS]
+  names = list(artefacts.table)
   for name, gates in artefacts.gates.items():
     drawn[f"router_gates_{name}"] = router_plots.mean_gates(gates, names, name)
   return drawn

@@ -11,7 +11,6 @@ import importlib.resources
 import numpy as np
 
 from crab_jax import plotting
-from crab_jax.data import tasks
 from crab_jax.evaluation.report import anchors
 from crab_jax.evaluation.report import cards
 from crab_jax.evaluation.report import overview
@@ -212,12 +211,12 @@ def _task(score, lookup) -> str:
     _facts(score),
     _panel(_details(score.details, _others(score.official_compatible))),
   ]
-  if tasks.BY_NAME[score.task].kind == "image":
+  if score.definition.visual == "image":
     parts.append(
       '<p class="legend">Green: true mask and its extent, or true box. Magenta: the'
       " answered box and points.</p>"
     )
-  elif score.family == "localization":
+  elif score.definition.kind == "events":
     parts.append(
       '<p class="legend">Timelines: filled is true, outlined is answered;'
       " a row without see or hear is both.</p>"
@@ -225,7 +224,9 @@ def _task(score, lookup) -> str:
   alike = best and worst[0]["score"]["score"] == best[0]["score"]["score"]
   names = ("", "") if alike else ("worst", "best")
   shown = [
-    cards.card(score.task, name, row, lookup(row["id"]) if lookup else None)
+    cards.card(
+      score.definition, name, row, lookup(row["id"]) if lookup else None
+    )
     for name, rows in zip(names, (worst, best), strict=True)
     for row in rows
   ]

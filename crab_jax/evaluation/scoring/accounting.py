@@ -8,9 +8,12 @@ removed and counted; rows that a set should have and has not are added as
 
 import collections
 import dataclasses
+from collections.abc import Iterable
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.reading import references
 
 
@@ -33,7 +36,7 @@ class Sample:
     return self.answer.failure is not None
 
 
-def samples(task: str, rows) -> tuple[list[Sample], int]:
+def samples(task: tasks.Task, rows) -> tuple[list[Sample], int]:
   """The samples of a task's rows, and how many duplicates were removed.
 
   The text is read anew: the "parsed" of a row is for people. The first row
@@ -41,14 +44,15 @@ def samples(task: str, rows) -> tuple[list[Sample], int]:
   (ties of a blind guess, say) depends on the order of the rows.
 
   Raises:
-    UserError: a row has no id or no reference.
+    UserError: a row has no id or no reference, or a reference names a class
+      that the task has not.
   """
   kept, duplicates = {}, 0
   for row in rows:
     for name in ("id", "reference"):
       if not row.get(name):
         raise errors.UserError(
-          f"{task}: a row of the predictions has no {name!r}: {str(row)[:200]}"
+          f"{task.name}: a row of the predictions has no {name!r}: {str(row)[:200]}"
         )
     if row["id"] in kept:
       duplicates += 1
@@ -59,7 +63,22 @@ def samples(task: str, rows) -> tuple[list[Sample], int]:
       reference=references.read(task, row["reference"]),
       row=row,
     )
+  _require_classes(task, kept.values())
   return sorted(kept.values(), key=lambda s: place_of(str(s.id))), duplicates
+
+
+def _require_classes(task: tasks.Task, kept: Iterable[Sample]) -> None:
+  """Raises UserError for a true label that is none of the task's classes."""
+  known = {labels.canonical(name, task.synonyms) for name in task.classes}
+  for sample in kept if known else ():
+    found = [event.label for event in sample.reference.events]
+    found += [sample.reference.label] if sample.reference.label else []
+    for label in found:
+      if labels.canonical(label, task.synonyms) not in known:
+        raise errors.UserError(
+          f"{task.name}: the reference of {sample.id} is {label!r}, none of"
+          f" its classes {', '.join(task.classes)}"
+        )
 
 
 def place_of(name: str) -> tuple[int, str]:
@@ -68,9 +87,9 @@ def place_of(name: str) -> tuple[int, str]:
   return (int(number[:18]) if number.isdecimal() else 0), name
 
 
-def _answer(task: str, row: dict) -> answers.Answer:
+def _answer(task: tasks.Task, row: dict) -> answers.Answer:
   if row.get("error"):
-    return answers.Answer(answers.kind_of(task), failure="error")
+    return answers.Answer(task.kind, failure="error")
   return answers.parse(task, row.get("text"))
 
 

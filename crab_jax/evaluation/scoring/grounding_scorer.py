@@ -16,7 +16,7 @@ def score(samples: list[accounting.Sample]) -> results.Result:
   truths = [sample.reference.box for sample in samples]
   if None in truths:
     missing = samples[truths.index(None)].id
-    raise errors.UserError(f"arig: the reference of {missing} has no box")
+    raise errors.UserError(f"the reference of {missing} has no box")
   ious = np.array(
     [
       boxes.iou(truth, sample.answer.box) if sample.answer.box else 0.0

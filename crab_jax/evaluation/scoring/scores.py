@@ -8,7 +8,6 @@ and reference["mask"] (the true one), both run-length codes of `masks`.
 """
 
 import dataclasses
-import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -19,40 +18,71 @@ from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import caption_scorer
 from crab_jax.evaluation.scoring import event_scorers
+from crab_jax.evaluation.scoring import existence_scorer
 from crab_jax.evaluation.scoring import grounding_scorer
 from crab_jax.evaluation.scoring import label_scorers
 from crab_jax.evaluation.scoring import results
 from crab_jax.evaluation.scoring import segmentation_scorer
 
-_EMOTION = functools.partial(label_scorers.weighted_f1, group="emotion")
-_RECALL = functools.partial(label_scorers.uar, group="emotion")
-_CANDIDATE = functools.partial(label_scorers.accuracy, group="candidate")
 
-# Task -> name of its primary metric, its scorer. Segmentation names its own:
-# J where a mask model drew masks, else box IoU.
-SCORERS: dict[str, tuple[str, Callable[..., results.Result]]] = {
-  "a2v": ("accuracy", _CANDIDATE),
-  "v2a": ("accuracy", _CANDIDATE),
-  "ks": ("accuracy", label_scorers.accuracy),
-  "ucf": ("accuracy", label_scorers.accuracy),
-  "meld": ("weighted F1", _EMOTION),
-  "mer24": ("weighted F1", _EMOTION),
-  "cremad": (
-    "accuracy",
-    functools.partial(label_scorers.accuracy, group="emotion"),
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """A primary metric and the scorer that computes it.
+
+  Attributes:
+    title: its name in reports.
+    kinds: forms of an answer (`tasks.KINDS`) that it scores.
+    score: (samples, row of the table of tasks, lookup of records) -> result.
+  """
+
+  title: str
+  kinds: tuple[str, ...]
+  score: Callable[..., results.Result]
+
+
+def _of_labels(score: Callable[..., results.Result]):
+  """A scorer that takes the group of synonyms beside the samples."""
+  return lambda samples, task, lookup: score(samples, group=task.synonyms)
+
+
+def _of_samples(score: Callable[..., results.Result]):
+  """A scorer that takes nothing but the samples."""
+  return lambda samples, task, lookup: score(samples)
+
+
+def _masks(samples, task: tasks.Task, lookup) -> results.Result:
+  return segmentation_scorer.score(samples, lookup)
+
+
+# The metrics that a row of the table of tasks may name. Segmentation gives its
+# own title: J where a mask model drew masks, else box IoU.
+METRICS = {
+  "accuracy": Metric(
+    "accuracy", ("label",), _of_labels(label_scorers.accuracy)
   ),
-  "mafw": ("UAR", _RECALL),
-  "dfew": ("UAR", _RECALL),
-  "avqa": ("accuracy", label_scorers.music_avqa),
-  "avqa_thu": ("accuracy", label_scorers.avqa),
-  "ave": ("segment accuracy", event_scorers.ave),
-  "unav": ("mAP", event_scorers.unav),
-  "avvp": ("segment Type@AV", event_scorers.avvp),
-  "ms3": ("J", segmentation_scorer.score),
-  "s4": ("J", segmentation_scorer.score),
-  "ref_avs": ("J", segmentation_scorer.score),
-  "arig": ("cIoU@0.5", grounding_scorer.score),
-  "avcap": ("CIDEr/10", caption_scorer.score),
+  "weighted_f1": Metric(
+    "weighted F1", ("label",), _of_labels(label_scorers.weighted_f1)
+  ),
+  "uar": Metric("UAR", ("label",), _of_labels(label_scorers.uar)),
+  "question_accuracy": Metric(
+    "accuracy", ("label",), _of_samples(label_scorers.music_avqa)
+  ),
+  "choice_accuracy": Metric(
+    "accuracy", ("label",), _of_samples(label_scorers.avqa)
+  ),
+  "segment_accuracy": Metric(
+    "segment accuracy", ("events",), _of_samples(event_scorers.ave)
+  ),
+  "map": Metric("mAP", ("events",), _of_samples(event_scorers.unav)),
+  "type_at_av": Metric(
+    "segment Type@AV", ("events",), _of_samples(event_scorers.avvp)
+  ),
+  "j": Metric("J", ("place", "existence"), _masks),
+  "ciou": Metric("cIoU@0.5", ("place",), _of_samples(grounding_scorer.score)),
+  "existence_accuracy": Metric(
+    "accuracy", ("existence",), _of_samples(existence_scorer.score)
+  ),
+  "cider": Metric("CIDEr/10", ("caption",), _of_samples(caption_scorer.score)),
 }
 
 
@@ -74,6 +104,7 @@ class TaskScore:
     details: further metrics, tables, reasons and kinds of leniency.
     official_compatible: under the conventions of the official scripts.
     rows: the scored rows, with "parsed" and "score" filled in.
+    definition: the row of the table of tasks.
   """
 
   task: str
@@ -91,40 +122,36 @@ class TaskScore:
   details: dict
   official_compatible: dict
   rows: list[dict] = dataclasses.field(repr=False)
+  definition: tasks.Task = dataclasses.field(repr=False)
 
   def to_json(self) -> dict:
-    """All but the rows, for report.json."""
+    """All but the rows and the definition, for report.json."""
     fields = dataclasses.fields(self)
     return {
       field.name: getattr(self, field.name)
       for field in fields
-      if field.name != "rows"
+      if field.name not in ("rows", "definition")
     }
 
 
-def score_rows(task: str, rows: Iterable[dict], lookup=None) -> TaskScore:
+def score_rows(
+  task: tasks.Task, rows: Iterable[dict], lookup=None
+) -> TaskScore:
   """Scores the rows of one task.
 
   Args:
-    task: a task of `crab_jax.data.tasks`.
+    task: its row of the table of tasks.
     rows: its predictions, see the module's docstring.
     lookup: id -> `records.Record` or None; asked for true masks only.
 
   Raises:
-    UserError: an unknown task, no rows, or a row without id or reference.
+    UserError: no rows, or one without id or reference.
   """
-  if task not in SCORERS:
-    raise errors.UserError(
-      f"{task!r} is no task of AV-UIE v2: {', '.join(SCORERS)}"
-    )
   samples, duplicates = accounting.samples(task, rows)
   if not samples:
-    raise errors.UserError(f"{task}: there are no predictions to score")
-  metric, scorer = SCORERS[task]
-  if scorer is segmentation_scorer.score:
-    result = scorer(samples, lookup)
-  else:
-    result = scorer(samples)
+    raise errors.UserError(f"{task.name}: there are no predictions to score")
+  metric = METRICS[task.metric]
+  result = metric.score(samples, task, lookup)
   counts = accounting.counts(samples, duplicates)
   extra = {k: counts.pop(k) for k in ("failure_reasons", "leniency")}
   counts["lenient"] = sum(
@@ -132,9 +159,9 @@ def score_rows(task: str, rows: Iterable[dict], lookup=None) -> TaskScore:
     for sample, part in zip(samples, result.parts, strict=True)
   )
   return TaskScore(
-    task=task,
-    family=tasks.BY_NAME[task].family,
-    metric=result.metric or metric,
+    task=task.name,
+    family=task.family,
+    metric=result.metric or metric.title,
     value=result.value,
     chance=result.chance,
     guess=result.guess,
@@ -144,6 +171,7 @@ def score_rows(task: str, rows: Iterable[dict], lookup=None) -> TaskScore:
       {**sample.row, "parsed": sample.answer.to_json(), "score": part}
       for sample, part in zip(samples, result.parts, strict=True)
     ],
+    definition=task,
     **counts,
   )
 
@@ -172,12 +200,13 @@ def read_rows(path: pathlib.Path) -> list[dict]:
 
 
 def score_folder(
-  predictions: pathlib.Path, lookup=None, expected=None
+  predictions: pathlib.Path, table: tasks.Tasks, lookup=None, expected=None
 ) -> dict[str, TaskScore]:
   """Scores every {task}.jsonl of a folder, in the canonical order.
 
   Args:
     predictions: the folder.
+    table: the tasks; files of others are left alone.
     lookup: as in `score_rows`.
     expected: task -> {id: reference} of the records that should be there;
       those that are not are scored as missing. None: not checked.
@@ -186,14 +215,14 @@ def score_folder(
     UserError: the folder holds no file of a task, or a file is broken.
   """
   scores = {}
-  for task in tasks.BY_NAME:
-    path = pathlib.Path(predictions) / f"{task}.jsonl"
+  for name, task in table.items():
+    path = pathlib.Path(predictions) / f"{name}.jsonl"
     if not path.is_file():
       continue
     rows = read_rows(path)
-    if expected and task in expected:
-      rows = accounting.with_missing(rows, expected[task])
-    scores[task] = score_rows(task, rows, lookup)
+    if expected and name in expected:
+      rows = accounting.with_missing(rows, expected[name])
+    scores[name] = score_rows(task, rows, lookup)
   if not scores:
     raise errors.UserError(
       f"{predictions} holds no predictions ({{task}}.jsonl)"

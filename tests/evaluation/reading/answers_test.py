@@ -9,6 +9,8 @@ import pytest
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 
+_TABLE = tasks.Tasks()
+
 KINDS = ("avqa", "ave", "s4", "arig", "ref_avs", "avcap")
 
 
@@ -25,7 +27,7 @@ KINDS = ("avqa", "ave", "s4", "arig", "ref_avs", "avcap")
   ],
 )
 def test_label(text, label, leniency):
-  answer = answers.parse("avqa", text)
+  answer = answers.parse(_TABLE["avqa"], text)
   assert (answer.label, answer.leniency) == (label, leniency)
   assert answer.failure is None
 
@@ -42,7 +44,7 @@ def test_label(text, label, leniency):
   ],
 )
 def test_label_failures(text, failure):
-  assert answers.parse("ks", text).failure == failure
+  assert answers.parse(_TABLE["ks"], text).failure == failure
 
 
 def _spans(answer):
@@ -99,23 +101,28 @@ def _spans(answer):
   ],
 )
 def test_events(text, spans, leniency):
-  answer = answers.parse("avvp", text)
+  answer = answers.parse(_TABLE["avvp"], text)
   assert _spans(answer) == spans
   assert (answer.leniency, answer.failure) == (leniency, None)
 
 
 def test_events_that_cannot_be_read():
-  assert answers.parse("ave", "a dog barks").failure == "no_event"
-  assert answers.parse("ave", "<event>a dog</event>").failure == "no_interval"
-  assert answers.parse("ave", "</event>").failure == "no_event"
+  assert answers.parse(_TABLE["ave"], "a dog barks").failure == "no_event"
+  assert (
+    answers.parse(_TABLE["ave"], "<event>a dog</event>").failure
+    == "no_interval"
+  )
+  assert answers.parse(_TABLE["ave"], "</event>").failure == "no_event"
 
 
 def test_place_reads_box_and_points():
-  answer = answers.parse("s4", "It: [1,2,30,40], [5,6], [7,8], [9,9], [3,4].")
+  answer = answers.parse(
+    _TABLE["s4"], "It: [1,2,30,40], [5,6], [7,8], [9,9], [3,4]."
+  )
   assert answer.box == (1, 2, 30, 40)
   assert answer.points == ((7, 8), (9, 9), (3, 4))  # the last three
   assert (answer.failure, answer.leniency) == (None, ())
-  assert answers.parse("s4", "a dog at [5,6]").failure == "no_box"
+  assert answers.parse(_TABLE["s4"], "a dog at [5,6]").failure == "no_box"
 
 
 @pytest.mark.parametrize(
@@ -131,18 +138,18 @@ def test_place_reads_box_and_points():
   ],
 )
 def test_existence(text, exists, failure, leniency):
-  answer = answers.parse("ref_avs", text)
+  answer = answers.parse(_TABLE["ref_avs"], text)
   assert answer.exists is exists
   assert (answer.failure, answer.leniency) == (failure, leniency)
 
 
 def test_to_json_keeps_a_false_and_leaves_out_what_is_empty():
-  answer = answers.parse("ref_avs", "<answer>false</answer>")
+  answer = answers.parse(_TABLE["ref_avs"], "<answer>false</answer>")
   assert answer.to_json() == {"kind": "existence", "exists": False}
 
 
 def test_every_task_has_a_form():
-  kinds = {task: answers.kind_of(task) for task in tasks.BY_NAME}
+  kinds = {task: _TABLE[task].kind for task in tasks.Tasks()}
   assert kinds["mer24"] == "label"
   assert kinds["unav"] == "events"
   assert kinds["arig"] == "place"
@@ -202,8 +209,8 @@ def _fuzz(count):
   for text in _texts(count):
     seen += 1
     for task in KINDS:
-      answer = answers.parse(task, text)
-      assert answer.kind == answers.kind_of(task)
+      answer = answers.parse(_TABLE[task], text)
+      assert answer.kind == _TABLE[task].kind
       if answer.box:
         assert all(0 <= value <= 223 for value in answer.box)
         assert answer.box[0] < answer.box[2] and answer.box[1] < answer.box[3]
@@ -236,7 +243,7 @@ def _read_a_megabyte_of(piece):
   text = piece * (1_000_000 // len(piece))
   start = time.process_time()
   for task in KINDS:
-    answers.parse(task, text)
+    answers.parse(_TABLE[task], text)
   # Quadratic behaviour would take hours; linear takes about a second.
   assert time.process_time() - start < 30
 

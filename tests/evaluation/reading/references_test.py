@@ -3,17 +3,22 @@
 import pytest
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.reading import references
+
+_TABLE = tasks.Tasks()
 
 
 def test_label_with_and_without_tags():
   read = references.read
-  assert read("meld", {"text": "<answer>joy</answer>."}).label == "joy"
+  assert read(_TABLE["meld"], {"text": "<answer>joy</answer>."}).label == "joy"
   long = "the dog is barking at the cat"
-  assert read("avqa_thu", {"text": long}).label == long
+  assert read(_TABLE["avqa_thu"], {"text": long}).label == long
   target = "I hear it, hence <answer>sad</answer>."
-  assert read("mer24", {"text": target, "discrete": "sad"}).label == "sad"
+  assert (
+    read(_TABLE["mer24"], {"text": target, "discrete": "sad"}).label == "sad"
+  )
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,7 @@ def test_label_with_and_without_tags():
 )
 def test_the_three_forms_of_an_ave_reference(reference):
   event = answers.Event("Violin, fiddle", 0, 10)
-  assert references.read("ave", reference).events == (event,)
+  assert references.read(_TABLE["ave"], reference).events == (event,)
 
 
 def test_corners_come_before_the_text():
@@ -35,15 +40,20 @@ def test_corners_come_before_the_text():
     "top_left": [0, 2],
     "bottom_right": [3, 4],
   }
-  assert references.read("arig", reference).box == (0, 2, 3, 4)
+  assert references.read(_TABLE["arig"], reference).box == (0, 2, 3, 4)
   reference["top_left"] = "[0, 2]"  # as a string
-  assert references.read("arig", reference).box == (0, 2, 3, 4)
-  assert references.read("arig", {"text": "[1,2,3,4]"}).box == (1, 2, 3, 4)
+  assert references.read(_TABLE["arig"], reference).box == (0, 2, 3, 4)
+  assert references.read(_TABLE["arig"], {"text": "[1,2,3,4]"}).box == (
+    1,
+    2,
+    3,
+    4,
+  )
 
 
 def test_existence_by_split_or_by_target():
   def exists(**reference):
-    return references.read("ref_avs", reference).exists
+    return references.read(_TABLE["ref_avs"], reference).exists
 
   assert exists(text="the dog", split="test_u") is True
   assert exists(text="the dog", split="test_n") is False
@@ -57,7 +67,7 @@ def test_existence_by_split_or_by_target():
 )
 def test_a_reference_that_says_nothing_is_an_error(task, reference):
   with pytest.raises(errors.UserError, match=f"{task}: a reference"):
-    references.read(task, reference)
+    references.read(_TABLE[task], reference)
 
 
 @pytest.mark.parametrize(

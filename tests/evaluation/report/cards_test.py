@@ -1,7 +1,10 @@
 """The cards of the HTML report."""
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.report import cards
+
+_TABLE = tasks.Tasks()
 
 
 def _row(i, score, text="<answer>dog</answer>", **fields):
@@ -24,7 +27,7 @@ def test_pick_gives_the_worst_and_best_once_each():
 def test_text_of_others_is_escaped():
   text = "<script>alert(1)</script> <answer>a & b</answer>"
   row = _row(0, 0.0, text, question={"question": "<b>who?</b>"})
-  html = cards.card("ks", "worst", row, None)
+  html = cards.card(_TABLE["ks"], "worst", row, None)
   assert "<script>" not in html and "<b>who" not in html
   assert "&lt;script&gt;" in html
   assert "<mark>a &amp; b</mark>" in html
@@ -33,24 +36,24 @@ def test_text_of_others_is_escaped():
 
 def test_a_card_without_text_says_why():
   row = _row(0, 0.0, None, error="bad_video")
-  assert "no text (bad_video)" in cards.card("ks", "worst", row, None)
+  assert "no text (bad_video)" in cards.card(_TABLE["ks"], "worst", row, None)
 
 
 def test_a_kindness_is_named():
-  html = cards.card("ks", "best", _row(0, 1.0, "dog"), None)
+  html = cards.card(_TABLE["ks"], "best", _row(0, 1.0, "dog"), None)
   assert "lenient: untagged" in html
 
 
 def test_in_words():
   events = (answers.Event("dog", 0, 3), answers.Event("cat", 1, 2.5, "audio"))
-  words = cards.in_words(answers.Answer("events", events=events))
+  words = cards.in_words(_TABLE["s4"], answers.Answer("events", events=events))
   assert words == "dog 0–3 s · cat 1–2.5 s (audio)"
-  assert cards.in_words(answers.Answer("events")) == "no event"
+  assert cards.in_words(_TABLE["s4"], answers.Answer("events")) == "no event"
   gone = answers.Answer("existence", exists=False)
-  assert cards.in_words(gone) == "the object is not there"
-  assert cards.in_words(answers.Answer("place", box=(1, 2, 3, 4))) == (
-    "box [1, 2, 3, 4]"
-  )
+  assert cards.in_words(_TABLE["s4"], gone) == "the object is not there"
+  assert cards.in_words(
+    _TABLE["s4"], answers.Answer("place", box=(1, 2, 3, 4))
+  ) == ("box [1, 2, 3, 4]")
 
 
 def test_timeline_has_a_row_a_label_and_modality():

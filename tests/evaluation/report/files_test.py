@@ -16,19 +16,21 @@ from crab_jax.evaluation.report import anchors
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import scores
 
+_TABLE = tasks.Tasks()
+
 SHOWN = ("a2v", "avqa", "avvp", "s4", "avcap")
 
 
 @pytest.fixture(scope="module")
 def scored(fabricate):
   return {
-    task: scores.score_rows(task, fabricate(task, [True, False] * 2))
+    task: scores.score_rows(_TABLE[task], fabricate(task, [True, False] * 2))
     for task in SHOWN
   }
 
 
 def _record(name):
-  task = tasks.BY_NAME[name.split("/")[0]]
+  task = tasks.Tasks()[name.split("/")[0]]
   image, sound = io.BytesIO(), io.BytesIO()
   Image.new("RGB", (32, 32), "teal").save(image, "JPEG")
   wave = np.zeros(1600, np.float32)
@@ -84,7 +86,7 @@ def test_the_whole_report(tmp_path, scored):
       {"stage": "backbone", "step": i, "loss": 3 - i / 9} for i in range(9)
     ]
     + [{"stage": "backbone", "validation": 1}],
-    gates={"decoder": np.full((len(tasks.TASKS), 3), 1 / 3)},
+    gates={"decoder": np.full((len(tasks.Tasks()), 3), 1 / 3)},
     notes=["avqa: joined by order"],
   )
   path = report_files.write(tmp_path, scored, artefacts)
@@ -121,8 +123,8 @@ def test_without_records_there_are_no_pictures(tmp_path, scored):
 
 
 def test_anchors_have_a_source_or_no_value():
-  for task in tasks.BY_NAME:
-    for metric in {metric for metric, _ in scores.SCORERS.values()}:
+  for task in tasks.Tasks():
+    for metric in {metric.title for metric in scores.METRICS.values()}:
       for model, row in anchors.of(task, metric).items():
         assert model in anchors.columns()
         assert 0 <= row["value"] <= 1

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.report import overview
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 @pytest.fixture
 def scored(fabricate):
   return {
-    task: scores.score_rows(task, fabricate(task, rights))
+    task: scores.score_rows(_TABLE[task], fabricate(task, rights))
     for task, rights in (
       ("arig", [True] * 3),
       ("ks", [True, False]),

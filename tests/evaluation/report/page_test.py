@@ -2,10 +2,13 @@
 
 import re
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.report import anchors
 from crab_jax.evaluation.report import overview
 from crab_jax.evaluation.report import page
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 def _render(*scored):
@@ -22,12 +25,15 @@ def _labels(task, pairs):
     }
     for i, (said, true) in enumerate(pairs)
   ]
-  return scores.score_rows(task, rows)
+  return scores.score_rows(_TABLE[task], rows)
 
 
 def test_a_family_stands_once_beside_its_tasks(fabricate):
   html = _render(
-    *(scores.score_rows(t, fabricate(t, [True])) for t in ("ks", "ucf", "arig"))
+    *(
+      scores.score_rows(_TABLE[t], fabricate(t, [True]))
+      for t in ("ks", "ucf", "arig")
+    )
   )
   assert html.count('<td class="family" rowspan="2">action') == 1
   assert html.count('<td class="family" rowspan="1">segmentation') == 1
@@ -43,7 +49,8 @@ def test_a_published_number_has_its_source_and_an_unknown_one_a_dash(
   )
   html = _render(
     *(
-      scores.score_rows(task, fabricate(task, [True])) for task in ("ks", "ucf")
+      scores.score_rows(_TABLE[task], fabricate(task, [True]))
+      for task in ("ks", "ucf")
     )
   )
   assert html.count('title="a paper, table 9">0.500<') == 1
@@ -62,14 +69,18 @@ def test_of_many_classes_the_commonest_mistakes_are_listed():
 
 
 def test_the_ten_numbers_of_llp_are_a_table(fabricate):
-  html = _render(scores.score_rows("avvp", fabricate("avvp", [True] * 3)))
+  html = _render(
+    scores.score_rows(_TABLE["avvp"], fabricate("avvp", [True] * 3))
+  )
   names = ("A", "V", "AV", "Type@AV", "Event@AV")
   head = "".join(f'<th class="number">{name}</th>' for name in names)
   assert html.count(head) == 2  # and under the official conventions
 
 
 def test_samples_that_are_all_alike_are_neither_worst_nor_best(fabricate):
-  html = _render(scores.score_rows("ks", fabricate("ks", [True] * 4)))
+  html = _render(scores.score_rows(_TABLE["ks"], fabricate("ks", [True] * 4)))
   assert "worst" not in html and "best</small>" not in html
-  html = _render(scores.score_rows("ks", fabricate("ks", [True, False] * 2)))
+  html = _render(
+    scores.score_rows(_TABLE["ks"], fabricate("ks", [True, False] * 2))
+  )
   assert "<small>worst</small>" in html and "<small>best</small>" in html

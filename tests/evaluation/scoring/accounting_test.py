@@ -3,7 +3,10 @@
 import pytest
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import accounting
+
+_TABLE = tasks.Tasks()
 
 REFERENCE = {"text": "<answer>dog</answer>"}
 
@@ -22,7 +25,7 @@ def test_counts():
     _row(3, None),
     _row(4, "dog"),
   ]
-  kept, duplicates = accounting.samples("ks", rows)
+  kept, duplicates = accounting.samples(_TABLE["ks"], rows)
   assert [s.answer.label for s in kept] == ["dog", None, None, None, "dog"]
   assert accounting.counts(kept, duplicates) == {
     "n": 5,
@@ -36,14 +39,14 @@ def test_counts():
 
 
 def test_an_error_hides_the_text():
-  (sample,), _ = accounting.samples("ks", [_row(0, "dog", error="oom")])
+  (sample,), _ = accounting.samples(_TABLE["ks"], [_row(0, "dog", error="oom")])
   assert sample.failed and sample.answer.label is None
 
 
 @pytest.mark.parametrize("field", ["id", "reference"])
 def test_a_row_without_identity_is_an_error(field):
   with pytest.raises(errors.UserError, match=field):
-    accounting.samples("ks", [{**_row(0, "dog"), field: None}])
+    accounting.samples(_TABLE["ks"], [{**_row(0, "dog"), field: None}])
 
 
 def test_missing_rows_are_added():

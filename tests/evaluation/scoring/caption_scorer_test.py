@@ -2,7 +2,10 @@
 
 import pytest
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 def _row(i, text, reference):
@@ -18,7 +21,7 @@ def test_details_and_the_constant():
     _row(0, "A red dog runs fast.", "a red dog runs fast"),
     _row(1, None, "one blue cat sits still"),
   ]
-  score = scores.score_rows("avcap", rows)
+  score = scores.score_rows(_TABLE["avcap"], rows)
   assert (score.metric, score.value) == ("CIDEr/10", 0.5)
   details = score.details
   assert details["CIDEr"] == 5
@@ -34,7 +37,7 @@ def test_details_and_the_constant():
 def test_the_best_of_the_constant_captions_is_chance():
   texts = ("one two three four", "one two three five", "six seven eight nine")
   rows = [_row(i, text, text) for i, text in enumerate(texts)]
-  score = scores.score_rows("avcap", rows)
+  score = scores.score_rows(_TABLE["avcap"], rows)
   # Either of the first two: 10 for itself, something for the other one.
   assert score.guess in ('always "one two three four"',
                          'always "one two three five"')  # fmt: skip

@@ -2,7 +2,10 @@
 
 import pytest
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 def _rows(task, *pairs):
@@ -20,7 +23,7 @@ def test_ave_without_events_is_wrong_here_and_background_officially():
     ("<event>none</event>", reference),
     ("<event>big dog, (0 4)</event>", reference),
   )
-  score = scores.score_rows("ave", rows)
+  score = scores.score_rows(_TABLE["ave"], rows)
   parts = [row["score"]["score"] for row in score.rows]
   assert parts == pytest.approx([0, 0.6, 1])
   assert score.value == pytest.approx(1.6 / 3)
@@ -37,7 +40,7 @@ def test_avvp_unread_is_zero_although_silence_would_score():
   rows = _rows(
     "avvp", ("nothing", reference), ("<audio>none</audio>", reference)
   )
-  score = scores.score_rows("avvp", rows)
+  score = scores.score_rows(_TABLE["avvp"], rows)
   # Saying nothing is right for what is seen and for both: 2 of 3.
   parts = [row["score"]["segment_type_av"] for row in score.rows]
   assert parts == pytest.approx([0, 2 / 3])
@@ -51,7 +54,7 @@ def test_the_ten_numbers_of_llp_are_means_over_clips():
     "avvp", ("<audio>dog, (0 2)</audio> <visual>dog, (2 6)</visual>", dog),
     (dog, dog), ("nothing of it", dog),
   )  # fmt: skip
-  score = scores.score_rows("avvp", rows)
+  score = scores.score_rows(_TABLE["avvp"], rows)
   # The first clip as in video_parsing_test, then a perfect one, then none.
   first = {
     "segment": (2 / 3, 1, 0, 5 / 9, 6 / 7),
@@ -76,7 +79,7 @@ def test_unav_official_order_and_queries():
     ("<event>dog, (0 4)</event>", "<event>dog, (0 4)</event>"),
     ("<event>dog, (9 10)</event>", "<event>dog, (0 4)(5 9)</event>"),
   )
-  score = scores.score_rows("unav", rows)
+  score = scores.score_rows(_TABLE["unav"], rows)
   # One of two predictions, one of three dogs; in order the hit comes first.
   assert score.value == pytest.approx(1 / 2 * 1 / 3)
   assert score.official_compatible["value"] == pytest.approx(1 / 3)
@@ -87,7 +90,7 @@ def test_unav_official_order_and_queries():
 
 def test_no_segment_is_one_segment_only_officially():
   rows = _rows("unav", ("<event>none</event>", "<event>dog, (0 4)</event>"))
-  score = scores.score_rows("unav", rows)
+  score = scores.score_rows(_TABLE["unav"], rows)
   assert score.details["queries"]["OSA"] == 0
   assert score.official_compatible["queries"]["OSA"] == 1
 
@@ -95,7 +98,7 @@ def test_no_segment_is_one_segment_only_officially():
 def test_the_score_of_a_unav_clip_is_the_iou_of_the_unions():
   true = "<event>dog, (0 4)(5 9)</event> <event>cat, (0 1)</event>"
   rows = _rows("unav", ("<event>dog, (2 4)(4 6)</event>", true))
-  (row,) = scores.score_rows("unav", rows).rows
+  (row,) = scores.score_rows(_TABLE["unav"], rows).rows
   # Dog: 3 of 9 seconds; cat: none; the mean of both.
   assert row["score"]["score"] == pytest.approx(1 / 6)
 
@@ -103,7 +106,9 @@ def test_the_score_of_a_unav_clip_is_the_iou_of_the_unions():
 def test_naming_every_label_is_a_blind_guess():
   labels = ("dog", "cat", "car", "cow")
   texts = [f"<event>{label}, (0 4)</event>" for label in labels] * 2
-  score = scores.score_rows("unav", _rows("unav", *((t, t) for t in texts)))
+  score = scores.score_rows(
+    _TABLE["unav"], _rows("unav", *((t, t) for t in texts))
+  )
   assert score.value == 1
   assert score.guess == "every label with its commonest span"
   assert score.chance == pytest.approx(1 / 4)

@@ -3,7 +3,10 @@
 import pytest
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 def _row(i, text, box):
@@ -18,7 +21,7 @@ def test_iou_auc_and_the_dropped():
     _row(1, "[5,0,14,9]", box),  # IoU 1/3
     _row(2, "no idea", box),
   ]
-  score = scores.score_rows("arig", rows)
+  score = scores.score_rows(_TABLE["arig"], rows)
   assert score.value == pytest.approx(1 / 3)
   assert score.details["IoU"] == pytest.approx(4 / 9)
   assert score.official_compatible["value"] == pytest.approx(1 / 2)
@@ -31,4 +34,4 @@ def test_iou_auc_and_the_dropped():
 def test_a_reference_without_a_box_is_an_error():
   row = {"id": "arig/val/0", "text": "x", "reference": {"text": "a dog"}}
   with pytest.raises(errors.UserError, match="arig/val/0 has no box"):
-    scores.score_rows("arig", [row])
+    scores.score_rows(_TABLE["arig"], [row])

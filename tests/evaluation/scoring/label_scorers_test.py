@@ -2,7 +2,10 @@
 
 import pytest
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 def _rows(task, *triples):
@@ -26,7 +29,7 @@ def test_music_avqa_by_type_and_modality():
       for said, true, kind in answers
     ),
   )
-  score = scores.score_rows("avqa", rows)
+  score = scores.score_rows(_TABLE["avqa"], rows)
   assert score.value == 0.5
   assert score.details["by_type"] == {
     "AV Location": {"accuracy": 1.0, "n": 1},
@@ -58,7 +61,7 @@ def test_the_nine_types_of_music_avqa():
       for i in range(n)
     ),
   )
-  score = scores.score_rows("avqa", rows)
+  score = scores.score_rows(_TABLE["avqa"], rows)
   assert score.value == pytest.approx(11 / 25, abs=1e-9)
   assert score.details["by_type"] == {
     f"{modality.replace('Audio-Visual', 'AV')} {kind}": {
@@ -95,7 +98,7 @@ def test_avqa_by_type_and_relation():
       for i, kind in enumerate(kinds)
     ),
   )
-  score = scores.score_rows("avqa_thu", rows)
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
   assert score.value == pytest.approx(1 / 2, abs=1e-9)
   assert score.details["by_type"] == {
     kind: {"accuracy": i % 2, "n": 1} for i, kind in enumerate(kinds)
@@ -114,7 +117,7 @@ def test_uar_war_and_f1_stand_beside_each_other():
       for said, true in (("sad",) * 2, ("sad",) * 2, ("sad", "angry"))
     ),
   )
-  score = scores.score_rows("dfew", rows)
+  score = scores.score_rows(_TABLE["dfew"], rows)
   # Sad: P 2/3, R 1, F 4/5; angry: none. Weights 2/3 and 1/3.
   assert (score.metric, score.value) == ("UAR", 1 / 2)
   assert score.details["WAR"] == pytest.approx(2 / 3, abs=1e-9)
@@ -130,7 +133,7 @@ def test_a_blind_guess_knows_the_question():
       for kind, true in list(kinds.items()) * 3
     ),
   )
-  score = scores.score_rows("avqa", rows)
+  score = scores.score_rows(_TABLE["avqa"], rows)
   assert score.chance == 1  # the type gives it away
   assert score.guess == "the commonest answer of the question's type"
   assert score.details["blind_guesses"]['always "left"'] == 0.5
@@ -147,7 +150,7 @@ def test_options_letters_and_positions():
     ("<answer>A dog</answer>", {"text": "dog"}, options),
     ("<answer>E</answer>", {"text": "dog"}, options),
   )
-  score = scores.score_rows("avqa_thu", rows)
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
   assert [row["score"]["score"] for row in score.rows] == [1, 1, 1, 1, 0, 0]
   assert score.lenient == 3
   assert score.details["label_leniency"] == {"option_letter": 3}
@@ -165,7 +168,7 @@ def test_the_best_position_is_a_blind_guess():
       for i in range(4)
     ),
   )
-  score = scores.score_rows("avqa_thu", rows)
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
   assert (score.chance, score.guess) == (1, "always the same option")
 
 
@@ -175,7 +178,7 @@ def test_options_that_nobody_told_are_no_guess():
     ("<answer>dog</answer>", {"text": "dog"}, {}),
     ("<answer>cat</answer>", {"text": "cat"}, {}),
   )
-  score = scores.score_rows("avqa_thu", rows)
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
   assert "always the same option" not in score.details["blind_guesses"]
   assert (score.value, score.chance) == (1, 0.5)
 
@@ -188,7 +191,7 @@ def test_synonyms_and_spacing_are_counted():
     ("<answer>sur prise</answer>", {"text": "<answer>surprise</answer>"}, {}),
     ("<answer>sad</answer>", {"text": "<answer>joy</answer>"}, {}),
   )
-  score = scores.score_rows("meld", rows)
+  score = scores.score_rows(_TABLE["meld"], rows)
   assert score.details["accuracy"] == 0.75
   assert score.lenient == 2
   assert score.details["label_leniency"] == {"synonym": 1, "spacing": 1}
@@ -201,7 +204,7 @@ def test_unread_rows_fill_the_last_column_and_leave_the_official_mean():
     ("I have no clue about that", {"text": "<answer>a</answer>"}, {}),
     ("<answer>c</answer>", {"text": "<answer>b</answer>"}, {}),
   )
-  score = scores.score_rows("ks", rows)
+  score = scores.score_rows(_TABLE["ks"], rows)
   confusion = score.details["confusion"]
   assert confusion == {"labels": ["a", "b"], "counts": [[1, 0, 1], [0, 0, 1]]}
   assert score.value == pytest.approx(1 / 3)

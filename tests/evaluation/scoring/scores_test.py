@@ -1,5 +1,6 @@
 """Every task: a prediction file made and scored by hand, and properties."""
 
+import dataclasses
 import json
 
 import hypothesis
@@ -10,6 +11,8 @@ from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import masks
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 
 def _rows(task, *pairs):
@@ -177,9 +180,12 @@ GOLDEN = [
 ]
 
 
-def test_every_task_has_a_scorer_and_a_golden_file():
-  assert list(scores.SCORERS) == list(tasks.BY_NAME)
-  assert [golden[0] for golden in GOLDEN] == list(tasks.BY_NAME)
+def test_every_task_has_a_metric_of_its_kind_and_a_golden_file():
+  for task in _TABLE.values():
+    assert task.kind in scores.METRICS[task.metric].kinds
+  used = {task.metric for task in _TABLE.values()}
+  assert set(scores.METRICS) - used == {"existence_accuracy"}
+  assert [golden[0] for golden in GOLDEN] == list(tasks.Tasks())
 
 
 @pytest.mark.parametrize(
@@ -188,17 +194,17 @@ def test_every_task_has_a_scorer_and_a_golden_file():
 def test_golden(tmp_path, task, rows, value, chance):
   lines = "".join(json.dumps(row) + "\n" for row in rows)
   (tmp_path / f"{task}.jsonl").write_text(lines)
-  score = scores.score_folder(tmp_path)[task]
+  score = scores.score_folder(tmp_path, _TABLE)[task]
   assert score.value == pytest.approx(value, abs=1e-9)
   assert score.chance == pytest.approx(chance, abs=1e-9)
   assert score.n == len(rows)
-  assert score.family == tasks.BY_NAME[task].family
+  assert score.family == tasks.Tasks()[task].family
 
 
 def _each_task(test):
   """Hypothesis examples of every task; the fixture makes the rows."""
   test = hypothesis.settings(deadline=None, max_examples=12)(test)
-  return pytest.mark.parametrize("task", list(tasks.BY_NAME))(test)
+  return pytest.mark.parametrize("task", list(tasks.Tasks()))(test)
 
 
 _SEEDS = st.integers(0, 10_000)
@@ -208,7 +214,7 @@ _RIGHTS = st.lists(st.booleans(), min_size=2, max_size=12)
 @_each_task
 @hypothesis.given(count=st.integers(2, 12), seed=_SEEDS)
 def test_perfect_is_one(task, fabricate, count, seed):
-  score = scores.score_rows(task, fabricate(task, [True] * count, seed))
+  score = scores.score_rows(_TABLE[task], fabricate(task, [True] * count, seed))
   assert score.value == pytest.approx(1, abs=1e-9)
   assert 0 <= score.chance <= 1 + 1e-9
   assert score.lenient == score.parse_failures == 0
@@ -216,16 +222,18 @@ def test_perfect_is_one(task, fabricate, count, seed):
   assert all(row["score"]["score"] == pytest.approx(1) for row in score.rows)
 
 
-@pytest.mark.parametrize("task", list(tasks.BY_NAME))
+@pytest.mark.parametrize("task", list(tasks.Tasks()))
 def test_chance_is_below_perfect(task, fabricate):
-  assert scores.score_rows(task, fabricate(task, [True] * 12)).chance < 1
+  assert (
+    scores.score_rows(_TABLE[task], fabricate(task, [True] * 12)).chance < 1
+  )
 
 
 @_each_task
 @hypothesis.given(rights=_RIGHTS, seed=_SEEDS, text=st.sampled_from((None, "")))
 def test_nothing_read_is_zero(task, fabricate, rights, seed, text):
   rows = [{**row, "text": text} for row in fabricate(task, rights, seed)]
-  score = scores.score_rows(task, rows)
+  score = scores.score_rows(_TABLE[task], rows)
   assert score.value == 0
   assert score.failed + score.parse_failures == len(rights)
   # To say nothing is an answer where the official convention drops no row.
@@ -239,7 +247,7 @@ def test_nothing_read_is_zero(task, fabricate, rights, seed, text):
 def test_order_does_not_matter(task, fabricate, rights, seed, data):
   rows = fabricate(task, rights, seed)
   shuffled = data.draw(st.permutations(rows))
-  first, second = (scores.score_rows(task, r) for r in (rows, shuffled))
+  first, second = (scores.score_rows(_TABLE[task], r) for r in (rows, shuffled))
   assert first.value == pytest.approx(second.value, abs=1e-12)
   assert first.chance == pytest.approx(second.chance, abs=1e-12)
 
@@ -258,7 +266,7 @@ def test_a_share_between_0_and_1_that_a_right_row_never_lowers(
       row if good else {**row, "text": other["text"]}
       for row, other, good in zip(right, wrong, chosen, strict=True)
     ]
-    return scores.score_rows(task, rows).value
+    return scores.score_rows(_TABLE[task], rows).value
 
   before = value(rights)
   after = value([good or i == more for i, good in enumerate(rights)])
@@ -273,15 +281,15 @@ def test_duplicates_change_nothing_but_their_count(
 ):
   rows = fabricate(task, rights, seed)
   again = [{**row, "text": "a second run"} for row in rows[:4]]
-  first = scores.score_rows(task, rows)
-  second = scores.score_rows(task, [*rows, *again])
+  first = scores.score_rows(_TABLE[task], rows)
+  second = scores.score_rows(_TABLE[task], [*rows, *again])
   assert second.value == first.value
   assert (first.duplicates, second.duplicates) == (0, len(again))
 
 
-@pytest.mark.parametrize("task", list(tasks.BY_NAME))
+@pytest.mark.parametrize("task", list(tasks.Tasks()))
 def test_the_scored_rows_and_the_report_line_are_json(task, fabricate):
-  score = scores.score_rows(task, fabricate(task, [True, False, True]))
+  score = scores.score_rows(_TABLE[task], fabricate(task, [True, False, True]))
   line = json.loads(json.dumps(score.to_json()))
   assert "rows" not in line
   assert {"metric", "value", "chance", "n", "parse_failures"} <= line.keys()
@@ -294,7 +302,7 @@ def test_missing_rows_are_wrong(tmp_path, fabricate):
   rows = fabricate("ks", [True] * 4)
   (tmp_path / "ks.jsonl").write_text(json.dumps(rows[0]))
   expected = {"ks": {row["id"]: row["reference"] for row in rows}}
-  score = scores.score_folder(tmp_path, expected=expected)["ks"]
+  score = scores.score_folder(tmp_path, _TABLE, expected=expected)["ks"]
   assert (score.value, score.n, score.failed) == (0.25, 4, 3)
 
 
@@ -311,9 +319,11 @@ def test_a_cut_off_last_line_is_left_out(tmp_path):
 
 
 def test_errors_name_the_culprit(tmp_path):
-  with pytest.raises(errors.UserError, match="'ms4' is no task"):
-    scores.score_rows("ms4", [])
+  few = dataclasses.replace(_TABLE["ks"], classes=("cat", "cow"))
+  row = {"id": "a/test/3", "text": "", "reference": {"text": "dog"}}
+  with pytest.raises(errors.UserError, match="a/test/3 is 'dog', none of its"):
+    scores.score_rows(few, [row])
   with pytest.raises(errors.UserError, match="ks: there are no predictions"):
-    scores.score_rows("ks", [])
+    scores.score_rows(_TABLE["ks"], [])
   with pytest.raises(errors.UserError, match="holds no predictions"):
-    scores.score_folder(tmp_path)
+    scores.score_folder(tmp_path, _TABLE)

@@ -13,8 +13,11 @@ import pathlib
 import tempfile
 import time
 
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import scores
 from tests.evaluation import fabricated
+
+_TABLE = tasks.Tasks()
 
 
 def seconds(task: str, count: int) -> float:
@@ -26,7 +29,7 @@ def seconds(task: str, count: int) -> float:
     path = pathlib.Path(folder) / f"{task}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     start = time.perf_counter()
-    found = scores.score_folder(path.parent)[task]
+    found = scores.score_folder(path.parent, _TABLE)[task]
     taken = time.perf_counter() - start
   assert found.n == count
   return taken
@@ -35,9 +38,9 @@ def seconds(task: str, count: int) -> float:
 def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("--rows", type=int, default=10_000)
-  parser.add_argument("--task", choices=list(scores.SCORERS))
+  parser.add_argument("--task", choices=list(_TABLE))
   arguments = parser.parse_args()
-  for task in [arguments.task] if arguments.task else list(scores.SCORERS):
+  for task in [arguments.task] if arguments.task else list(_TABLE):
     print(f"{task:9} {seconds(task, arguments.rows):5.2f} s", flush=True)
 
 

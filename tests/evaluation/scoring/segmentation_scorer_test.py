@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import masks
 from crab_jax.evaluation.scoring import scores
+
+_TABLE = tasks.Tasks()
 
 DISC = (np.add.outer(*[(np.arange(224) - 50) ** 2] * 2)) <= 30**2
 RLE = masks.to_rle(DISC)
@@ -24,7 +27,7 @@ def _row(task="s4", text=TEXT, i=0, **fields):
 
 
 def test_the_filled_box_stands_in():
-  score = scores.score_rows("s4", [_row()])
+  score = scores.score_rows(_TABLE["s4"], [_row()])
   assert (score.metric, score.value) == ("box IoU", 1)
   ceiling = DISC.sum() / 61**2
   details = score.details
@@ -40,7 +43,7 @@ def test_the_filled_box_stands_in():
 
 def test_masks_of_a_mask_model_are_scored_by_j():
   rows = [_row(mask=RLE), _row(mask=masks.to_rle(~DISC), i=1)]
-  score = scores.score_rows("s4", rows)
+  score = scores.score_rows(_TABLE["s4"], rows)
   assert (score.metric, score.value) == ("J", 0.5)
   assert score.details["F"] == pytest.approx(0.5)
   assert score.details["mask_source"].startswith("masks of 2 rows")
@@ -51,10 +54,10 @@ def test_true_masks_come_from_the_record_otherwise():
   Image.fromarray((DISC * 255).astype(np.uint8)).save(buffer, "PNG")
   record = types.SimpleNamespace(mask=buffer.getvalue())
   row = _row(reference={"mask": None})
-  assert scores.score_rows("s4", [row], lambda _: record).value == 1
+  assert scores.score_rows(_TABLE["s4"], [row], lambda _: record).value == 1
   with pytest.raises(errors.UserError, match="no row has a true mask"):
-    scores.score_rows("s4", [row])
-  both = scores.score_rows("s4", [row, _row(i=1)])
+    scores.score_rows(_TABLE["s4"], [row])
+  both = scores.score_rows(_TABLE["s4"], [row, _row(i=1)])
   assert both.details["rows_without_true_mask"] == 1
   assert both.value == 1  # what has no truth is in no mean
 
@@ -65,7 +68,7 @@ def test_an_empty_truth_wants_no_box():
     _row("ms3", "Nothing sounds.", 0, reference=empty),
     _row("ms3", TEXT, 1, reference=empty),
   ]
-  score = scores.score_rows("ms3", rows)
+  score = scores.score_rows(_TABLE["ms3"], rows)
   assert [row["score"]["box_iou"] for row in score.rows] == [1, 0]
   kept = 1 - 61**2 / 224**2
   assert score.details["J"] == pytest.approx((1 + kept) / 2)
@@ -81,7 +84,7 @@ def test_ref_avs_splits_and_null():
     _row("ref_avs", true, 3, reference={"split": "test_n", "mask": None}),
     _row("ref_avs", "hm", 4, reference={"split": "test_n", "mask": None}),
   ]
-  score = scores.score_rows("ref_avs", rows)
+  score = scores.score_rows(_TABLE["ref_avs"], rows)
   assert score.value == 0.5  # seen and unseen together
   assert score.details["test_s"]["box_iou"] == 1
   unseen = score.details["test_u"]
