@@ -2,6 +2,8 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +17,11 @@ _LAYERS = (
   ("files",),
   ("configs",),
   ("cli", "gin_utils"),
+  # What the front of a family is made of, numpy only: worker processes of the
+  # data path import it and no flax.
+  ("data.encodings", "data.grammar", "data.positions"),
+  ("paradigms.qwen2_5_omni.front_end", "paradigms.qwen2_5_omni.grammar"),
+  ("paradigms.front",),
   ("data",),
   ("synthetic",),
   # What the device adds up of the gates; the adapter itself calls it.
@@ -39,7 +46,7 @@ _LIBRARIES = {
     "training/streaming.py",
   },
   "grain": {"data/"},
-  "librosa": {"data/media.py", "data/features.py"},
+  "librosa": {"data/media.py", "paradigms/qwen2_5_omni/front_end.py"},
   "torch": set(),
   "tensorflow": set(),
   "transformers": set(),
@@ -92,6 +99,24 @@ def test_imports_point_downward(path):
     if name.startswith("crab_jax."):
       other = layer_of(name.removeprefix("crab_jax."))
       assert other == own or LEVELS[other] < LEVELS[own], name
+
+
+@pytest.mark.parametrize("path", FILES, ids=_relative)
+def test_data_knows_no_family(path):
+  """Of `paradigms` it imports the table `front`, and the table the families."""
+  if _relative(path).startswith("data/"):
+    names = [n for n in imports_of(path) if n.startswith("crab_jax.paradigms")]
+    assert set(names) <= {"crab_jax.paradigms.front"}
+
+
+def test_worker_processes_of_the_data_path_load_no_flax():
+  """jax and orbax they do: grain imports both where they are installed."""
+  code = "import sys, crab_jax.data.pipeline; print(*sys.modules)"
+  run = [sys.executable, "-c", code]
+  loaded = subprocess.run(run, check=True, capture_output=True, text=True)
+  tops = {".".join(name.split(".")[:2]) for name in loaded.stdout.split()}
+  assert "crab_jax.paradigms" in tops
+  assert not tops & {"flax", "optax", "crab_jax.models"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=_relative)

@@ -9,13 +9,6 @@ from crab_jax.array_types import Int
 from crab_jax.configs import checked
 from crab_jax.configs import units
 
-# What model folders called a field before all families had units.
-FORMER_NAMES = {
-  "mel_bins": "bins",
-  "chunk_frames": "unit_frames",
-  "temporal_patch": "unit_frames",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class AudioTower(units.AudioUnits):

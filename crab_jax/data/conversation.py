@@ -1,22 +1,14 @@
 """From system turn, media, question and answer to token ids and labels.
 
 A conversation is rendered to one string, by the checkpoint's own chat
-template where there is one, else by the grammar of Qwen2.5-Omni:
+template where there is one, else by the grammar of its family:
 
   conversation := turn+ [generation header]
-  turn         := <|im_start|> role "\\n" body <|im_end|> "\\n"
-  media        := <|vision_bos|> <|IMAGE|> <|vision_eos|>
-                | <|vision_bos|> <|VIDEO|> <|vision_eos|>
-                | <|audio_bos|>  <|AUDIO|> <|audio_eos|>
-  header       := <|im_start|> "assistant" "\\n"
 
 Then each placeholder is repeated to the number of its feature's tokens and
 the string becomes ids. A text (question, answer, prompt) that contains the
 characters of a special token keeps them as characters: it cannot end a turn
-or ask for media.
-
-Supervised is what stands behind the word "assistant": the line end, the
-answer and <|im_end|>.
+or ask for media. Supervised is what the grammar calls the answer.
 """
 
 import dataclasses
@@ -34,27 +26,12 @@ from crab_jax import files
 from crab_jax.array_types import Int
 from crab_jax.array_types import TokenKind
 from crab_jax.array_types import UInt8
+from crab_jax.data import grammar as grammars
 from crab_jax.data import positions
 from crab_jax.data import tokenizer as tokenizers
 
 IGNORED = -100  # the label of a token that is not supervised
 
-_PLACEHOLDERS = {
-  "image": tokenizers.IMAGE,
-  "video": tokenizers.VIDEO,
-  "audio": tokenizers.AUDIO,
-}
-_KINDS = {
-  tokenizers.IMAGE: TokenKind.VISION,
-  tokenizers.VIDEO: TokenKind.VISION,
-  tokenizers.AUDIO: TokenKind.AUDIO,
-}
-_BOUNDARIES = {
-  "image": (tokenizers.VISION_BOS, tokenizers.VISION_EOS),
-  "video": (tokenizers.VISION_BOS, tokenizers.VISION_EOS),
-  "audio": (tokenizers.AUDIO_BOS, tokenizers.AUDIO_EOS),
-}
-_ASSISTANT = "assistant"
 # Stands behind the first character of a special token inside a text, from
 # rendering to tokenization (a private use character).
 _GUARD = "\ue000"
@@ -66,7 +43,7 @@ class Media:
 
   kind: str  # "image", "video" or "audio"
   tokens: int  # of its feature
-  # Frame pairs, rows, columns of its merged tokens; None: audio.
+  # Units, rows, columns of its tokens; None: their positions count up.
   grid: tuple[int, int, int] | None = None
 
 
@@ -92,8 +69,8 @@ class Chat:
   """How conversations become ids.
 
   Attributes:
-    tokenizer: gives the ids.
-    template: the source of a jinja2 chat template; None: the grammar above.
+    tokenizer: gives the ids, and the grammar.
+    template: the source of a jinja2 chat template; None: the grammar.
   """
 
   tokenizer: tokenizers.Tokenizer
@@ -135,7 +112,7 @@ class Chat:
     if answer is not None:
       answer = self._guard(answer)
     if self.template is None:
-      return _by_grammar(system, items, answer)
+      return _by_grammar(self.tokenizer.grammar, system, items, answer)
     return _by_template(self.template, system, items, answer)
 
   def _specials(self) -> re.Pattern:
@@ -172,6 +149,7 @@ class _Line:
 
   def __init__(self, chat: Chat, media: Sequence[Media]):
     self._chat = chat
+    self._grammar = chat.tokenizer.grammar
     self._media = list(media)
     self._ids: list[int] = []
     self._kinds: list[int] = []
@@ -183,39 +161,44 @@ class _Line:
   def add(self, piece: str) -> None:
     """Adds a special token, or the text between two of them."""
     ids = self._chat.tokenizer.ids
+    opener, word = self._grammar.answer
     if not piece:
       return
-    if piece in _KINDS:
+    if piece in self._grammar.kinds:
       self._add_media(piece)
     elif piece in ids:
       self._append([ids[piece]], TokenKind.TEXT)
-      if piece == tokenizers.IM_END and self._open is not None:
+      if piece == self._grammar.end and self._open is not None:
         self._answer = self._answer or (self._open, len(self._ids))
         self._open = None
+      if piece == opener and not word:
+        self._open = len(self._ids)
     else:
       self._add_text(self._chat._unguard(piece))
     self._last = piece
 
   def _add_text(self, text: str) -> None:
     ids = self._chat.tokenizer.encode(text)
-    if self._last == tokenizers.IM_START and text.startswith(_ASSISTANT):
-      role = self._chat.tokenizer.encode(_ASSISTANT)
+    opener, word = self._grammar.answer
+    if word and self._last == opener and text.startswith(word):
+      role = self._chat.tokenizer.encode(word)
       if ids[: len(role)] != role:
         raise errors.UserError(
-          f"the tokenizer does not part {_ASSISTANT!r} from what follows"
+          f"the tokenizer does not part {word!r} from what follows"
         )
       self._open = len(self._ids) + len(role)
     self._append(ids, TokenKind.TEXT)
 
   def _add_media(self, placeholder: str) -> None:
-    kinds = [_PLACEHOLDERS[media.kind] for media in self._media]
+    kinds = [self._grammar.placeholders[media.kind] for media in self._media]
     if placeholder not in kinds:
       raise errors.UserError(
         f"the chat template has a {placeholder} for which there is no clip"
       )
     media = self._media.pop(kinds.index(placeholder))
     token = self._chat.tokenizer.ids[placeholder]
-    self._append([token] * media.tokens, _KINDS[placeholder], media.grid)
+    kind = self._grammar.kinds[placeholder]
+    self._append([token] * media.tokens, kind, media.grid)
 
   def _append(self, ids, kind: TokenKind, grid=None) -> None:
     self._ids.extend(ids)
@@ -237,7 +220,7 @@ class _Line:
       if self._answer is None:
         raise errors.UserError(
           "the chat template does not end the assistant's turn with"
-          f" {tokenizers.IM_END}"
+          f" {self._grammar.end}"
         )
       answer = slice(*self._answer)
       labels[answer] = tokens[answer]
@@ -245,24 +228,15 @@ class _Line:
     return Encoded(tokens, labels, kinds, tuple(self._runs))
 
 
-def _by_grammar(system, items, answer) -> str:
-  """The string of a conversation by the grammar of Qwen2.5-Omni."""
+def _by_grammar(grammar: grammars.Grammar, system, items, answer) -> str:
+  """The string of a conversation by the grammar of its family."""
   body = "".join(
-    item if isinstance(item, str) else _media_text(item) for item in items
+    item if isinstance(item, str) else grammar.clip(item.kind) for item in items
   )
-  text = _turn("system", system) + _turn("user", body)
+  text = grammar.turn("system", system) + grammar.turn("user", body)
   if answer is None:
-    return f"{text}{tokenizers.IM_START}{_ASSISTANT}\n"
-  return text + _turn(_ASSISTANT, answer)
-
-
-def _turn(role: str, body: str) -> str:
-  return f"{tokenizers.IM_START}{role}\n{body}{tokenizers.IM_END}\n"
-
-
-def _media_text(media: Media) -> str:
-  begin, end = _BOUNDARIES[media.kind]
-  return f"{begin}{_PLACEHOLDERS[media.kind]}{end}"
+    return text + grammar.turns["assistant"][0]
+  return text + grammar.turn("assistant", answer)
 
 
 def _by_template(source: str, system, items, answer) -> str:
@@ -279,7 +253,7 @@ def _by_template(source: str, system, items, answer) -> str:
   ]
   if answer is not None:
     turn = [{"type": "text", "text": answer}]
-    messages.append({"role": _ASSISTANT, "content": turn})
+    messages.append({"role": "assistant", "content": turn})
   try:
     return _compiled(source).render(
       messages=messages, add_generation_prompt=answer is None

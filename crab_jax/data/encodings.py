@@ -39,6 +39,23 @@ def decode_image(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
     return np.asarray(image.convert("RGB"))
 
 
+def decode_frame(data: bytes, size: int) -> UInt8[np.ndarray, "H W 3"]:
+  """One frame, uint8[size, size, 3] RGB; another size is resized bicubically.
+
+  Raises:
+    ValueError: it does not decode.
+  """
+  try:
+    with Image.open(io.BytesIO(data)) as image:
+      if image.mode != "RGB":
+        image = image.convert("RGB")
+      if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+      return np.asarray(image)
+  except (OSError, SyntaxError) as error:  # SyntaxError: a broken PNG
+    raise ValueError(f"the image does not decode: {error}") from error
+
+
 def encode_audio(audio: Float[np.ndarray, "S"]) -> bytes:
   """A waveform as FLAC, mono, int16, 16 kHz; values outside [-1, 1) clip."""
   samples = np.clip(np.rint(audio * _INT16_SCALE), -32768, 32767)
@@ -54,9 +71,33 @@ def encode_audio(audio: Float[np.ndarray, "S"]) -> bytes:
 
 
 def decode_audio(data: bytes) -> Float[np.ndarray, "S"]:
-  """The waveform of FLAC bytes."""
-  audio, _ = soundfile.read(io.BytesIO(data), dtype="float32")
-  return audio
+  """The waveform of an encoded file: float32[S] in -1..1.
+
+  Raises:
+    ValueError: it is not mono at 16 kHz, or does not decode.
+  """
+  try:
+    wave, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+  except soundfile.LibsndfileError as error:
+    raise ValueError(f"the audio does not decode: {error}") from error
+  if rate != configs.SAMPLE_RATE or wave.ndim != 1:
+    raise ValueError(
+      f"the audio must be mono at {configs.SAMPLE_RATE} Hz, got"
+      f" {wave.shape[1:]} channels at {rate} Hz"
+    )
+  return wave
+
+
+def audio_samples(data: bytes) -> int:
+  """Samples of an encoded file, from its header.
+
+  Raises:
+    ValueError: it has no readable header.
+  """
+  try:
+    return soundfile.info(io.BytesIO(data)).frames
+  except soundfile.LibsndfileError as error:
+    raise ValueError(f"the audio has no readable header: {error}") from error
 
 
 def encode_mask(mask: Bool[np.ndarray, "H W"]) -> bytes:

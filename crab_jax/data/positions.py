@@ -84,16 +84,19 @@ def delta(positions: Int[np.ndarray, "T 3"]) -> int:
   return int(positions.max()) + 1 - len(positions)
 
 
-def clip_seconds_per_pair(frame_seconds: Sequence[float]) -> float | None:
-  """Seconds from one frame pair to the next by the clip's own clock.
+def clip_seconds_per_unit(
+  frame_seconds: Sequence[float], unit_frames: int
+) -> float | None:
+  """Seconds from one vision unit to the next by the clip's own clock.
 
   Args:
     frame_seconds: time of each frame in its own clip, seconds. Two clips one
       after the other start anew: their steps are the positive differences.
+    unit_frames: frames of a unit.
 
   Returns:
-    Twice the median step of a frame; None if there are fewer than two frames.
+    The median step of a frame times `unit_frames`; None if there are fewer than two frames.
   """
   steps = np.diff(np.asarray(frame_seconds, np.float64))
   steps = steps[steps > 0]
-  return 2.0 * float(np.median(steps)) if len(steps) else None
+  return unit_frames * float(np.median(steps)) if len(steps) else None

@@ -25,7 +25,8 @@ import numpy as np
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import conversation
-from crab_jax.data import features
+from crab_jax.data import encodings
+from crab_jax.data import grammar as grammars
 from crab_jax.data import media_cache
 from crab_jax.data import positions
 from crab_jax.data import prompts
@@ -33,6 +34,7 @@ from crab_jax.data import records
 from crab_jax.data import targets
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.paradigms import front
 
 Sample = dict[str, np.ndarray | int]
 
@@ -110,8 +112,8 @@ class SampleMaker:
       SampleError: the audio has no readable header, or the prompt is longer
         than the model's context.
     """
-    samples = _try("bad_audio", record, features.audio_samples, record.audio)
-    frames = features.mel_frames(samples)
+    samples = _try("bad_audio", record, encodings.audio_samples, record.audio)
+    frames = self._front.audio_frames(samples)
     encoded = self._encode(record, frames, None)
     pairs = self.model.vision.units_of(len(record.frames))
     chunks = self.model.audio.unit_lengths(frames)
@@ -128,6 +130,10 @@ class SampleMaker:
     media = [f"[{kind}] " for kind in media_order(tasks.BY_NAME[record.task])]
     return "".join([prompt.lead_in, *media, question])
 
+  @property
+  def _front(self) -> front.Front:
+    return front.of(self.model)
+
   def _make(self, record: records.Record, answer: str | None) -> Sample:
     media = self._media(record)
     encoded = self._encode(record, media.mel_frames, answer)
@@ -135,9 +141,9 @@ class SampleMaker:
       "tokens": encoded.tokens,
       "labels": encoded.labels,
       "kinds": encoded.kinds,
-      "positions": positions.position_ids(
+      "positions": self._front.positions(
         encoded.runs,
-        self._seconds_per_pair(record),
+        self._seconds_per_unit(record),
         self.data.positions_per_second,
       ),
       "frames": media.frames,
@@ -153,14 +159,12 @@ class SampleMaker:
     return self.memory.get(record.id, lambda: self._decode(record))
 
   def _decode(self, record: records.Record) -> media_cache.Media:
-    wave = _try("bad_audio", record, features.decode_audio, record.audio)
-    vision = self.model.vision
-    pairs = _try(
-      "bad_image", record, features.decode_pairs, record.frames, vision
-    )
-    mel, lengths = features.mel_chunks(wave, self.model.audio)
-    frames = features.mel_frames(len(wave))
-    return media_cache.Media(pairs, mel, lengths, frames)
+    wave = _try("bad_audio", record, encodings.decode_audio, record.audio)
+    decode, vision = self._front.vision_units, self.model.vision
+    seen = _try("bad_image", record, decode, record.frames, vision)
+    heard, lengths = self._front.audio_units(wave, self.model.audio)
+    frames = self._front.audio_frames(len(wave))
+    return media_cache.Media(seen, heard, lengths, frames)
 
   def _encode(
     self, record: records.Record, mel_frames: int, answer: str | None
@@ -192,9 +196,11 @@ class SampleMaker:
       )
     return encoded
 
-  def _seconds_per_pair(self, record: records.Record) -> float:
+  def _seconds_per_unit(self, record: records.Record) -> float:
     if self.data.true_seconds:
-      seconds = positions.clip_seconds_per_pair(record.frame_seconds)
+      seconds = positions.clip_seconds_per_unit(
+        record.frame_seconds, self.model.vision.unit_frames
+      )
       if seconds is not None:
         return seconds
     return self.data.seconds_per_pair
@@ -243,12 +249,14 @@ def sample_maker(
 
 
 def training_texts(
-  source: Iterable[records.Record], wording: prompts.Prompts
+  source: Iterable[records.Record],
+  wording: prompts.Prompts,
+  grammar: grammars.Grammar,
 ) -> Iterator[str]:
   """The texts of records, role words included, to train a tokenizer on."""
   for record in source:
     prompt = wording.tasks[record.task]
-    yield f"system\n{wording.system}"
-    yield f"user\n{prompt.lead_in}"
+    yield f"{grammar.words('system')}{wording.system}"
+    yield f"{grammar.words('user')}{prompt.lead_in}"
     yield prompt.ask(record.question)
-    yield f"assistant\n{record.target}"
+    yield f"{grammar.words('assistant')}{record.target}"

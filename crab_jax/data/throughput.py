@@ -17,7 +17,7 @@ import numpy as np
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.data import features
+from crab_jax.data import encodings
 from crab_jax.data import packing
 from crab_jax.data import pipeline
 from crab_jax.data import prompts
@@ -25,6 +25,7 @@ from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.paradigms import front
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,16 +53,17 @@ def tokenizer_of(
   root: os.PathLike | str, data: configs.Data, model: configs.Model
 ) -> tokenizers.Tokenizer:
   """The configured tokenizer, or one trained on the records as `train` does."""
+  grammar = front.of(model).grammar
   if data.tokenizer is not None:
-    return tokenizers.load(data.tokenizer)
+    return tokenizers.load(data.tokenizer, grammar)
   wording = prompts.load(data.prompts)
   found = (
     record
     for task in records.splits(root)
     for record in records.read_split(root, task, "train")
   )
-  texts = samples.training_texts(found, wording)
-  return tokenizers.train(texts, model.decoder.vocabulary)
+  texts = samples.training_texts(found, wording, grammar)
+  return tokenizers.train(texts, model.decoder.vocabulary, grammar)
 
 
 def _chosen(
@@ -86,17 +88,18 @@ def _stages(
   chosen: list, maker: samples.SampleMaker, rows: configs.Rows
 ) -> dict[str, float]:
   """Stage -> processor seconds of all records."""
-  vision, tower = maker.model.vision, maker.model.audio
+  vision, audio = maker.model.vision, maker.model.audio
+  family = front.of(maker.model)
   seconds = {}
   seconds["read"], found = _timed(lambda place: place[0][place[1]], chosen)
   seconds["images"], _ = _timed(
-    lambda record: features.decode_pairs(record.frames, vision), found
+    lambda record: family.vision_units(record.frames, vision), found
   )
   seconds["audio"], waves = _timed(
-    lambda record: features.decode_audio(record.audio), found
+    lambda record: encodings.decode_audio(record.audio), found
   )
   seconds["mel"], _ = _timed(
-    lambda wave: features.mel_chunks(wave, tower), waves
+    lambda wave: family.audio_units(wave, audio), waves
   )
   whole, made = _timed(maker.train, found)
   # The rest of making a sample: chat template, tokens, labels, positions.

@@ -1,4 +1,4 @@
-"""Text to token ids and back, with the special tokens of Qwen2.5-Omni.
+"""Text to token ids and back, with the special tokens of a grammar.
 
 A tokenizer is a `tokenizer.json` of the tokenizers library: that of a
 checkpoint, or a small byte-level BPE trained here on the texts of a dataset.
@@ -19,31 +19,7 @@ import tokenizers
 
 from crab_jax import errors
 from crab_jax import files
-
-PAD = "<|endoftext|>"
-IM_START = "<|im_start|>"
-IM_END = "<|im_end|>"
-AUDIO = "<|AUDIO|>"
-AUDIO_BOS = "<|audio_bos|>"
-AUDIO_EOS = "<|audio_eos|>"
-VISION_BOS = "<|vision_bos|>"
-VISION_EOS = "<|vision_eos|>"
-VISION_PAD = "<|vision_pad|>"
-IMAGE = "<|IMAGE|>"
-VIDEO = "<|VIDEO|>"
-SPECIAL_TOKENS = (
-  PAD,
-  IM_START,
-  IM_END,
-  AUDIO,
-  AUDIO_BOS,
-  AUDIO_EOS,
-  VISION_BOS,
-  VISION_EOS,
-  VISION_PAD,
-  IMAGE,
-  VIDEO,
-)
+from crab_jax.data import grammar as grammars
 
 # Where Qwen2 splits before merging: contractions, words with one leading
 # character, single digits, punctuation, line ends, spaces.
@@ -65,18 +41,22 @@ class Tokenizer:
   """A byte-level BPE that knows the special tokens by name.
 
   Attributes:
+    grammar: of the model's family: which special tokens there must be.
     ids: special token -> id; every special token of the file.
     size: one more than the largest id: what the embedding table must hold.
   """
 
-  def __init__(self, engine: tokenizers.Tokenizer, name: str):
+  def __init__(
+    self, engine: tokenizers.Tokenizer, name: str, grammar: grammars.Grammar
+  ):
+    self.grammar = grammar
     added = engine.get_added_tokens_decoder()
     self.ids = {t.content: i for i, t in added.items() if t.special}
-    missing = [token for token in SPECIAL_TOKENS if token not in self.ids]
+    missing = [token for token in grammar.special if token not in self.ids]
     if missing:
       raise errors.UserError(
         f"tokenizer {name} lacks the special tokens {', '.join(missing)}:"
-        " it is not one of Qwen2.5-Omni"
+        " it is not one of the model's family"
       )
     self.size = max(engine.get_vocab().values()) + 1
     self._engine = engine
@@ -85,16 +65,16 @@ class Tokenizer:
 
   def __reduce__(self):
     # The engine's own pickle forgets `encode_special_tokens`.
-    return _from_json, (self._engine.to_str(),)
+    return _from_json, (self._engine.to_str(), self.grammar)
 
   @property
   def pad(self) -> int:
-    return self.ids[PAD]
+    return self.ids[self.grammar.pad]
 
   @property
   def end(self) -> int:
     """The id that ends an answer."""
-    return self.ids[IM_END]
+    return self.ids[self.grammar.end]
 
   def encode(self, text: str) -> list[int]:
     """Token ids of a text, none of them special."""
@@ -111,7 +91,7 @@ class Tokenizer:
     files.write_text(path, self._engine.to_str(pretty=True))
 
 
-def load(path: os.PathLike | str) -> Tokenizer:
+def load(path: os.PathLike | str, grammar: grammars.Grammar) -> Tokenizer:
   """The tokenizer of a tokenizer.json.
 
   Raises:
@@ -123,24 +103,28 @@ def load(path: os.PathLike | str) -> Tokenizer:
     engine = tokenizers.Tokenizer.from_file(str(path))
   except Exception as error:  # the library raises nothing narrower
     raise errors.UserError(f"tokenizer {path} does not load: {error}") from None
-  return Tokenizer(engine, str(path))
+  return Tokenizer(engine, str(path), grammar)
 
 
-def _from_json(text: str) -> Tokenizer:
-  return Tokenizer(tokenizers.Tokenizer.from_str(text), "unpickled")
+def _from_json(text: str, grammar: grammars.Grammar) -> Tokenizer:
+  engine = tokenizers.Tokenizer.from_str(text)
+  return Tokenizer(engine, "unpickled", grammar)
 
 
-def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+def train(
+  texts: Iterable[str], vocabulary: int, grammar: grammars.Grammar
+) -> Tokenizer:
   """Trains a byte-level BPE that splits as Qwen2 does.
 
   Args:
     texts: what the tokenizer shall be short on.
     vocabulary: entries at most: special tokens, 256 bytes, merges.
+    grammar: gives the special tokens.
 
   Raises:
     UserError: the vocabulary cannot hold the special tokens and the bytes.
   """
-  smallest = _BYTES + len(SPECIAL_TOKENS)
+  smallest = _BYTES + len(grammar.special)
   if vocabulary < smallest:
     raise errors.UserError(
       f"a vocabulary of {vocabulary} is too small: the special tokens and the"
@@ -160,9 +144,9 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
   trainer = tokenizers.trainers.BpeTrainer(
     vocab_size=vocabulary,
     min_frequency=_MIN_FREQUENCY,
-    special_tokens=list(SPECIAL_TOKENS),
+    special_tokens=list(grammar.special),
     initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
     show_progress=False,
   )
   engine.train_from_iterator(texts, trainer)
-  return Tokenizer(engine, "just trained")
+  return Tokenizer(engine, "just trained", grammar)

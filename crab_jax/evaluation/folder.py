@@ -16,6 +16,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.paradigms import front
 from crab_jax.paradigms import thinker
 from crab_jax.training import model_folder
 from crab_jax.training import state
@@ -56,7 +57,7 @@ def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
   return Model(
     config,
     params,
-    tokenizers.load(folder / base.TOKENIZER),
+    tokenizers.load(folder / base.TOKENIZER, front.of(config).grammar),
     template if template.is_file() else None,
   )
 

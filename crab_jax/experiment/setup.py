@@ -18,6 +18,7 @@ from crab_jax.data import prompts
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.paradigms import front
 from crab_jax.synthetic import build
 from crab_jax.training import compilation
 from crab_jax.training import hosts
@@ -125,6 +126,7 @@ def _tokenizer(
   experiment: configs.Experiment, workdir: pathlib.Path, root: pathlib.Path
 ) -> tokenizers.Tokenizer:
   """The given tokenizer, or one trained on the texts of the records."""
+  grammar = front.of(experiment.model).grammar
   path = workdir / base_lib.TOKENIZER
   if experiment.data.tokenizer is not None and hosts.is_first():
     shutil.copyfile(experiment.data.tokenizer, path)
@@ -135,7 +137,7 @@ def _tokenizer(
       for task in records.splits(root)
       for record in records.read_split(root, task, "train")
     )
-    texts = samples.training_texts(found, wording)
+    texts = samples.training_texts(found, wording, grammar)
     size = experiment.model.decoder.vocabulary
-    tokenizers.train(texts, size).save(path)
-  return tokenizers.load(path)
+    tokenizers.train(texts, size, grammar).save(path)
+  return tokenizers.load(path, grammar)

@@ -14,6 +14,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -23,11 +24,13 @@ import orbax.checkpoint as ocp
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.configs import qwen2_5_omni
+from crab_jax.paradigms import front
 from crab_jax.training import hosts
 from crab_jax.training import unreadable
 
 CONFIG_FILE = "model.json"
+# The family of folders that name none: they are older than the second.
+_FIRST = "qwen2_5_omni"
 
 
 def save(
@@ -75,7 +78,8 @@ def put_in_place(new: pathlib.Path, folder: pathlib.Path) -> None:
 
 def config_text(model: configs.Model) -> str:
   """What `model.json` says of a model."""
-  return json.dumps(dataclasses.asdict(model), indent=2)
+  fields = {"family": front.of(model).name, **dataclasses.asdict(model)}
+  return json.dumps(fields, indent=2)
 
 
 def load_config(folder: pathlib.Path) -> configs.Model:
@@ -94,23 +98,27 @@ def load_config(folder: pathlib.Path) -> configs.Model:
 
 
 def _model(fields: dict[str, Any]) -> configs.Model:
+  vision, family = front.named(fields.pop("family", _FIRST))
   parts = {
-    "audio": configs.AudioTower,
-    "vision": configs.VisionTower,
+    "audio": family.audio,
+    "vision": vision,
     "decoder": configs.Decoder,
     "adapter": configs.ILora,
   }
   for name, kind in parts.items():
     if fields.get(name) is not None:
-      fields[name] = kind(
-        **{
-          qwen2_5_omni.FORMER_NAMES.get(key, key): tuple(value)
-          if isinstance(value, list)
-          else value
-          for key, value in fields[name].items()
-        }
-      )
+      fields[name] = kind(**_settings(fields[name], family.former_names))
   return configs.Model(**fields)
+
+
+def _settings(
+  fields: dict[str, Any], former_names: Mapping[str, str]
+) -> dict[str, Any]:
+  """Fields of JSON as a dataclass takes them."""
+  return {
+    former_names.get(name, name): tuple(x) if isinstance(x, list) else x
+    for name, x in fields.items()
+  }
 
 
 def load_params(

@@ -8,12 +8,15 @@ import pytest
 import tokenizers as library
 from hypothesis import strategies as st
 
+from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import TokenKind
 from crab_jax.data import conversation
 from crab_jax.data import tokenizer
+from crab_jax.paradigms import front
 
 Media = conversation.Media
+_GRAMMAR = front.of(configs.tiny()).grammar
 
 # What the chat templates of the released checkpoints do, in other words.
 _TEMPLATE = """
@@ -39,7 +42,7 @@ _ITEMS = ["Here: ", _VIDEO, _AUDIO, "Which?"]
 @pytest.fixture(scope="module")
 def small() -> tokenizer.Tokenizer:
   texts = ["system\nS", "user\nHere: Which?", "assistant\n<answer>a</answer>."]
-  return tokenizer.train(texts * 4, 320)
+  return tokenizer.train(texts * 4, 320, _GRAMMAR)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def qwen() -> tokenizer.Tokenizer:
       for part in (word[:end], word[end]):
         entries.setdefault(part, 200_000 + len(entries))
   specials = {
-    name: 151643 + place for place, name in enumerate(tokenizer.SPECIAL_TOKENS)
+    name: 151643 + place for place, name in enumerate(_GRAMMAR.special)
   }
   engine = library.Tokenizer(library.models.BPE(entries | specials, merges))
   engine.add_special_tokens(list(specials))
@@ -67,7 +70,7 @@ def qwen() -> tokenizer.Tokenizer:
       library.pre_tokenizers.ByteLevel(False, use_regex=False),
     ]
   )
-  return tokenizer.Tokenizer(engine, "qwen")
+  return tokenizer.Tokenizer(engine, "qwen", _GRAMMAR)
 
 
 def test_labels_with_the_ids_of_qwen(qwen):

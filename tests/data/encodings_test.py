@@ -1,5 +1,9 @@
+import io
+
 import hypothesis
 import numpy as np
+import PIL.Image
+import pytest
 import soundfile
 from hypothesis import strategies
 from hypothesis.extra import numpy as arrays
@@ -56,3 +60,43 @@ def test_the_quality_of_a_jpeg_counts():
 def test_masks_survive(mask):
   data = encodings.encode_mask(mask)
   np.testing.assert_array_equal(encodings.decode_mask(data), mask)
+
+
+def _tone(samples=16000) -> np.ndarray:
+  times = np.arange(samples) / 16000
+  return (0.5 * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
+
+
+def _flac(wave, rate=16000) -> bytes:
+  file = io.BytesIO()
+  soundfile.write(file, wave, rate, format="FLAC", subtype="PCM_16")
+  return file.getvalue()
+
+
+def _image(pixels, kind="PNG") -> bytes:
+  file = io.BytesIO()
+  PIL.Image.fromarray(pixels).save(file, kind)
+  return file.getvalue()
+
+
+def test_audio_bytes():
+  wave = _tone(3210)
+  data = _flac(wave)
+  assert encodings.audio_samples(data) == 3210
+  np.testing.assert_allclose(encodings.decode_audio(data), wave, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  "data",
+  [b"", b"noise", _flac(_tone())[:-900], _flac(_tone(), 8000)],
+  ids=["empty", "no audio", "cut short", "other rate"],
+)
+def test_bad_audio_is_a_value_error(data):
+  with pytest.raises(ValueError, match="audio"):
+    encodings.decode_audio(data)
+
+
+def test_grey_images_become_rgb():
+  pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+  got = encodings.decode_frame(_image(pixels), 8)
+  np.testing.assert_array_equal(got, np.stack([pixels] * 3, axis=-1))

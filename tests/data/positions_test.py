@@ -82,9 +82,9 @@ def test_true_seconds_move_the_pairs():
   np.testing.assert_array_equal(got[::4, 0], [0, 12, 25])
   got = positions.position_ids([Run(12, (3, 2, 2))], 2.0, 5)
   np.testing.assert_array_equal(got[::4, 0], [0, 10, 20])
-  assert positions.clip_seconds_per_pair([0.0, 1.0, 2.0, 3.0]) == 2.0
-  assert positions.clip_seconds_per_pair([0.0, 6.5, 13.0, 0.0, 6.5]) == 13.0
-  assert positions.clip_seconds_per_pair([0.0]) is None
+  assert positions.clip_seconds_per_unit([0.0, 1.0, 2.0, 3.0], 2) == 2.0
+  assert positions.clip_seconds_per_unit([0.0, 6.5, 13.0, 0.0, 6.5], 2) == 13.0
+  assert positions.clip_seconds_per_unit([0.0], 2) is None
 
 
 def test_a_run_and_its_grid_must_agree():

@@ -12,6 +12,7 @@ from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer
+from crab_jax.paradigms import front
 
 MODEL = configs.tiny(
   vision=configs.VisionTower(
@@ -82,5 +83,6 @@ def write(root: pathlib.Path, found: list[records.Record], shard: int = 4):
 
 
 def small_tokenizer(found: list[records.Record]) -> tokenizer.Tokenizer:
-  texts = samples.training_texts(found, prompts.load())
-  return tokenizer.train(texts, 400)
+  grammar = front.of(MODEL).grammar
+  texts = samples.training_texts(found, prompts.load(), grammar)
+  return tokenizer.train(texts, 400, grammar)

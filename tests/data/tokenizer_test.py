@@ -8,9 +8,12 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tokenizer
+from crab_jax.paradigms import front
 
+_GRAMMAR = front.of(configs.tiny()).grammar
 _TEXTS = [
   "system\nYou see and hear.",
   "user\nWhat action makes this sound?",
@@ -21,18 +24,18 @@ _TEXTS = [
 
 @pytest.fixture(scope="module")
 def small() -> tokenizer.Tokenizer:
-  return tokenizer.train(_TEXTS, 400)
+  return tokenizer.train(_TEXTS, 400, _GRAMMAR)
 
 
 def test_training_is_deterministic_and_bounded(small):
-  again = tokenizer.train(iter(_TEXTS), 400)
+  again = tokenizer.train(iter(_TEXTS), 400, _GRAMMAR)
   assert again._engine.to_str() == small._engine.to_str()
   assert 267 < small.size <= 400
-  assert tokenizer.train(_TEXTS, 300).size == 300
+  assert tokenizer.train(_TEXTS, 300, _GRAMMAR).size == 300
 
 
 def test_special_tokens_have_ids_of_their_own(small):
-  assert set(small.ids) == set(tokenizer.SPECIAL_TOKENS)
+  assert set(small.ids) == set(_GRAMMAR.special)
   assert len(set(small.ids.values())) == 11
   assert small.pad == small.ids["<|endoftext|>"]
   assert small.end == small.ids["<|im_end|>"]
@@ -67,7 +70,7 @@ def test_decode_leaves_out_special_tokens(small):
 def test_save_and_load(small, tmp_path):
   path = tmp_path / "deep" / "tokenizer.json"
   small.save(path)
-  loaded = tokenizer.load(path)
+  loaded = tokenizer.load(path, _GRAMMAR)
   text = "What é bell? <|im_end|>"
   assert loaded.encode(text) == small.encode(text)
   assert loaded.ids == small.ids
@@ -83,17 +86,17 @@ def test_a_missing_special_token_is_named(small, tmp_path):
   ]
   path.write_text(json.dumps(tree))
   with pytest.raises(errors.UserError, match=r"lacks .*<\|VIDEO\|>"):
-    tokenizer.load(path)
+    tokenizer.load(path, _GRAMMAR)
 
 
 def test_bad_files(tmp_path):
   with pytest.raises(errors.UserError, match="does not exist"):
-    tokenizer.load(tmp_path / "none.json")
+    tokenizer.load(tmp_path / "none.json", _GRAMMAR)
   (tmp_path / "bad.json").write_text("{}")
   with pytest.raises(errors.UserError, match="does not load"):
-    tokenizer.load(tmp_path / "bad.json")
+    tokenizer.load(tmp_path / "bad.json", _GRAMMAR)
 
 
 def test_a_vocabulary_too_small():
   with pytest.raises(errors.UserError, match="too small"):
-    tokenizer.train(_TEXTS, 266)
+    tokenizer.train(_TEXTS, 266, _GRAMMAR)

@@ -12,6 +12,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.experiment import setup
+from crab_jax.paradigms import front
 from crab_jax.training import hosts
 from tests.data import small_records
 
@@ -25,7 +26,9 @@ def place(tmp_path_factory):
   found = [small_records.record("meld", row) for row in range(2)]
   small_records.write(root / "records", found)
   (root / "records" / "summary.json").write_text("{}")
-  tokenizers.train(["a text"], 300).save(root / "tokenizer.json")
+  tokenizers.train(["a text"], 300, front.of(configs.tiny()).grammar).save(
+    root / "tokenizer.json"
+  )
   return root
 
 

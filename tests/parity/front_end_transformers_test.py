@@ -14,14 +14,16 @@ import transformers
 from transformers import vision_utils
 
 from crab_jax import configs
-from crab_jax.data import features
+from crab_jax.data import encodings
 from crab_jax.data import packing
 from crab_jax.data import positions
 from crab_jax.data import samples
-from crab_jax.data import tokenizer as tokenizers
 from crab_jax.paradigms import thinker
+from crab_jax.paradigms.qwen2_5_omni import front_end
+from crab_jax.paradigms.qwen2_5_omni import grammar
 from crab_jax.paradigms.qwen2_5_omni import vision_tower
 from tests.data import small_records
+from tests.paradigms.qwen2_5_omni import patch_rows
 from tests.parity import torch_thinker
 
 _AUDIO = configs.AudioTower()
@@ -45,7 +47,7 @@ def test_log_mel(count):
   )
   kept = theirs["attention_mask"][0].astype(bool)
   expected = theirs["input_features"][0][:, kept].T
-  found = features.log_mel(wave, 128)
+  found = front_end.log_mel(wave, 128)
   assert found.shape == expected.shape
   assert np.abs(expected).max() > 0.5
   difference = np.abs(found - expected).max()
@@ -81,7 +83,7 @@ def test_patch_rows_of_an_image():
   np.testing.assert_array_equal(theirs["image_grid_thw"], [[1, 16, 16]])
   tower = configs.VisionTower()
   pair = np.stack([picture, picture])[None]
-  found = features.patch_rows(pair, tower)
+  found = patch_rows.patch_rows(pair, tower)
   assert np.abs(found - theirs["pixel_values"]).max() < 2.4e-7
   rows = vision_tower.patchify(pair[None], tower)[0].reshape(64, 4, -1)
   back = np.argsort(vision_tower.window_order(tower))
@@ -174,7 +176,7 @@ def _torch_sample(record, sample, bins) -> torch_thinker.Sample:
   extract = transformers.WhisperFeatureExtractor(
     feature_size=bins, chunk_length=300
   )
-  wave = features.decode_audio(record.audio)
+  wave = encodings.decode_audio(record.audio)
   mel = extract(wave, sampling_rate=16_000, return_tensors="np")
   mel = mel["input_features"][0, :, : -(-len(wave) // 160)].T
   image = record.task == "s4"
@@ -187,11 +189,11 @@ def _torch_results(maker, made) -> tuple:
   """The thinker of transformers, its logits of each sample, its loss."""
   ids = maker.chat.tokenizer.ids
   reference = torch_thinker.make(maker.model)
-  reference.config.audio_token_id = ids[tokenizers.AUDIO]
-  reference.config.image_token_id = ids[tokenizers.IMAGE]
-  reference.config.video_token_id = ids[tokenizers.VIDEO]
-  reference.config.vision_start_token_id = ids[tokenizers.VISION_BOS]
-  reference.config.audio_start_token_id = ids[tokenizers.AUDIO_BOS]
+  reference.config.audio_token_id = ids[grammar.AUDIO]
+  reference.config.image_token_id = ids[grammar.IMAGE]
+  reference.config.video_token_id = ids[grammar.VIDEO]
+  reference.config.vision_start_token_id = ids[grammar.VISION_BOS]
+  reference.config.audio_start_token_id = ids[grammar.AUDIO_BOS]
   bins = maker.model.audio.bins
   chosen = [
     _torch_sample(record, sample, bins)

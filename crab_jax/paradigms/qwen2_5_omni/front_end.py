@@ -1,10 +1,8 @@
-"""From the bytes of a record to what the towers see: frame pairs and log-mel.
+"""The front end of Qwen2.5-Omni: frame pairs and chunks of log-mel, in numpy.
 
 Audio becomes a log-mel spectrogram of 100 frames a second, cut into chunks of
-`AudioTower.unit_frames`; a chunk gives `unit_tokens` tokens and attends only
-inside itself. Images become uint8 frames in pairs; they are normalised and cut
-into patches on the device. `patch_rows` does the same in numpy and is the
-reference of the tests.
+`AudioTower.unit_frames`. Images become uint8 frames in pairs; the device
+normalises them and cuts them into patches.
 
 Nothing here knows of text, positions or packing.
 
@@ -12,60 +10,24 @@ Reference: the Whisper front end, arXiv 2212.04356, as Qwen2.5-Omni uses it.
 """
 
 import functools
-import io
 from collections.abc import Sequence
 
 import librosa
 import numpy as np
-import PIL.Image
 import scipy.fft
 import scipy.sparse
-import soundfile
 
 from crab_jax import configs
 from crab_jax.array_types import Float
 from crab_jax.array_types import Int
 from crab_jax.array_types import UInt8
+from crab_jax.data import encodings
 
 WINDOW = 400  # samples a mel frame sees (25 ms)
 HOP = 160  # samples from one mel frame to the next (10 ms)
 MAX_SAMPLES = 300 * configs.SAMPLE_RATE  # longer audio is cut, as released
 _FLOOR = 1e-10  # of the mel power
 _RANGE = 8.0  # decades below the loudest bin that are kept
-
-# Of the pixels' values in 0..1, red, green, blue (those of CLIP).
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-def decode_audio(data: bytes) -> Float[np.ndarray, "S"]:
-  """The waveform of an encoded file: float32[S] in -1..1.
-
-  Raises:
-    ValueError: it is not mono at 16 kHz, or does not decode.
-  """
-  try:
-    wave, rate = soundfile.read(io.BytesIO(data), dtype="float32")
-  except soundfile.LibsndfileError as error:
-    raise ValueError(f"the audio does not decode: {error}") from error
-  if rate != configs.SAMPLE_RATE or wave.ndim != 1:
-    raise ValueError(
-      f"the audio must be mono at {configs.SAMPLE_RATE} Hz, got"
-      f" {wave.shape[1:]} channels at {rate} Hz"
-    )
-  return wave
-
-
-def audio_samples(data: bytes) -> int:
-  """Samples of an encoded file, from its header.
-
-  Raises:
-    ValueError: it has no readable header.
-  """
-  try:
-    return soundfile.info(io.BytesIO(data)).frames
-  except soundfile.LibsndfileError as error:
-    raise ValueError(f"the audio has no readable header: {error}") from error
 
 
 def mel_frames(samples: int) -> int:
@@ -163,24 +125,7 @@ def mel_chunks(
   return chunks.reshape(shape), lengths
 
 
-def decode_frame(data: bytes, size: int) -> UInt8[np.ndarray, "H W 3"]:
-  """One frame, uint8[size, size, 3] RGB; another size is resized bicubically.
-
-  Raises:
-    ValueError: it does not decode.
-  """
-  try:
-    with PIL.Image.open(io.BytesIO(data)) as image:
-      if image.mode != "RGB":
-        image = image.convert("RGB")
-      if image.size != (size, size):
-        image = image.resize((size, size), PIL.Image.Resampling.BICUBIC)
-      return np.asarray(image)
-  except (OSError, SyntaxError) as error:  # SyntaxError: a broken PNG
-    raise ValueError(f"the image does not decode: {error}") from error
-
-
-def decode_pairs(
+def frame_units(
   frames: Sequence[bytes], vision: configs.VisionUnits
 ) -> UInt8[np.ndarray, "units frames H W 3"]:
   """Units of a clip; a last one that is incomplete repeats its last frame.
@@ -194,31 +139,6 @@ def decode_pairs(
   units = np.empty((*shape, vision.unit_frames, size, size, 3), np.uint8)
   flat = units.reshape(-1, size, size, 3)
   for index, data in enumerate(frames):
-    flat[index] = decode_frame(data, size)
+    flat[index] = encodings.decode_frame(data, size)
   flat[len(frames) :] = flat[len(frames) - 1]
   return units
-
-
-def patch_rows(
-  pairs: UInt8[np.ndarray, "pairs 2 H W 3"], tower: configs.VisionTower
-) -> Float[np.ndarray, "patches values"]:
-  """The patch rows that the vision tower embeds, in numpy.
-
-  Args:
-    pairs: uint8 RGB frame pairs, H = W = tower.frame_size.
-    tower: gives the sizes of a patch and of a merged block.
-
-  Returns:
-    float32[pairs * unit_positions, 3 * 2 * patch * patch]. Rows run over merged
-    blocks in raster order, inside a block over its patches in raster order;
-    columns over channel, frame of the pair, pixel row, pixel column.
-  """
-  mean = np.array(PIXEL_MEAN, np.float32)
-  std = np.array(PIXEL_STD, np.float32)
-  pixels = (pairs.astype(np.float32) / 255 - mean) / std
-  blocks = tower.grid // tower.merge
-  split = (blocks, tower.merge, tower.patch)
-  # [pairs, t, H/m, a, y, W/m, b, x, C] -> [pairs, H/m, W/m, a, b, C, t, y, x]
-  pixels = pixels.reshape(len(pairs), 2, *split, *split, 3)
-  pixels = pixels.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
-  return pixels.reshape(len(pairs) * tower.unit_positions, -1)

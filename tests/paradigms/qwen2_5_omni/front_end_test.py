@@ -6,11 +6,11 @@ import hypothesis
 import numpy as np
 import PIL.Image
 import pytest
-import soundfile
 from hypothesis import strategies as st
 
 from crab_jax import configs
-from crab_jax.data import features
+from crab_jax.paradigms.qwen2_5_omni import front_end
+from tests.paradigms.qwen2_5_omni import patch_rows
 
 _AUDIO = configs.AudioTower()
 _TINY = configs.tiny()
@@ -21,12 +21,6 @@ def _tone(samples=16000) -> np.ndarray:
   return (0.5 * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
 
 
-def _flac(wave, rate=16000) -> bytes:
-  file = io.BytesIO()
-  soundfile.write(file, wave, rate, format="FLAC", subtype="PCM_16")
-  return file.getvalue()
-
-
 def _image(pixels, kind="PNG") -> bytes:
   file = io.BytesIO()
   PIL.Image.fromarray(pixels).save(file, kind)
@@ -34,7 +28,7 @@ def _image(pixels, kind="PNG") -> bytes:
 
 
 def test_filters():
-  filters = features.mel_filters(128)
+  filters = front_end.mel_filters(128)
   assert filters.shape == (201, 128)
   for mel, peak, where in [
     (0, 0.012374, 1),
@@ -47,7 +41,7 @@ def test_filters():
 
 
 def test_log_mel_of_a_tone():
-  mel = features.log_mel(_tone(), 128)
+  mel = front_end.log_mel(_tone(), 128)
   assert mel.shape == (100, 128) and mel.dtype == np.float32
   assert mel.min() == pytest.approx(-0.5146, abs=1e-4)
   assert mel.max() == pytest.approx(1.4854, abs=1e-4)
@@ -62,7 +56,7 @@ def test_log_mel_of_a_tone():
 
 
 def test_silence_is_a_constant():
-  mel = features.log_mel(np.zeros(3200, np.float32), 128)
+  mel = front_end.log_mel(np.zeros(3200, np.float32), 128)
   np.testing.assert_allclose(mel, -1.5, atol=1e-6)  # float32
 
 
@@ -76,18 +70,18 @@ def test_log_mel_equals_the_padded_form(samples):
   window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
   frames = np.stack([padded[s : s + 400] for s in range(0, 59_841, 160)])
   power = np.abs(np.fft.rfft(frames * window)) ** 2
-  expected = np.log10(np.maximum(power @ features.mel_filters(128), 1e-10))
+  expected = np.log10(np.maximum(power @ front_end.mel_filters(128), 1e-10))
   expected = (np.maximum(expected, expected.max() - 8) + 4) / 4
-  got = features.log_mel(wave.astype(np.float32), 128)
-  assert len(got) == features.mel_frames(samples)
+  got = front_end.log_mel(wave.astype(np.float32), 128)
+  assert len(got) == front_end.mel_frames(samples)
   np.testing.assert_allclose(got, expected[: len(got)], atol=2e-5)
 
 
 def test_lengths():
   counts = {16000: 100, 16001: 101, 31999: 200, 1: 1, 0: 0}
   for samples, frames in counts.items():
-    assert features.mel_frames(samples) == frames
-  assert features.mel_frames(5_000_000) == 30_000
+    assert front_end.mel_frames(samples) == frames
+  assert front_end.mel_frames(5_000_000) == 30_000
 
 
 def _tokens(frames: int, tower: configs.AudioTower) -> int:
@@ -111,8 +105,8 @@ def test_token_counts():
 def test_chunks_hold_the_mel(samples):
   tower = _TINY.audio
   wave = _tone(samples)
-  mel = features.log_mel(wave, tower.bins)
-  chunks, lengths = features.mel_chunks(wave, tower)
+  mel = front_end.log_mel(wave, tower.bins)
+  chunks, lengths = front_end.mel_chunks(wave, tower)
   assert chunks.shape == (len(lengths), 200, tower.bins)
   assert chunks.dtype == np.float32 and lengths.dtype == np.int32
   valid = np.arange(200) < lengths[:, None]
@@ -124,30 +118,13 @@ def test_chunks_hold_the_mel(samples):
   assert tower.tokens_of(lengths).sum() == _tokens(len(mel), tower)
 
 
-def test_audio_bytes():
-  wave = _tone(3210)
-  data = _flac(wave)
-  assert features.audio_samples(data) == 3210
-  np.testing.assert_allclose(features.decode_audio(data), wave, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-  "data",
-  [b"", b"noise", _flac(_tone())[:-900], _flac(_tone(), 8000)],
-  ids=["empty", "no audio", "cut short", "other rate"],
-)
-def test_bad_audio_is_a_value_error(data):
-  with pytest.raises(ValueError, match="audio"):
-    features.decode_audio(data)
-
-
 def _vision(size: int) -> configs.VisionTower:
   return configs.VisionTower(frame_size=size, patch=size // 2, window=size)
 
 
 def test_frames_become_pairs():
   frames = [np.full((56, 56, 3), shade, np.uint8) for shade in (10, 20, 30)]
-  pairs = features.decode_pairs([_image(f) for f in frames], _vision(56))
+  pairs = front_end.frame_units([_image(f) for f in frames], _vision(56))
   assert pairs.shape == (2, 2, 56, 56, 3) and pairs.dtype == np.uint8
   np.testing.assert_array_equal(pairs[:, :, 0, 0, 0], [[10, 20], [30, 30]])
 
@@ -155,16 +132,10 @@ def test_frames_become_pairs():
 def test_an_image_is_paired_with_itself_and_resized():
   rng = np.random.default_rng(0)
   pixels = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
-  pairs = features.decode_pairs([_image(pixels)], _vision(28))
+  pairs = front_end.frame_units([_image(pixels)], _vision(28))
   expected = PIL.Image.fromarray(pixels).resize((28, 28), PIL.Image.BICUBIC)
   np.testing.assert_array_equal(pairs[0, 0], np.asarray(expected))
   np.testing.assert_array_equal(pairs[0, 0], pairs[0, 1])
-
-
-def test_grey_images_become_rgb():
-  pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
-  got = features.decode_frame(_image(pixels), 8)
-  np.testing.assert_array_equal(got, np.stack([pixels] * 3, axis=-1))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -173,14 +144,14 @@ def test_bad_frames_are_value_errors(kind):
   data = _image(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), kind)
   for bad in (b"", b"noise", data[: len(data) // 2]):
     with pytest.raises(ValueError, match="image"):
-      features.decode_pairs([data, bad], _vision(64))
+      front_end.frame_units([data, bad], _vision(64))
   with pytest.raises(ValueError, match="no frame"):
-    features.decode_pairs([], _vision(64))
+    front_end.frame_units([], _vision(64))
 
 
 def test_black_pixels_are_normalised():
   tower = configs.VisionTower()
-  rows = features.patch_rows(np.zeros((1, 2, 224, 224, 3), np.uint8), tower)
+  rows = patch_rows.patch_rows(np.zeros((1, 2, 224, 224, 3), np.uint8), tower)
   assert rows.shape == (256, 1176) and rows.dtype == np.float32
   # Channel-major columns: 2 * 14 * 14 of each.
   np.testing.assert_allclose(
@@ -196,10 +167,10 @@ def test_patch_order():
   grid = np.indices((16, 16)).repeat(14, 1).repeat(14, 2)
   frame = np.stack([grid[0], grid[1], np.zeros((224, 224))], axis=-1)
   pairs = np.stack([frame, frame + 16])[None].astype(np.uint8)
-  rows = features.patch_rows(pairs, tower)
+  rows = patch_rows.patch_rows(pairs, tower)
   rows = rows.reshape(256, 3, 2, 14, 14)
-  mean = np.array(features.PIXEL_MEAN)[:, None]
-  std = np.array(features.PIXEL_STD)[:, None]
+  mean = np.array(patch_rows.PIXEL_MEAN)[:, None]
+  std = np.array(patch_rows.PIXEL_STD)[:, None]
   values = np.rint((rows[..., 0, 0] * std + mean) * 255)
   # fmt: off
   expected = [
@@ -217,8 +188,8 @@ def test_patches_of_several_pairs_and_pixels():
   tower = _TINY.vision
   rng = np.random.default_rng(0)
   pairs = rng.integers(0, 255, (2, 2, 112, 112, 3), dtype=np.uint8)
-  rows = features.patch_rows(pairs, tower).reshape(2, 16, 3, 2, 28, 28)
+  rows = patch_rows.patch_rows(pairs, tower).reshape(2, 16, 3, 2, 28, 28)
   # Row 7 is the patch (1, 3): block (0, 1), inside it (1, 1).
   pixel = pairs[1, 1, 28 + 5, 84 + 6, 2] / 255
-  expected = (pixel - features.PIXEL_MEAN[2]) / features.PIXEL_STD[2]
+  expected = (pixel - patch_rows.PIXEL_MEAN[2]) / patch_rows.PIXEL_STD[2]
   assert rows[1, 7, 2, 1, 5, 6] == pytest.approx(expected, abs=1e-5)
