@@ -14,17 +14,17 @@ training on the task alone.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
 
-import flax.traverse_util
-import numpy as np
 from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks as tasks_lib
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 
 ALL = "all"  # label of a cell with every dataset of the study
@@ -58,14 +58,8 @@ def _changed(**changes) -> Callable[[configs.Model], configs.ILora]:
 
 def parameters(model: configs.Model) -> int:
   """Parameters of a model's adapter."""
-  shapes = flax.traverse_util.flatten_dict(
-    nn.meta.unbox(thinker.abstract(model))
-  )
-  return sum(
-    int(np.prod(leaf.shape))
-    for path, leaf in shapes.items()
-    if path[-1].startswith("lora_")
-  )
+  shapes = nn.meta.unbox(thinker.abstract(model))
+  return sum(math.prod(leaf.shape) for leaf in ilora.leaves(shapes).values())
 
 
 def _plain(model: configs.Model) -> configs.ILora:

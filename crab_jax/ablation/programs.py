@@ -109,9 +109,5 @@ def make(
   answerer = decode.Answerer(
     model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )
-  watch = (
-    router_statistics.Watch(model, _TASKS)
-    if router_statistics.has_router(model)
-    else None
-  )
+  watch = router_statistics.Watch(model, _TASKS) if model.routes else None
   return Programs(model, runner, watch, answerer)

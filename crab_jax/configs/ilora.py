@@ -1,8 +1,19 @@
-"""The adapter: interaction-aware LoRA and, as settings of it, its baselines."""
+"""The adapter: interaction-aware LoRA and, as settings of it, its baselines.
+
+`ILora` answers what the rest of the package asks about an adapter: whether it
+routes, which parameters a projection gets, what they cost, what may differ
+between two adapters that fit one model, and why the official file cannot hold
+it. `models.ilora` computes the update.
+"""
 
 import dataclasses
+import math
 
 from crab_jax.configs import checked
+
+ROUTERS = ("token", "uniform")
+# Settings that change training alone: adapters that differ in them fit.
+_TRAINING = ("dropout", "shared_mask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +49,69 @@ class ILora(checked.Checked):
       f'ILora.targets={self.targets!r} must be "lm" or "lm+towers"',
     )
     checked.require(
-      self.router in ("token", "uniform"),
-      f'ILora.router={self.router!r} must be "token" or "uniform"',
+      self.router in ROUTERS,
+      f"ILora.router={self.router!r} must be one of {', '.join(ROUTERS)}",
     )
 
   @property
   def scale(self) -> float:
+    """What the update is multiplied by."""
     return self.alpha / self.rank
+
+  @property
+  def routes(self) -> bool:
+    """Whether the weights of the heads depend on the token."""
+    return self.heads > 1 and self.router != "uniform"
+
+  @property
+  def in_towers(self) -> bool:
+    """Whether the towers are adapted too, beside the decoder."""
+    return self.targets == "lm+towers"
+
+  def shapes(self, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the parameters that a projection gets.
+
+    Args:
+      inputs: columns that the projection reads.
+      outputs: columns that it writes.
+    """
+    down = (inputs, self.rank)
+    shapes = {
+      "lora_A": down if self.shared_a else (self.heads, *down),
+      "lora_B": (self.heads, self.rank, outputs),
+    }
+    if self.routes:
+      shapes["lora_route"] = (inputs, self.heads)
+    return shapes
+
+  def parameters(self, inputs: int, outputs: int) -> int:
+    """Number of parameters that a projection gets."""
+    return sum(map(math.prod, self.shapes(inputs, outputs).values()))
+
+  @property
+  def tensors(self) -> int:
+    """Tensors that a projection gets, each head of B counted as one."""
+    return len(self.shapes(1, 1)) - 1 + self.heads
+
+  def flops(self, inputs: int, outputs: int) -> int:
+    """Forward FLOPs of a token in a projection.
+
+    Every parameter meets every token once, in a multiplication and an
+    addition. The weighting of the codes by the gates is not counted.
+    """
+    return 2 * self.parameters(inputs, outputs)
+
+  def differences(self, wanted: "ILora") -> list[str]:
+    """Settings that keep this adapter from standing where `wanted` does."""
+    return [
+      f"{name} {getattr(self, name)!r} and not {getattr(wanted, name)!r}"
+      for name in (field.name for field in dataclasses.fields(self))
+      if name not in _TRAINING and getattr(self, name) != getattr(wanted, name)
+    ]
+
+  @property
+  def official_obstacle(self) -> str | None:
+    """Why the official file cannot hold this adapter; None: it can."""
+    if not self.shared_a:
+      return "it has one A for all heads, and this adapter one a head"
+    return None

@@ -70,6 +70,16 @@ class Model(checked.Checked):
   attention: str = "xla"  # of the decoder; "splash": a kernel of TPUs
   logit_chunk: int = 1024  # supervised positions a chunk, on all devices
 
+  @property
+  def tower_adapter(self) -> ilora.ILora | None:
+    """The adapter of the towers: None where only the decoder is adapted."""
+    return self.adapter if self.adapter and self.adapter.in_towers else None
+
+  @property
+  def routes(self) -> bool:
+    """Whether there is an adapter that weighs its heads by the token."""
+    return self.adapter is not None and self.adapter.routes
+
   def check(self):
     for name in ("compute_dtype", "param_dtype"):
       checked.require(

@@ -180,7 +180,7 @@ def _gates(
   or no validation split.
   """
   adapter = subject.model.adapter
-  if adapter is None or adapter.heads == 1 or adapter.router != "token":
+  if not subject.model.routes:
     return {}
   if not any("val" in s for s in records.splits(subject.records).values()):
     return {}

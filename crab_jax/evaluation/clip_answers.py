@@ -20,7 +20,6 @@ from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.report import pictures
 from crab_jax.routers import plots as router_plots
 from crab_jax.routers import sequence_gates
-from crab_jax.routers import statistics as router_statistics
 
 ALL = "all"  # the name that stands for every task that fits
 _PICTURE = 448  # pixels of a side
@@ -63,7 +62,7 @@ def run(
   # Before the model is read, which takes minutes at 7B.
   chosen = _chosen(request)
   model = folder.load(checkpoint, adapter)
-  if request.gates and not router_statistics.has_router(model.config):
+  if request.gates and not model.config.routes:
     raise errors.UserError(
       "--gates: there is no router to look at; give --adapter with one of"
       " several heads"

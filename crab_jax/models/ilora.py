@@ -5,9 +5,10 @@
 in the fused form: the gates multiply the rank-R code, u = (s g)[.., E, 1] *
 z[.., 1, R], and one product with B [E, R, F] finishes. The elementwise product
 stays outside the einsum: one einsum of three operands makes the TPU compiler
-abort. `update` declares `lora_A`, `lora_B` and `lora_route` beside the kernel
-of the `layers.Linear` that calls it; they are float32 and are cast to the
-dtype of the activations where they are used.
+abort. `update` declares the adapter's parameters beside the kernel of the
+`layers.Linear` that calls it; they are float32 and are cast to the dtype of
+the activations where they are used. `configs.ILora` knows their names and
+shapes; `leaves` and `projections` find them in a tree of parameters.
 
 Router statistics cost nothing unless the caller makes one of two collections
 mutable in `apply`:
@@ -23,6 +24,9 @@ arXiv 2404.19245. Not here: merging (the update depends on the input), top-k
 routing, balancing losses.
 """
 
+from typing import NamedTuple
+
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -47,14 +51,48 @@ TARGETS = (
   "down_proj",
 )
 
-# The adapter's leaves; every other parameter is of the base.
-LEAVES = ("lora_A", "lora_B", "lora_route")
+
+class Projection(NamedTuple):
+  """The matrices of an adapted projection, with layers in front if stacked."""
+
+  a: at.Array  # [.., D, R], or [.., E, D, R]: one a head
+  b: at.Array  # [.., E, R, F]
+  route: at.Array | None  # [.., D, E]; None: no router
+
+  def leaves(self, path: str) -> at.Tree:
+    """The parameters of the projection at `path`, by their own paths."""
+    named = {"lora_A": self.a, "lora_B": self.b, "lora_route": self.route}
+    return {
+      f"{path}/{name}": leaf for name, leaf in named.items() if leaf is not None
+    }
 
 
-def tower_adapter(config: configs.Model) -> configs.ILora | None:
-  """The adapter of the towers: none when only the decoder is a target."""
-  adapter = config.adapter
-  return adapter if adapter and adapter.targets == "lm+towers" else None
+def is_leaf(path: str) -> bool:
+  """Whether a parameter, by its name or path "a/b/c", is the adapter's.
+
+  Every other parameter is of the base.
+  """
+  return path.rpartition("/")[2].startswith("lora_")
+
+
+def leaves(params: at.Tree) -> at.Tree:
+  """The adapter's parameters among all, by path; arrays or shapes."""
+  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  return {path: leaf for path, leaf in flat.items() if is_leaf(path)}
+
+
+def projections(params: at.Tree) -> dict[str, Projection]:
+  """The adapted projections among all parameters, by path."""
+  found = leaves(params)
+  paths = dict.fromkeys(path.rpartition("/")[0] for path in found)
+  return {
+    path: Projection(
+      a=found[f"{path}/lora_A"],
+      b=found[f"{path}/lora_B"],
+      route=found.get(f"{path}/lora_route"),
+    )
+    for path in paths
+  }
 
 
 def uniform_fan_in(key, shape, dtype=jnp.float32):
@@ -105,9 +143,8 @@ def share_dropped(
 def gates_of(
   logits: at.Float[at.Array, "*B E"],
 ) -> at.Float[at.Array, "*B E"]:
-  """The softmax over heads in float32, in the dtype of the logits."""
-  gates = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
-  return gates.astype(logits.dtype)
+  """The weights of the heads, float32: softmax over the logits."""
+  return jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
 
 
 def fused(
@@ -129,14 +166,21 @@ def record(
   gates: at.Float[at.Array, "*B E"],
   groups: at.Float[at.Array, "*B Q"] | None,
 ) -> None:
-  """Writes the gates, and their sums by group, where somebody asks for them."""
+  """Writes the gates, and their sums by group, where somebody asks for them.
+
+  Args:
+    module: the projection.
+    logits: of the router.
+    gates: float32, as they are applied.
+    groups: membership of every token.
+  """
   if module.is_initializing():
     return
   keep = {"init_fn": lambda: None, "reduce_fn": lambda _, new: new}
   if module.is_mutable_collection("gates"):
-    module.sow("gates", "gates", gates, **keep)
+    module.sow("gates", "gates", gates.astype(logits.dtype), **keep)
   if groups is not None and module.is_mutable_collection("router"):
-    tokens = router_sums.of_tokens(logits)
+    tokens = router_sums.of_tokens(logits, gates)
     tokens = tokens.reshape(-1, tokens.shape[-1])
     groups = groups.astype(jnp.float32).reshape(-1, groups.shape[-1])
     module.sow(
@@ -162,11 +206,11 @@ def update(
     adapter: the settings.
     context: of the tokens of x.
   """
-  width, heads, rank = x.shape[-1], adapter.heads, adapter.rank
+  shapes = adapter.shapes(x.shape[-1], features)
 
-  def weight(name, init, shape, *logical):
+  def weight(name, init, *logical):
     init = axes.named(init, *logical)
-    value = module.param(name, init, shape, jnp.float32).astype(x.dtype)
+    value = module.param(name, init, shapes[name], jnp.float32).astype(x.dtype)
     return axes.in_use(value, *logical)
 
   dropped = context.dropped
@@ -174,27 +218,19 @@ def update(
     dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))
   source = x if dropped is None else dropped
   if adapter.shared_a:
-    a = weight("lora_A", uniform_fan_in, (width, rank), names[0], "rank")
+    a = weight("lora_A", uniform_fan_in, names[0], "rank")
     code = jnp.einsum("...D,DR->...R", source, a)
   else:
-    shape = (heads, width, rank)
-    logical = ("lora_heads", names[0], "rank")
-    a = weight("lora_A", uniform_fan_in, shape, *logical)
+    a = weight("lora_A", uniform_fan_in, "lora_heads", names[0], "rank")
     code = jnp.einsum("...D,EDR->...ER", source, a)
-  if heads > 1 and adapter.router == "token":
-    shape = (width, heads)
-    route = weight("lora_route", uniform_fan_in, shape, names[0], "lora_heads")
+  if adapter.routes:
+    route = weight("lora_route", uniform_fan_in, names[0], "lora_heads")
     logits = jnp.einsum("...D,DE->...E", x, route)
     gates = gates_of(logits)
     record(module, logits, gates, context.groups)
+    gates = gates.astype(x.dtype)
   else:
-    gates = jnp.full((*x.shape[:-1], heads), 1 / heads, x.dtype)
-  b = weight(
-    "lora_B",
-    nn.initializers.zeros_init(),
-    (heads, rank, features),
-    "lora_heads",
-    "rank",
-    names[1],
-  )
+    gates = jnp.full((*x.shape[:-1], adapter.heads), 1 / adapter.heads, x.dtype)
+  zeros = nn.initializers.zeros_init()
+  b = weight("lora_B", zeros, "lora_heads", "rank", names[1])
   return fused(code, gates, b, adapter.scale)

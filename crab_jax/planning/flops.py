@@ -104,14 +104,8 @@ def _attention(stack: _Stack) -> float:
 
 def adapter_forward(stack: _Stack, adapter: configs.ILora) -> float:
   """Forward FLOPs of a token in the adapter."""
-  rank, heads = adapter.rank, adapter.heads
-  routed = heads > 1 and adapter.router == "token"
-  codes = 1 if adapter.shared_a else heads
-  total = 0
-  for name in stack.adapted:
-    d, k = stack.shapes[name]
-    total += codes * d * rank + routed * d * heads + heads * rank * k
-  return 2 * stack.layers * total
+  shapes = [stack.shapes[name] for name in stack.adapted]
+  return stack.layers * sum(adapter.flops(*shape) for shape in shapes)
 
 
 def _projectors(
@@ -149,7 +143,7 @@ def prefill(model: configs.Model, rows: configs.Rows) -> Count:
   }
   adapted = 0.0
   for name, stack in stacks.items():
-    if adapter and (name == "decoder" or adapter.targets == "lm+towers"):
+    if adapter and (name == "decoder" or adapter.in_towers):
       adapted += units[name] * adapter_forward(stack, adapter)
   attention = sum(units[n] * _attention(stack) for n, stack in stacks.items())
   towers = sum(units[name] * _base(stacks[name]) for name in ("eye", "ear"))
@@ -191,7 +185,7 @@ def train_step(model: configs.Model, rows: configs.Rows, trains: str) -> Count:
   """
   whole = trains == "all"
   adapter = None if whole else model.adapter
-  towers_train = whole or (adapter and adapter.targets == "lm+towers")
+  towers_train = whole or (adapter and adapter.in_towers)
   weight = _TRAINED if whole else _FROZEN
   tower_weight = weight if towers_train else 1  # else no gradient enters them
   decoder = _decoder(model, rows.tokens)

@@ -153,7 +153,7 @@ def _key() -> Any:
 
 
 def _is_adapter(keys: tuple) -> bool:
-  return any(getattr(key, "key", None) in ilora.LEAVES for key in keys)
+  return any(ilora.is_leaf(str(getattr(key, "key", ""))) for key in keys)
 
 
 def _memory(

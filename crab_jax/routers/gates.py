@@ -85,7 +85,7 @@ def _scalars(total: Float[np.ndarray, "L S"], heads: int) -> dict[str, float]:
     "mean_entropy": entropy_share(load),
     "top_win": means[:, columns.wins].max(-1),
     "load_cv2": load.var(-1) / load.mean(-1) ** 2,
-    "dead_heads": (load < DEAD / heads).mean(-1),
+    "dead_heads": (load < DEAD * load.mean(-1, keepdims=True)).mean(-1),
     "logit_rms": np.sqrt(means[:, columns.logit_square]),
   }
   for quantile, values in zip(QUANTILES, np.transpose(quantiles), strict=True):
@@ -111,9 +111,10 @@ def largest_quantiles(
 def entropy_share(
   gates: Float[np.ndarray, "*L E"],
 ) -> Float[np.ndarray, "*L"]:
-  """Entropy of gates over the last axis, as a share of log E."""
-  logs = np.log(np.maximum(gates, 1e-30))
-  return -(gates * logs).sum(-1) / np.log(max(gates.shape[-1], 2))
+  """Entropy of the gates' shares of their sum, as a share of log E."""
+  shares = gates / gates.sum(-1, keepdims=True)
+  logs = np.log(np.maximum(shares, 1e-30))
+  return -(shares * logs).sum(-1) / np.log(max(gates.shape[-1], 2))
 
 
 def mean_gates(
@@ -135,7 +136,7 @@ def vectors(
 def distances(
   points: Float[np.ndarray, "Q X"], heads: int
 ) -> Float[np.ndarray, "Q Q"]:
-  """Jensen-Shannon distance between groups, mean over projections.
+  """Jensen-Shannon distance of groups by their shares, mean over projections.
 
   The square root of the divergence to base 2: 0 alike, 1 disjoint heads.
 
@@ -147,6 +148,7 @@ def distances(
   distributions", 2003.
   """
   gates = points.reshape(len(points), -1, heads)
+  gates = gates / gates.sum(-1, keepdims=True)
   one, two = gates[:, None], gates[None]
 
   def bits(p, q):

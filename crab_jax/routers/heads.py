@@ -4,25 +4,23 @@ Looks at the weights alone. Heads start equal (zero) and differ only through
 the router; a tower whose heads are all zero never trained.
 """
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types
 from crab_jax.array_types import Float
+from crab_jax.models import ilora
 from crab_jax.routers import gates
 from crab_jax.routers import statistics as router_statistics
 
 
 def up_projections(params: array_types.Tree) -> dict[str, np.ndarray]:
   """Projection path -> its heads B, float32[L, E, R, F]."""
-  flat = flax.traverse_util.flatten_dict(params, sep="/")
   found = {}
-  for path, leaf in flat.items():
-    if path.endswith("/lora_B"):
-      b = np.asarray(leaf, np.float32)
-      found[path.removesuffix("/lora_B")] = b if b.ndim == 4 else b[None]
+  for path, projection in ilora.projections(params).items():
+    b = np.asarray(projection.b, np.float32)
+    found[path] = b if b.ndim == 4 else b[None]
   return found
 
 
@@ -39,13 +37,11 @@ def cosines(
 @jax.jit
 def _grams(params):
   """Projection path -> inner products of the heads, float32[.., E, E]."""
-  flat = flax.traverse_util.flatten_dict(params, sep="/")
   return {
-    path.removesuffix("/lora_B"): jnp.einsum(
-      "...ERF,...GRF->...EG", *2 * (leaf.astype(jnp.float32),)
+    path: jnp.einsum(
+      "...ERF,...GRF->...EG", *2 * (projection.b.astype(jnp.float32),)
     )
-    for path, leaf in flat.items()
-    if path.endswith("/lora_B")
+    for path, projection in ilora.projections(params).items()
   }
 
 
@@ -101,10 +97,10 @@ def updates(
 
   Without the adapter's scale. A is one for all heads or one a head.
   """
-  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  projections = ilora.projections(params)
   found = {}
   for path, b in up_projections(params).items():
-    a = np.asarray(flat[f"{path}/lora_A"], np.float32)
+    a = np.asarray(projections[path].a, np.float32)
     a = a.reshape(len(b), -1, *a.shape[-2:])  # [L, 1 or E, D, R]
     gram = np.swapaxes(a, -1, -2) @ a
     found[path] = np.sqrt(np.maximum((b * (gram @ b)).sum((-2, -1)), 0))

@@ -19,7 +19,7 @@ class Monitor:
   """Numbers of the routers; compiles once for a shape.
 
   Args:
-    model: its adapter routes (see `router_statistics.has_router`).
+    model: its adapter routes (`Model.routes`).
     tasks: number of datasets.
   """
 
@@ -62,4 +62,4 @@ def _lists(found: dict[str, np.ndarray]) -> dict[str, list]:
 
 def of(model: configs.Model, tasks: int) -> Monitor | None:
   """The monitor of a model; None: it has no router."""
-  return Monitor(model, tasks) if router_statistics.has_router(model) else None
+  return Monitor(model, tasks) if model.routes else None

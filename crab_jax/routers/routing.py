@@ -58,10 +58,10 @@ def collect(
   Raises:
     UserError: the model has no router, or there is no batch.
   """
-  if not router_statistics.has_router(model):
+  if not model.routes:
     raise errors.UserError(
-      "the model has no router: it takes an adapter with two heads or more and"
-      ' ILora.router="token"'
+      "the model has no router: it takes an adapter whose ILora.heads are two"
+      " or more and whose ILora.router is not uniform"
     )
   watch, heads = (
     router_statistics.Watch(model, len(DATASETS)),

@@ -1,7 +1,7 @@
 """The router's gates along one sequence: which head serves which token.
 
 A forward pass over a prompt and its answer. Not here: means over many clips,
-which `training.router` sums on the device.
+which `routers.statistics` sums on the device.
 """
 
 import dataclasses
@@ -38,7 +38,8 @@ class Along:
   """Gates of the language model along a sequence.
 
   Attributes:
-    gates: float32[T, E], the mean over layers and projections; rows sum to 1.
+    gates: float32[T, E], the mean over layers and projections, as they are
+      applied.
     kinds: uint8[T], `array_types.TokenKind` of each token.
   """
 

@@ -66,14 +66,8 @@ class Statistics:
 def token_count(
   sums: Float[np.ndarray, "*L S"], heads: int
 ) -> Float[np.ndarray, "*L"]:
-  """Tokens that were added up: the gates of each sum to one."""
-  return sums[..., router_sums.Columns(heads).gates].sum(-1)
-
-
-def has_router(model: configs.Model) -> bool:
-  """Whether a model's adapter routes tokens."""
-  adapter = model.adapter
-  return adapter is not None and adapter.heads > 1 and adapter.router == "token"
+  """Tokens that were added up: each is won by one head."""
+  return sums[..., router_sums.Columns(heads).wins].sum(-1)
 
 
 def groups(batch: array_types.Batch, tasks: int) -> jax.Array:

@@ -20,6 +20,9 @@ BINS = 32
 class Columns:
   """Where what is added up stands in a token's vector.
 
+  Gates are the weights of the heads as they are applied. Those of a token need
+  not sum to one, so that wins, not gates, count tokens.
+
   Attributes:
     heads: E >= 2: with one there is no router.
   """
@@ -28,17 +31,17 @@ class Columns:
 
   @property
   def gates(self) -> slice:
-    """The gates themselves; they sum to one, so their sum counts tokens."""
+    """The gates themselves."""
     return slice(0, self.heads)
 
   @property
   def wins(self) -> slice:
-    """A one in the place of the largest gate."""
+    """A one where the largest gate is; their sum counts tokens."""
     return slice(self.heads, 2 * self.heads)
 
   @property
   def entropy(self) -> int:
-    """Entropy of the gates as a share of log E."""
+    """Entropy of the gates' shares of their sum, as a share of log E."""
     return 2 * self.heads
 
   @property
@@ -63,14 +66,19 @@ class Columns:
 
 
 def of_tokens(
-  logits: at.Float[at.Array, "*B E"],
+  logits: at.Float[at.Array, "*B E"], gates: at.Float[at.Array, "*B E"]
 ) -> at.Float[at.Array, "*B S"]:
-  """The vector of every token, float32, in the order of `Columns`; E >= 2."""
+  """The vector of every token, float32, in the order of `Columns`.
+
+  Args:
+    logits: of the router; E >= 2.
+    gates: float32, as they are applied, not all 0.
+  """
   logits = logits.astype(jnp.float32)
-  gates = jax.nn.softmax(logits, axis=-1)
   heads = gates.shape[-1]
   won = jax.nn.one_hot(jnp.argmax(gates, -1), heads)
-  entropy = -jnp.sum(gates * jnp.log(jnp.maximum(gates, 1e-30)), -1)
+  shares = gates / jnp.sum(gates, -1, keepdims=True)
+  entropy = -jnp.sum(shares * jnp.log(jnp.maximum(shares, 1e-30)), -1)
   share = (entropy / jnp.log(heads))[..., None]
   square = jnp.mean(logits**2, -1, keepdims=True)
   height = (jnp.max(gates, -1) * heads - 1) / (heads - 1)

@@ -11,6 +11,7 @@ import optax
 from optax import contrib
 
 from crab_jax import configs
+from crab_jax.models import ilora
 
 # Root mean square of Muon's updates before the learning rate: that of AdamW's,
 # so that both take the same rates. Reference: arXiv 2502.16982, section 2.2.
@@ -88,7 +89,7 @@ def _decays(params):
   def matrix(path, _):
     *_, parent, name = (key.key for key in path)
     table = parent == "embed_tokens" and name == "weight"
-    return table or name == "kernel" or name.startswith("lora_")
+    return table or name == "kernel" or ilora.is_leaf(name)
 
   return jax.tree_util.tree_map_with_path(matrix, params)
 

@@ -1,8 +1,8 @@
 """The training state, and which parameters train.
 
 What trains is data: `labels` names every leaf "train" or "frozen", and the
-run prints the counts a subtree. Adapter leaves are those whose own name begins
-with "lora_"; nothing else decides.
+run prints the counts a subtree. Which leaves are the adapter's,
+`models.ilora.is_leaf` says; nothing else decides.
 """
 
 from typing import Any
@@ -15,8 +15,7 @@ import numpy as np
 import optax
 
 from crab_jax import array_types
-
-ADAPTER_PREFIX = "lora_"
+from crab_jax.models import ilora
 
 
 class State(flax.struct.PyTreeNode):
@@ -39,9 +38,7 @@ def labels(params: array_types.Tree, trains: str) -> dict[str, str]:
   flat = flax.traverse_util.flatten_dict(params, sep="/")
   wanted = trains == "adapter"
   return {
-    path: "train"
-    if path.rpartition("/")[2].startswith(ADAPTER_PREFIX) == wanted
-    else "frozen"
+    path: "train" if ilora.is_leaf(path) == wanted else "frozen"
     for path in flat
   }
 

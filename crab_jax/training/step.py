@@ -9,7 +9,6 @@ Reference: the thinker's loss, next-token cross-entropy over the answers.
 
 from collections.abc import Callable
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
@@ -116,18 +115,18 @@ def measure(
 
 
 def adapter_norms(gradients: array_types.Tree) -> Metrics:
-  """Norms of the gradients of all A, of all B and of all routers.
+  """Norms of the gradients of all A, of all B, of all routers, and so on.
 
   Returns:
     "gradient_norm/lora_A" and so on -> float32[]; of the leaves there are.
   """
-  flat = flax.traverse_util.flatten_dict(gradients, sep="/")
-  found = {}
-  for name in ilora.LEAVES:
-    own = [leaf for path, leaf in flat.items() if path.endswith(f"/{name}")]
-    if own:
-      found[f"gradient_norm/{name}"] = optax.global_norm(own)
-  return found
+  parts: dict[str, list[jax.Array]] = {}
+  for path, leaf in ilora.leaves(gradients).items():
+    parts.setdefault(path.rpartition("/")[2], []).append(leaf)
+  return {
+    f"gradient_norm/{name}": optax.global_norm(parts[name])
+    for name in sorted(parts)
+  }
 
 
 def train_step(

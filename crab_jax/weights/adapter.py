@@ -21,24 +21,12 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 
 TENSORS = "adapter.safetensors"
 SETTINGS = "adapter.json"
-_PREFIX = "lora_"
 _SAMPLED = 16  # values of each base parameter in a fingerprint
-# What decides whether an adapter fits a model that has one configured.
-_DECISIVE = ("rank", "heads", "alpha", "targets", "router", "shared_a")
-
-
-def leaves(params: array_types.Tree) -> dict[str, array_types.Array]:
-  """The adapter's parameters among all, by path "a/b/lora_A"."""
-  flat = flax.traverse_util.flatten_dict(params, sep="/")
-  return {path: leaf for path, leaf in flat.items() if _is_ours(path)}
-
-
-def _is_ours(path: str) -> bool:
-  return path.rpartition("/")[2].startswith(_PREFIX)
 
 
 def fingerprint(params: array_types.Tree, adapters: bool = False) -> str:
@@ -50,7 +38,9 @@ def fingerprint(params: array_types.Tree, adapters: bool = False) -> str:
   """
   flat = flax.traverse_util.flatten_dict(params, sep="/")
   digest = hashlib.sha256()
-  for path in sorted(path for path in flat if adapters or not _is_ours(path)):
+  for path in sorted(
+    path for path in flat if adapters or not ilora.is_leaf(path)
+  ):
     values = np.asarray(flat[path]).reshape(-1)
     values = values[:: max(values.size // _SAMPLED, 1)].astype(np.float32)
     digest.update(path.encode() + values.tobytes())
@@ -77,7 +67,8 @@ def save(
   if folder.exists() and not (folder / SETTINGS).is_file():
     raise errors.UserError(f"{folder} exists and is no adapter folder")
   tensors = {
-    path: np.ascontiguousarray(leaf) for path, leaf in leaves(params).items()
+    path: np.ascontiguousarray(leaf)
+    for path, leaf in ilora.leaves(params).items()
   }
   settings = {"adapter": dataclasses.asdict(config), "base": base}
   new = folder.with_name(folder.name + ".incomplete")
@@ -143,7 +134,7 @@ def load(
   if model.adapter is not None:
     _compare(folder, config, model.adapter)
   model = dataclasses.replace(model, adapter=config)
-  _check(folder, leaves(params), model)
+  _check(folder, ilora.leaves(params), model)
   if base is not None and made_on not in (None, fingerprint(base)):
     raise errors.UserError(
       f"{folder} was trained on another base: the shapes agree, the values of"
@@ -153,12 +144,7 @@ def load(
 
 
 def _compare(folder, found: configs.ILora, wanted: configs.ILora) -> None:
-  differences = [
-    f"{name} {getattr(found, name)!r} and not {getattr(wanted, name)!r}"
-    for name in _DECISIVE
-    if getattr(found, name) != getattr(wanted, name)
-  ]
-  if differences:
+  if differences := found.differences(wanted):
     raise errors.UserError(
       f"{folder} does not fit the configured adapter: it has"
       f" {', '.join(differences)}"
@@ -167,7 +153,7 @@ def _compare(folder, found: configs.ILora, wanted: configs.ILora) -> None:
 
 def _check(folder, found: dict[str, np.ndarray], model: configs.Model) -> None:
   """Names, shapes and values, all that is wrong together."""
-  expected = leaves(nn.meta.unbox(thinker.abstract(model)))
+  expected = ilora.leaves(nn.meta.unbox(thinker.abstract(model)))
   problems = [f"{path} is missing" for path in expected if path not in found]
   problems += [
     f"{path} is unexpected" for path in found if path not in expected
@@ -193,21 +179,23 @@ def not_finite(flat: dict[str, np.ndarray]) -> list[str]:
 
 def summary(params: array_types.Tree, config: configs.ILora) -> str:
   """A table: adapted layers, parameters and the largest |B| of each tower."""
-  towers: dict[str, dict[str, np.ndarray]] = {}
-  for path, leaf in leaves(params).items():
-    towers.setdefault(path.split("/")[0], {})[path] = leaf
+  towers: dict[str, list[ilora.Projection]] = {}
+  sizes: dict[str, int] = {}
+  for path, projection in ilora.projections(params).items():
+    towers.setdefault(path.split("/")[0], []).append(projection)
+  for path, leaf in ilora.leaves(params).items():
+    tower = path.split("/")[0]
+    sizes[tower] = sizes.get(tower, 0) + leaf.size
   lines = [
     f"rank {config.rank}, {config.heads} heads, alpha {config.alpha:g}",
     f"{'tower':<12} {'layers':>6} {'tensors':>7} {'parameters':>13}  max |B|",
   ]
-  for tower, flat in sorted(towers.items()):
-    codes = [leaf for path, leaf in flat.items() if path.endswith("lora_A")]
-    heads = [leaf for path, leaf in flat.items() if path.endswith("lora_B")]
-    layers = sum(len(leaf) for leaf in codes)
-    largest = max(float(np.abs(leaf).max()) for leaf in heads)
+  for tower, own in sorted(towers.items()):
+    layers = sum(len(projection.a) for projection in own)
+    largest = max(float(np.abs(projection.b).max()) for projection in own)
     lines.append(
-      f"{tower:<12} {layers:>6} {layers * (2 + config.heads):>7}"
-      f" {sum(leaf.size for leaf in flat.values()):>13,}  {largest:g}"
+      f"{tower:<12} {layers:>6} {layers * config.tensors:>7}"
+      f" {sizes[tower]:>13,}  {largest:g}"
       + ("" if largest else "  (dead: every B is zero)")
     )
   return "\n".join(lines)

@@ -27,6 +27,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
 from crab_jax.weights import names
@@ -211,10 +212,12 @@ def _stack(
     )
 
   heads = [each(f"lora_B{head}") for head in range(config.heads)]
-  made = {"lora_A": each("lora_A"), "lora_B": np.stack(heads, axis=1)}
-  if config.heads > 1:
-    made["lora_route"] = each("lora_route")
-  return {f"{ours}/{leaf}": array for leaf, array in made.items()}
+  made = ilora.Projection(
+    a=each("lora_A"),
+    b=np.stack(heads, axis=1),
+    route=each("lora_route") if config.routes else None,
+  )
+  return made.leaves(ours)
 
 
 def write(
@@ -234,36 +237,40 @@ def write(
   Raises:
     UserError: the official form cannot express it, or it cannot be written.
   """
-  if not config.shared_a:
+  if config.official_obstacle:
     raise errors.UserError(
-      "the official file has one A for all heads, and this adapter one a head"
-      " (shared_a=False)"
+      f"the official file cannot hold this adapter: {config.official_obstacle}"
     )
-  flat = {
+  cast = {
     ours: np.asarray(leaf).astype(DTYPES.get(dtype, leaf.dtype), copy=False)
-    for ours, leaf in adapter.leaves(params).items()
+    for ours, leaf in ilora.leaves(params).items()
   }
+  found = ilora.projections(flax.traverse_util.unflatten_dict(cast, sep="/"))
   sizes = {}
   for module, ours in names.ADAPTED:
-    if f"{ours}/lora_A" in flat:
-      layers, inputs, _ = flat[f"{ours}/lora_A"].shape
-      sizes[module] = (layers, inputs, flat[f"{ours}/lora_B"].shape[-1])
+    if ours in found:
+      layers, inputs, _ = found[ours].a.shape
+      sizes[module] = (layers, inputs, found[ours].b.shape[-1])
   tensors = {
-    _PREFIX + name: _tensor(flat, name, shape)
+    _PREFIX + name: _tensor(found, name, shape)
     for name, shape in _expected(sizes, config).items()
   }
   torch_file.write(path, tensors)
 
 
-def _tensor(flat, name: str, shape: tuple[int, int]) -> np.ndarray:
+def _tensor(
+  found: dict[str, ilora.Projection], name: str, shape: tuple[int, int]
+) -> np.ndarray:
   """One tensor of the file, as a view of the stacked parameters."""
   module, leaf = name.removesuffix(".weight").rsplit(".", 1)
   layer = int(re.search(r"\.(\d+)\.", module)[1])
   ours = dict(names.ADAPTED)[re.sub(r"\.\d+\.", ".{}.", module, count=1)]
+  a, b, route = found[ours]
   if leaf.startswith("lora_B"):
-    head = int(leaf.removeprefix("lora_B"))
-    return flat[f"{ours}/lora_B"][layer, head].T
-  if f"{ours}/{leaf}" in flat:
-    return flat[f"{ours}/{leaf}"][layer].T
+    return b[layer, int(leaf.removeprefix("lora_B"))].T
+  if leaf == "lora_A":
+    return a[layer].T
+  if route is not None:
+    return route[layer].T
   # No router: gates of 1/E, which is what a router of zeros gives.
-  return np.zeros(shape, flat[f"{ours}/lora_A"].dtype)
+  return np.zeros(shape, a.dtype)

@@ -13,6 +13,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.experiment import conversion
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.training import model_folder
 from crab_jax.weights import adapter
@@ -51,8 +52,8 @@ def test_adapters_there_and_back(base, tmp_path, capsys, name):
   assert "audio_tower       6      24" in capsys.readouterr().out
   back, settings, _ = adapter.read(tmp_path / "back")
   assert settings == lora
-  for path, leaf in adapter.leaves(params).items():
-    assert adapter.leaves(back)[path].tobytes() == leaf.tobytes()
+  for path, leaf in ilora.leaves(params).items():
+    assert ilora.leaves(back)[path].tobytes() == leaf.tobytes()
 
 
 def _bad_source(source, folder, damage):

@@ -18,6 +18,7 @@ from torch import nn
 
 from crab_jax import configs
 from crab_jax.experiment import conversion
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.training import model_folder
 from crab_jax.weights import adapter
@@ -238,9 +239,9 @@ def test_exported_adapter_fits_the_wrapped_tree(
   again, _ = adapter.load(tmp_path / "ours", base, params)
   conversion.import_adapter(tmp_path / "t.bin", tmp_path / "t", folder, None)
   back, _ = adapter.load(tmp_path / "t", base)
-  assert adapter.leaves(back).keys() == adapter.leaves(again).keys()
-  for path, leaf in adapter.leaves(again).items():
-    assert adapter.leaves(back)[path].tobytes() == leaf.tobytes(), path
+  assert ilora.leaves(back).keys() == ilora.leaves(again).keys()
+  for path, leaf in ilora.leaves(again).items():
+    assert ilora.leaves(back)[path].tobytes() == leaf.tobytes(), path
   assert torch_file.read(tmp_path / "t.bin").keys() == state.keys()
 
 
@@ -250,7 +251,7 @@ def _with_adapter(params, config):
   Not as large as the base's own: that network is so ill-conditioned that
   torch's float32 is 4e-4 away from its float64.
   """
-  shapes = adapter.leaves(flax.linen.meta.unbox(thinker.abstract(config)))
+  shapes = ilora.leaves(flax.linen.meta.unbox(thinker.abstract(config)))
   flat = flax.traverse_util.flatten_dict(params, sep="/")
   rng = np.random.default_rng(3)
   for path, leaf in shapes.items():

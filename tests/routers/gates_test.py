@@ -63,6 +63,18 @@ def test_a_head_with_a_tenth_of_its_share_is_not_dead():
   assert dead["language model"]["dead_heads"] == 0.5
 
 
+def test_numbers_go_by_the_shares_of_gates_that_sum_to_less():
+  tokens = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+  whole, half = _statistics(tokens), _statistics(tokens / 2)
+  found = gates.summary(half, 2, 1)["language model"]
+  assert found == pytest.approx(gates.summary(whole, 2, 1)["language model"])
+  path = "model/layers/self_attn/q_proj"
+  np.testing.assert_allclose(half.gates(2)[path], whole.gates(2)[path] / 2)
+  points = np.array([[0.5, 0.0], [0.25, 0.25]])
+  distances = gates.distances(points, 2)
+  np.testing.assert_allclose(distances, gates.distances(2 * points, 2))
+
+
 def test_distances_of_equal_and_of_disjoint_gates():
   statistics = _statistics([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]])
   points = gates.vectors(statistics, 2, 3)

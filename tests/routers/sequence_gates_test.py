@@ -10,7 +10,6 @@ from crab_jax import configs
 from crab_jax.array_types import TokenKind
 from crab_jax.data import samples
 from crab_jax.routers import sequence_gates
-from crab_jax.routers import statistics as router_statistics
 from tests.data import small_records
 from tests.models import random_parameters
 
@@ -76,4 +75,4 @@ def test_means_by_kind(found):
 )
 def test_which_adapters_have_a_router(adapter, has):
   model = dataclasses.replace(_MODEL, adapter=adapter)
-  assert router_statistics.has_router(model) is has
+  assert model.routes is has

@@ -9,7 +9,8 @@ from crab_jax.routers import sums as router_sums
 
 def _of(gates):
   """The vector of one token with the given gates, all above zero."""
-  return np.asarray(router_sums.of_tokens(jnp.log(jnp.array(gates))))
+  gates = jnp.array(gates)
+  return np.asarray(router_sums.of_tokens(jnp.log(gates), gates))
 
 
 def test_every_part_of_one_token():
@@ -53,6 +54,16 @@ def test_the_columns_lie_side_by_side():
 
 
 def test_bfloat16_logits_are_added_up_in_float32():
-  assert (
-    router_sums.of_tokens(jnp.ones((2, 3), jnp.bfloat16)).dtype == "float32"
-  )
+  logits = jnp.ones((2, 3), jnp.bfloat16)
+  found = router_sums.of_tokens(logits, jnp.full((2, 3), 1 / 3))
+  assert found.dtype == "float32"
+
+
+def test_gates_need_not_sum_to_one():
+  """Two of three heads at 0.3 each: their shares are a half, log3(2)."""
+  columns = router_sums.Columns(3)
+  gates = jnp.array([0.3, 0.0, 0.3])
+  found = np.asarray(router_sums.of_tokens(jnp.zeros(3), gates))
+  np.testing.assert_allclose(found[columns.gates], gates)
+  assert found[columns.wins].tolist() == [1, 0, 0]
+  assert found[columns.entropy] == pytest.approx(0.6309298, rel=1e-6)

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
 
@@ -49,7 +50,7 @@ def test_round_trip(tmp_path, dtype, params):
   adapter.save(tmp_path / "a", params, _LORA, made_on)
   loaded, model = adapter.load(tmp_path / "a", _BARE, params)
   assert model == _model()
-  expected, found = adapter.leaves(params), adapter.leaves(loaded)
+  expected, found = ilora.leaves(params), ilora.leaves(loaded)
   assert found.keys() == expected.keys()
   assert len(found) == 39  # 13 projections, three leaves each
   for path, leaf in found.items():

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
 from crab_jax.weights import official
@@ -102,7 +103,7 @@ def test_ours_to_theirs_and_back(tmp_path, dtype, targets):
   rng = np.random.default_rng(1)
   ours = {
     path: rng.standard_normal(leaf.shape).astype(dtype)
-    for path, leaf in adapter.leaves(
+    for path, leaf in ilora.leaves(
       nn.meta.unbox(thinker.abstract(model))
     ).items()
   }
@@ -110,7 +111,7 @@ def test_ours_to_theirs_and_back(tmp_path, dtype, targets):
   official.write(tmp_path / "w.bin", tree, config)
   base = dataclasses.replace(model, adapter=None)
   back, settings = official.read(tmp_path / "w.bin", base, 7.0)
-  assert _bits(adapter.leaves(back)) == _bits(ours)
+  assert _bits(ilora.leaves(back)) == _bits(ours)
   assert settings == config
 
 
@@ -140,7 +141,7 @@ def test_one_head_needs_no_router(tmp_path):
   theirs = _file(heads=1)
   params, config = _read(tmp_path, theirs)
   assert config.heads == 1
-  assert not any("route" in path for path in adapter.leaves(params))
+  assert not any("route" in path for path in ilora.leaves(params))
   official.write(tmp_path / "back.bin", params, config)
   back = torch_file.read(tmp_path / "back.bin")
   assert list(back) == list(theirs)
@@ -161,7 +162,7 @@ def test_other_prefixes_are_known(tmp_path, prefix):
 
   renamed = {rename(name): tensor for name, tensor in theirs.items()}
   found, expected = _read(tmp_path, renamed)[0], _read(tmp_path, theirs)[0]
-  assert _bits(adapter.leaves(found)) == _bits(adapter.leaves(expected))
+  assert _bits(ilora.leaves(found)) == _bits(ilora.leaves(expected))
 
 
 _Q = "base_model.model.model.layers.1.self_attn.q_proj"

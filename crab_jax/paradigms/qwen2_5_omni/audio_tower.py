@@ -91,7 +91,7 @@ class AudioAttention(nn.Module):
     context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B C P D"]:
     config, tower = self.config, self.config.audio
-    adapter = ilora.tower_adapter(config)
+    adapter = config.tower_adapter
     context = ilora.share_dropped(self, x, adapter, context)
 
     def heads(name, use_bias=True):

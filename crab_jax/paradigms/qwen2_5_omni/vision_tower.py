@@ -17,7 +17,6 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import attention
 from crab_jax.models import axes
-from crab_jax.models import ilora
 from crab_jax.models import layers
 from crab_jax.models import rope
 from crab_jax.models import scanning
@@ -162,7 +161,7 @@ class VisionBlock(nn.Module):
       config,
       ("tower_embed", "tower_mlp"),
       use_bias=True,
-      adapter=ilora.tower_adapter(config),
+      adapter=config.tower_adapter,
       name="mlp",
     )(y, context)
     return axes.constrain(x + y, *RESIDUAL), None
