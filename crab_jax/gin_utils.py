@@ -4,6 +4,7 @@ Every mistake that gin lets pass is an error here: a name that nothing has, a
 binding that nothing used, a value of the wrong type.
 """
 
+import dataclasses
 import pathlib
 import re
 
@@ -15,8 +16,8 @@ from crab_jax import errors
 _IMPORTS = (
   "from __gin__ import dynamic_registration\nfrom crab_jax import configs\n"
 )
-_HERE = pathlib.Path()
-_REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+# Where files are looked for, in this order; an `include` too.
+_FOLDERS = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[1])
 
 
 def _binding(setting: str) -> str:
@@ -76,6 +77,49 @@ def _build() -> configs.Experiment:
     raise errors.UserError(f"gin: {_first_line(error)}") from error
 
 
+def _path(name: str) -> pathlib.Path:
+  """The gin file of this name, from the first folder that has it.
+
+  Raises:
+    UserError: no folder has it.
+  """
+  for folder in _FOLDERS:
+    if (folder / name).is_file():
+      return folder / name
+  raise errors.UserError(f"--gin_file={name}: there is no such file")
+
+
+def _predecessors(name: str) -> list[str]:
+  """What comes before a file in the command of its header, as flags."""
+  lines = _path(name).read_text().splitlines()
+  header = "\n".join(line for line in lines if line.startswith("#"))
+  flags = re.findall(r"--gin_file=\S+", header)
+  own = f"--gin_file=gin/{name.rpartition('gin/')[2]}"
+  return flags[: flags.index(own)] if own in flags else []
+
+
+def _require_whole(files: list[str]) -> None:
+  """Checks that what gin has read describes an experiment of its own.
+
+  Raises:
+    UserError: no file binds what an experiment cannot be built without.
+  """
+  bound = _names(gin.config_str())
+  absent = [
+    f"Experiment.{field.name}"
+    for field in dataclasses.fields(configs.Experiment)
+    if field.default is dataclasses.MISSING
+    and f"configs.Experiment.{field.name}" not in bound
+  ]
+  if not absent:
+    return
+  before = " ".join(_predecessors(files[0])) or "a whole one (gin/base.gin)"
+  raise errors.UserError(
+    f"--gin_file={files[0]} is only a difference (it sets no"
+    f" {', no '.join(absent)}): give {before} before it"
+  )
+
+
 def _used(files: list[str], settings: list[str]) -> set[str]:
   """Names that a build from the first files, or more of them, reads.
 
@@ -107,16 +151,17 @@ def experiment(files: list[str], settings: list[str]) -> configs.Experiment:
     The experiment, its types and ranges checked.
 
   Raises:
-    UserError: a missing file, an unknown name, a wrong type, a setting that
-      contradicts another, or one that nothing used.
+    UserError: a missing file, a difference without a file before it, an unknown
+      name, a wrong type, a setting that contradicts another, or one that
+      nothing used.
   """
   if not files:
     raise errors.UserError("--gin_file is needed, e.g. --gin_file=gin/base.gin")
   for name in files:
-    if not any((place / name).is_file() for place in (_HERE, _REPOSITORY)):
-      raise errors.UserError(f"--gin_file={name}: there is no such file")
-  gin.add_config_file_search_path(str(_REPOSITORY))
+    _path(name)
+  gin.add_config_file_search_path(str(_FOLDERS[-1]))
   _read(files, settings)
+  _require_whole(files)
   _build()  # its errors come before those about unused names
   used = _used(files, settings)
   _read(files, settings)

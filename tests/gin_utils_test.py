@@ -87,3 +87,37 @@ def test_an_unused_macro_is_named(base, tmp_path):
 def test_a_missing_file_is_named():
   with pytest.raises(errors.UserError, match="nowhere.gin"):
     gin_utils.experiment(["nowhere.gin"], [])
+
+
+@pytest.mark.parametrize(
+  ("name", "before"),
+  [
+    ("gin/smoke.gin", "--gin_file=gin/base.gin"),
+    ("gin/data/records.gin", "--gin_file=gin/base.gin"),
+    ("gin/ablation/transfer_small.gin", "--gin_file=gin/ablation/transfer.gin"),
+    ("gin/mesh/v6e_1.gin", "--gin_file=gin/crab_plus_3b.gin"),
+  ],
+)
+def test_a_difference_alone_is_told_what_comes_before_it(name, before):
+  with pytest.raises(errors.UserError, match=f"give {before} before") as caught:
+    gin_utils.experiment([name], [])
+  assert str(caught.value).startswith(f"--gin_file={name} is only a difference")
+  assert "\n" not in str(caught.value)
+
+
+def test_a_difference_of_ones_own_is_told_so_too(tmp_path):
+  extra = tmp_path / "extra.gin"
+  extra.write_text(f"{gin_utils._IMPORTS}configs.World.seed = 3\n")
+  with pytest.raises(errors.UserError, match="gin/base.gin.*before it"):
+    gin_utils.experiment([str(extra)], [])
+
+
+def test_settings_alone_can_complete_a_difference(base, tmp_path):
+  """What is bound counts, not where."""
+  text = _BASE.replace("configs.Experiment.model = @configs.tiny()\n", "")
+  path = tmp_path / "short.gin"
+  path.write_text(text)
+  built = gin_utils.experiment(
+    [str(path)], ["Experiment.model=@configs.tiny()"]
+  )
+  assert built == gin_utils.experiment([base], [])

@@ -32,7 +32,7 @@ def tiny(**changes) -> thinker.Model:
   """A thinker that two CPU cores can train: the same code at a small size."""
   fields = {
     "audio": qwen2_5_omni.AudioTower(
-      bins=64, layers=1, width=64, heads=2, mlp=128, pool=10
+      bins=64, layers=1, width=64, heads=2, mlp=128, pool=20
     ),
     "vision": qwen2_5_omni.VisionTower(
       frame_size=112,

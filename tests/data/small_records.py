@@ -1,5 +1,6 @@
 """Small prepared records, and a folder of them, for the tests of the loader."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -15,6 +16,7 @@ from crab_jax.data import tokenizer
 from crab_jax.paradigms import front
 
 MODEL = configs.tiny(
+  audio=dataclasses.replace(configs.tiny().audio, pool=10),
   vision=configs.VisionTower(
     frame_size=56,
     layers=1,
@@ -24,7 +26,7 @@ MODEL = configs.tiny(
     patch=14,
     window=28,
     full_blocks=(0,),
-  )
+  ),
 )
 DATA = configs.Data(threads=1, prefetch=2)
 _SECONDS = {"tenths": 2.0, "sixtieths": 3.0, "four_seconds": 4.0}

@@ -16,7 +16,9 @@ from crab_jax.paradigms import thinker
 from tests.models import random_parameters
 
 _FLOAT = configs.tiny(
-  adapter=configs.ILora(rank=4, alpha=8.0, dropout=0.0), remat="projections"
+  audio=dataclasses.replace(configs.tiny().audio, pool=10),
+  adapter=configs.ILora(rank=4, alpha=8.0, dropout=0.0),
+  remat="projections",
 )
 _INT8 = dataclasses.replace(_FLOAT, frozen_dtype="int8")
 

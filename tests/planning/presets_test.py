@@ -1,4 +1,4 @@
-"""Every recipe on every slice: it parses, builds and finds its place."""
+"""Every recipe on every slice: it parses, builds and can be sharded."""
 
 import pathlib
 
@@ -9,8 +9,7 @@ from crab_jax.planning import chips
 from crab_jax.training import sharding
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_MESHES = sorted((_ROOT / "gin" / "mesh").glob("*.gin"))
-_SLICES = [path for path in _MESHES if path.stem != "cpu8"]
+_SLICES = sorted((_ROOT / "gin" / "mesh").glob("v*.gin"))
 _RECIPES = ("crab_plus_7b", "crab_plus_3b")
 
 
@@ -48,16 +47,6 @@ def test_the_laptop_mesh_joins_the_base():
   built = gin_utils.experiment(["gin/base.gin", "gin/mesh/cpu8.gin"], [])
   assert sharding.mesh_shape(built.mesh, 8) == (2, 2, 2)
   assert all(s.rows.rows % 4 == 0 for s in built.stages)
-
-
-@pytest.mark.parametrize("path", _MESHES, ids=lambda path: path.stem)
-def test_a_mesh_is_a_short_difference_with_a_header(path):
-  lines = path.read_text().splitlines()
-  assert len(lines) < 30
-  assert lines[0].startswith("# ")
-  assert any("--gin_file=gin/" in line for line in lines)
-  assert any(line.startswith("# Compiled on ") for line in lines)
-  assert any(line.startswith("#   executed/model FLOPs ") for line in lines)
 
 
 @pytest.mark.parametrize("recipe", _RECIPES)

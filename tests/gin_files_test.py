@@ -1,0 +1,128 @@
+"""Every file of gin/: it parses, builds, has shapes, and is what it says.
+
+What is built with the slices of gin/mesh/ is in planning/presets_test.py.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import re
+
+import pytest
+
+from crab_jax import configs
+from crab_jax import gin_utils
+from crab_jax.training import sharding
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_WHOLE = ("gin/base.gin", "gin/crab_plus.gin")  # all others are differences
+_ALL = sorted(
+  path.relative_to(_ROOT).as_posix() for path in (_ROOT / "gin").rglob("*.gin")
+)
+_DIFFERENCES = [name for name in _ALL if name not in _WHOLE]
+_SHAPES = functools.cache(sharding.boxes)
+
+
+def _header(name: str) -> str:
+  lines = (_ROOT / name).read_text().splitlines()
+  return "\n".join(line for line in lines if line.startswith("#"))
+
+
+def _files(name: str) -> list[str]:
+  """The files that the command in the header names, up to this one."""
+  files = re.findall(r"--gin_file=(\S+)", _header(name))
+  return files[: files.index(name) + 1] if name in files else [name]
+
+
+@pytest.mark.parametrize("name", _ALL)
+def test_it_builds_a_model_with_shapes(name):
+  built = gin_utils.experiment(_files(name), [])
+  assert built.stages
+  shapes = _SHAPES(built.model)
+  stacked = {
+    box.value.shape[0] for box in shapes.values() if "layers" in box.names
+  }
+  assert built.model.decoder.layers in stacked
+
+
+@pytest.mark.parametrize("name", _DIFFERENCES)
+def test_a_difference_is_short(name):
+  lines = (_ROOT / name).read_text().splitlines()
+  assert sum(not line.startswith("#") for line in lines if line) < 30
+
+
+@pytest.mark.parametrize("name", _ALL)
+def test_its_header_says_what_it_is(name):
+  header = _header(name)
+  assert re.match(r"# [A-Z0-9]", header)
+  assert re.search(r"#   .*python -m crab_jax\.\w+", header)
+  if not name.startswith("gin/mesh/"):  # their figures: the next test
+    assert re.search(r"\bmemory\b|\d GiB", header, re.I)
+    assert re.search(r"\btime\b|\d h\b", header, re.I)
+    assert re.search(r"\bscore\b", header, re.I)
+
+
+@pytest.mark.parametrize("name", [n for n in _ALL if n.startswith("gin/mesh/")])
+def test_the_header_of_a_mesh_has_the_compilers_figures(name):
+  lines = _header(name).splitlines()
+  assert any(line.startswith("# Compiled on ") for line in lines)
+  assert any("peak " in line for line in lines)
+  assert any(line.startswith("#   executed/model FLOPs ") for line in lines)
+
+
+@pytest.mark.parametrize(
+  ("name", "preset"),
+  [
+    ("gin/base.gin", configs.tiny),
+    ("gin/crab_plus.gin", configs.qwen2_5_omni_7b),
+    ("gin/crab_plus_7b.gin", configs.qwen2_5_omni_7b),
+    ("gin/crab_plus_3b.gin", configs.qwen2_5_omni_3b),
+  ],
+)
+def test_it_has_the_sizes_of_the_preset(name, preset):
+  built = gin_utils.experiment([name], []).model
+  sizes = ("audio", "vision", "decoder")
+  assert all(getattr(built, part) == getattr(preset(), part) for part in sizes)
+
+
+def test_the_tiny_preset_is_what_the_base_builds():
+  built = gin_utils.experiment(["gin/base.gin"], []).model
+  assert configs.tiny(adapter=built.adapter) == built
+
+
+def test_the_two_recipes_differ_in_the_model_alone():
+  seven, three = (
+    gin_utils.experiment([f"gin/crab_plus_{size}.gin"], [])
+    for size in ("7b", "3b")
+  )
+  same = dataclasses.replace(
+    three,
+    base=seven.base,
+    model=dataclasses.replace(three.model, decoder=seven.model.decoder),
+    data=dataclasses.replace(three.data, tokenizer=seven.data.tokenizer),
+  )
+  assert same == seven
+
+
+def test_the_study_keeps_what_its_budgets_were_tuned_with():
+  """gin/base.gin may change without it: then the study must say it itself."""
+  built = gin_utils.experiment(["gin/ablation/transfer.gin"], [])
+  muon = configs.Optimizer("muon", peak=3e-3, final=0.1, b2=0.98)
+  rows = configs.Rows(
+    rows=4, tokens=512, frame_pairs=20, chunks=20, supervised=192, samples=16
+  )
+  stage, _ = built.stages
+  assert (stage.steps, stage.optimizer, stage.rows) == (400, muon, rows)
+  assert built.world == configs.World(
+    train_samples=240, val_samples=32, test_samples=32
+  )
+  assert built.evaluation == configs.Evaluation(32, 120, limit=24)
+  assert built.validation == configs.Validation()
+  adapter = configs.ILora(rank=16, heads=3, alpha=32.0, dropout=0.0)
+  assert built.model.adapter == adapter
+  assert built.model.audio.pool == 10
+  assert built.data.positions_per_second == 5
+  study = built.transfer
+  assert study.rows == dataclasses.replace(rows, rows=1)
+  assert (study.optimizer.peak, study.optimizer.b2) == (4e-3, 0.98)
+  assert (study.samples, len(study.methods)) == (240, 7)
