@@ -22,6 +22,7 @@ from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import scores
+from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import generation_sharding
 from crab_jax.training import hosts
@@ -30,12 +31,6 @@ from crab_jax.weights import adapter as adapters
 REPORT = "report.html"
 _TITLE = "crab_jax: held-out clips"
 
-# Top of the parameter tree -> what a reader calls it.
-_TOWERS = {
-  "model": "language model",
-  "visual": "vision tower",
-  "audio_tower": "audio tower",
-}
 # What of `configs.Data` changes a prompt, and so an answer.
 _OF_PROMPTS = (
   "prompts",
@@ -193,7 +188,7 @@ def _gates(
     total = found if total is None else total + found
   by_tower: dict[str, list[np.ndarray]] = {}
   for name, gates in total.gates(adapter.heads).items():
-    tower = _TOWERS[name.split("/")[0]]
+    tower = network.label(name)
     by_tower.setdefault(tower, []).append(gates[:, : len(tasks.TASKS)])
   return {
     tower: np.concatenate(layers).mean(0) for tower, layers in by_tower.items()

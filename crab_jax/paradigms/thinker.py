@@ -5,9 +5,9 @@
   loss = model.apply({"params": params}, batch, method="loss")
 
 `batch` is documented in `data.packing`. Parameters are a tree with the top
-names `audio_tower`, `visual`, `model` and `lm_head`; layers are stacked on a
-leading axis. `audio_bos_eos_token` of the checkpoint, which its forward pass
-never reads, has no place here.
+names `model`, `lm_head` and two of the family (`paradigms.network`:
+`audio_tower` and `visual` for Qwen2.5-Omni); layers are stacked on a leading
+axis. What a checkpoint holds and its forward pass never reads is left out.
 
 Reference: Qwen2.5-Omni technical report, arXiv 2503.20215 (the thinker).
 """
@@ -26,8 +26,7 @@ from crab_jax.models import decoder
 from crab_jax.models import layers
 from crab_jax.models import token_context
 from crab_jax.models import vocabulary
-from crab_jax.paradigms.qwen2_5_omni import audio_tower
-from crab_jax.paradigms.qwen2_5_omni import vision_tower
+from crab_jax.paradigms import network
 
 
 @struct.dataclass
@@ -58,8 +57,10 @@ class Thinker(nn.Module):
   config: configs.Model
 
   def setup(self):
-    self.audio_tower = audio_tower.AudioTower(self.config)
-    self.visual = vision_tower.VisionTower(self.config)
+    family = network.of(self.config)
+    # Named by the family, whatever the attribute: checkpoints know the names.
+    self.audio = family.audio(self.config, name=family.audio_path)
+    self.vision = family.vision(self.config, name=family.vision_path)
     self.model = decoder.Decoder(self.config)
     self.lm_head = Head(self.config)
 
@@ -70,8 +71,8 @@ class Thinker(nn.Module):
   ) -> at.Float[at.Array, "B X D"]:
     """The table [vision tokens | audio tokens] that `source` points into."""
     of_patches, of_positions = tower_contexts(batch, context, self.config)
-    seen = self.visual(batch["frames"], of_patches)
-    heard = self.audio_tower(batch["mel"], batch["mel_lengths"], of_positions)
+    seen = self.vision(batch["frames"], of_patches)
+    heard = self.audio(batch["mel"], batch["mel_lengths"], of_positions)
     width = self.config.decoder.width
     rows = [x.reshape(x.shape[0], -1, width) for x in (seen, heard)]
     table = jnp.concatenate(rows, axis=1)

@@ -14,6 +14,8 @@ Reference: the adapter's share is the analytic count of its equation,
 import dataclasses
 
 from crab_jax import configs
+from crab_jax.paradigms import network
+from crab_jax.paradigms import stacks
 
 # A frozen product passes one gradient back (to its input); a trained one two.
 _FROZEN = 2  # forward and backward, in units of the forward pass
@@ -45,18 +47,7 @@ class Count:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Stack:
-  """One stack of layers, for one token (a patch, an encoder position)."""
-
-  layers: int
-  shapes: dict[str, tuple[int, int]]  # projections of a layer, (d, k)
-  adapted: tuple[str, ...]
-  keys: float  # keys that a query sees, averaged over layers
-  inner: int  # N * H of attention
-
-
-def _decoder(model: configs.Model, tokens: int) -> _Stack:
+def _decoder(model: configs.Model, tokens: int) -> stacks.Stack:
   d, sizes = model.decoder.width, model.decoder
   q, kv = sizes.heads * sizes.head_size, sizes.kv_heads * sizes.head_size
   shapes = {
@@ -68,89 +59,46 @@ def _decoder(model: configs.Model, tokens: int) -> _Stack:
     "up_proj": (d, sizes.mlp),
     "down_proj": (sizes.mlp, d),
   }
-  return _Stack(sizes.layers, shapes, tuple(shapes), tokens / 2, q)
+  return stacks.Stack(
+    tokens, sizes.layers, shapes, tuple(shapes), tokens / 2, q
+  )
 
 
-def _vision(model: configs.Model) -> _Stack:
-  tower = model.vision
-  d, full = tower.width, len(tower.full_blocks)
-  window = (tower.window // tower.patch) ** 2
-  keys = full * tower.unit_positions + (tower.layers - full) * window
-  shapes = {name: (d, d) for name in ("q", "k", "v", "proj")}
-  shapes |= {"gate_proj": (d, tower.mlp), "up_proj": (d, tower.mlp)}
-  shapes |= {"down_proj": (tower.mlp, d)}
-  adapted = ("gate_proj", "up_proj", "down_proj")
-  return _Stack(tower.layers, shapes, adapted, keys / tower.layers, d)
-
-
-def _audio(model: configs.Model) -> _Stack:
-  tower = model.audio
-  d = tower.width
-  shapes = {name: (d, d) for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
-  shapes |= {"fc1": (d, tower.mlp), "fc2": (tower.mlp, d)}
-  adapted = ("q_proj", "k_proj", "v_proj")
-  return _Stack(tower.layers, shapes, adapted, tower.unit_positions, d)
-
-
-def _base(stack: _Stack) -> float:
+def _base(stack: stacks.Stack) -> float:
   """Forward FLOPs of a token in the base weights."""
   return 2 * stack.layers * sum(d * k for d, k in stack.shapes.values())
 
 
-def _attention(stack: _Stack) -> float:
+def _attention(stack: stacks.Stack) -> float:
   """Forward FLOPs of a token in scores and weighted sums."""
   return 4 * stack.layers * stack.keys * stack.inner
 
 
-def adapter_forward(stack: _Stack, adapter: configs.ILora) -> float:
+def adapter_forward(stack: stacks.Stack, adapter: configs.ILora) -> float:
   """Forward FLOPs of a token in the adapter."""
   shapes = [stack.shapes[name] for name in stack.adapted]
   return stack.layers * sum(adapter.flops(*shape) for shape in shapes)
 
 
-def _projectors(
-  model: configs.Model, rows: configs.Rows
-) -> tuple[float, float]:
-  """Forward FLOPs of a row: what reads pixels and mel, what writes tokens."""
-  eye, ear, d = model.vision, model.audio, model.decoder.width
-  merged = eye.merge**2 * eye.width
-  patch = 3 * eye.unit_frames * eye.patch**2
-  first = 2 * rows.frame_pairs * eye.unit_positions * patch * eye.width
-  convolutions = ear.unit_frames * 3 * ear.bins * ear.width
-  convolutions += ear.unit_positions * 3 * ear.width**2
-  first += 2 * rows.chunks * convolutions
-  last = 2 * rows.frame_pairs * eye.unit_tokens * merged * (merged + d)
-  last += 2 * rows.chunks * ear.unit_tokens * ear.width * d
-  return first, last
-
-
-def _units(model: configs.Model, rows: configs.Rows) -> dict[str, int]:
-  """Tokens of a row in each stack."""
-  return {
-    "decoder": rows.tokens,
-    "eye": rows.frame_pairs * model.vision.unit_positions,
-    "ear": rows.chunks * model.audio.unit_positions,
-  }
+def _sum(parts: tuple[stacks.Stack, ...], work) -> float:
+  """`work`, FLOPs of one position, of all positions of a row."""
+  return sum(stack.positions * work(stack) for stack in parts)
 
 
 def prefill(model: configs.Model, rows: configs.Rows) -> Count:
   """FLOPs of the prompts' forward pass, with the logits of one token a row."""
-  units, adapter = _units(model, rows), model.adapter
-  stacks = {
-    "decoder": _decoder(model, rows.tokens),
-    "eye": _vision(model),
-    "ear": _audio(model),
-  }
+  decoder, adapter = _decoder(model, rows.tokens), model.adapter
+  encoders = network.of(model).encoders(model, rows)
+  whole = (decoder, *encoders.stacks)
   adapted = 0.0
-  for name, stack in stacks.items():
-    if adapter and (name == "decoder" or adapter.in_towers):
-      adapted += units[name] * adapter_forward(stack, adapter)
-  attention = sum(units[n] * _attention(stack) for n, stack in stacks.items())
-  towers = sum(units[name] * _base(stacks[name]) for name in ("eye", "ear"))
+  if adapter:
+    parts = whole if adapter.in_towers else (decoder,)
+    adapted = _sum(parts, lambda stack: adapter_forward(stack, adapter))
+  towers = _sum(encoders.stacks, _base) + encoders.first + encoders.last
   return Count(
-    decoder=rows.rows * units["decoder"] * _base(stacks["decoder"]),
-    towers=rows.rows * (towers + sum(_projectors(model, rows))),
-    attention=rows.rows * attention,
+    decoder=rows.rows * _sum((decoder,), _base),
+    towers=rows.rows * towers,
+    attention=rows.rows * _sum(whole, _attention),
     head=rows.rows * 2.0 * model.decoder.width * model.decoder.vocabulary,
     adapter=rows.rows * adapted,
   )
@@ -189,27 +137,20 @@ def train_step(model: configs.Model, rows: configs.Rows, trains: str) -> Count:
   weight = _TRAINED if whole else _FROZEN
   tower_weight = weight if towers_train else 1  # else no gradient enters them
   decoder = _decoder(model, rows.tokens)
-  eye, ear = _vision(model), _audio(model)
-  units = _units(model, rows)
-  first, last = _projectors(model, rows)
-  towers = tower_weight * (
-    units["eye"] * _base(eye) + units["ear"] * _base(ear)
-  )
-  # Nothing that trains lies below the layers that read pixels and mel.
-  towers += first * (2 if whole else 1) + last * tower_weight
+  encoders = network.of(model).encoders(model, rows)
+  towers = tower_weight * (_sum(encoders.stacks, _base) + encoders.last)
+  # Nothing that trains lies below the layers that read pixels and spectrograms.
+  towers += encoders.first * (2 if whole else 1)
   seen = _TRAINED if towers_train else 1
-  attention = _TRAINED * units["decoder"] * _attention(decoder)
-  attention += seen * units["eye"] * _attention(eye)
-  attention += seen * units["ear"] * _attention(ear)
+  attention = _TRAINED * _sum((decoder,), _attention)
+  attention += seen * _sum(encoders.stacks, _attention)
   adapted = 0.0
   if adapter:
-    adapted = units["decoder"] * adapter_forward(decoder, adapter)
-    if towers_train:
-      adapted += units["eye"] * adapter_forward(eye, adapter)
-      adapted += units["ear"] * adapter_forward(ear, adapter)
+    parts = (decoder, *encoders.stacks) if towers_train else (decoder,)
+    adapted = _sum(parts, lambda stack: adapter_forward(stack, adapter))
   head = 2 * rows.supervised * model.decoder.width * model.decoder.vocabulary
   return Count(
-    decoder=rows.rows * weight * units["decoder"] * _base(decoder),
+    decoder=rows.rows * weight * _sum((decoder,), _base),
     towers=rows.rows * towers,
     attention=rows.rows * attention,
     head=rows.rows * weight * head,

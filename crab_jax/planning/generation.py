@@ -20,6 +20,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.models import ilora
 from crab_jax.paradigms import generate
+from crab_jax.paradigms import network
 from crab_jax.paradigms import thinker
 from crab_jax.planning import aot
 from crab_jax.planning import chips
@@ -174,14 +175,14 @@ def _memory(
   )
 
 
-def _beside(params: Any) -> float:
+def _beside(params: Any, model: configs.Model) -> float:
   """Bytes of the weights that lie beside those that `decode` reads.
 
-  The towers, and the stack that the layers of `split_layers` are copies of.
+  The encoders, and the stack that the layers of `split_layers` are copies of.
   """
   stack = params["model"]["layers"]
-  towers = [params[name] for name in ("audio_tower", "visual")]
-  return report.shard_bytes((stack, towers))
+  encoders = [params[path] for path in network.of(model).paths]
+  return report.shard_bytes((stack, encoders))
 
 
 def _phase(
@@ -250,7 +251,7 @@ def plan(
   if DECODE in wanted and first.results is not None:
     program, params, state = programs.decode(first.results)
     cache = report.shard_bytes((state.past, state.cache))
-    held = _beside(programs.params)
+    held = _beside(programs.params, model)
     memory = _memory(program, chip, params, batch=0.0, cache=cache, held=held)
     work = flops.decode(model, rows, shape.tokens + prompts.new_tokens / 2)
     found.append(_phase(DECODE, program, memory, work, **about))

@@ -10,15 +10,10 @@ import collections
 import numpy as np
 
 from crab_jax.array_types import Float
+from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.routers import sums as router_sums
 
-# Top of the parameter tree -> what a reader calls it.
-TOWERS = {
-  "model": "language model",
-  "visual": "vision tower",
-  "audio_tower": "audio tower",
-}
 # A head with less than this share of an equal load is dead.
 DEAD = 0.1
 # Of the tokens' largest gate.
@@ -36,7 +31,7 @@ def towers(statistics: router_statistics.Statistics) -> dict[str, list[str]]:
   """Tower -> its projections."""
   found = collections.defaultdict(list)
   for name in statistics.sums:
-    found[TOWERS[name.split("/")[0]]].append(name)
+    found[network.label(name)].append(name)
   return dict(found)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax.array_types import Float
 from crab_jax.models import ilora
-from crab_jax.routers import gates
+from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 
 
@@ -54,7 +54,7 @@ def while_training(params: array_types.Tree) -> dict[str, dict[str, float]]:
   for path, gram in _grams(params).items():
     gram = router_statistics.on_host(gram)
     gram = gram.reshape(-1, *gram.shape[-2:])
-    parts.setdefault(gates.TOWERS[path.split("/")[0]], []).append(gram)
+    parts.setdefault(network.label(path), []).append(gram)
   return {tower: _of_grams(np.concatenate(p)) for tower, p in parts.items()}
 
 
@@ -118,7 +118,7 @@ def summary(params: array_types.Tree) -> dict[str, dict[str, float]]:
   added = updates(params)
   for path, b in up_projections(params).items():
     tower = parts.setdefault(
-      gates.TOWERS[path.split("/")[0]],
+      network.label(path),
       {"cosine": [], "angle": [], "zero": [], "norm": [], "update": []},
     )
     upper = np.triu_indices(b.shape[1], 1)

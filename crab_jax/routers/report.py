@@ -19,6 +19,7 @@ from crab_jax import array_types
 from crab_jax import plotting
 from crab_jax.array_types import Float
 from crab_jax.data import tasks
+from crab_jax.paradigms import network
 from crab_jax.routers import gates
 from crab_jax.routers import heads as heads_lib
 from crab_jax.routers import plots as router_plots
@@ -192,7 +193,7 @@ def _likeness(params: array_types.Tree) -> figure.Figure:
   rows: dict[str, dict[str, float]] = {}
   for path, b in found.items():
     upper = np.triu_indices(b.shape[1], 1)
-    tower = gates.TOWERS[path.split("/")[0]]
+    tower = network.label(path)
     cosines = heads_lib.cosines(b)[:, upper[0], upper[1]].mean(1)
     for layer, value in enumerate(cosines):
       row = rows.setdefault(f"{tower}, layer {layer}", {})

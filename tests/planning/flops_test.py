@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from crab_jax import configs
+from crab_jax.paradigms import network
 from crab_jax.planning import flops
 
 _7B = configs.qwen2_5_omni_7b(adapter=configs.ILora(targets="lm"))
@@ -67,7 +68,7 @@ def test_a_prefill_is_the_forward_pass_of_a_step():
   adapted = flops.train_step(_7B, _ROWS, "adapter")
   assert first.adapter == pytest.approx(adapted.adapter / 3)
   # What reads pixels and mel has no gradient to pass on.
-  pixels, last = flops._projectors(_7B, _ROWS)
+  pixels = network.of(_7B).encoders(_7B, _ROWS).first
   assert first.towers == pytest.approx((step.towers + pixels) / 3)
   towers = configs.qwen2_5_omni_7b(adapter=configs.ILora(targets="lm+towers"))
   assert flops.prefill(towers, _ROWS).adapter > first.adapter
