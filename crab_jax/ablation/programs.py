@@ -22,9 +22,8 @@ from crab_jax.evaluation import decode
 from crab_jax.paradigms import thinker
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import losses
-from crab_jax.training import meshed
 from crab_jax.training import optim
-from crab_jax.training import pmapped
+from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
 
@@ -43,7 +42,7 @@ class Programs:
   """
 
   model: configs.Model
-  runner: pmapped.Pmap | meshed.Meshed
+  runner: runner_lib.Runner
   watch: router_statistics.Watch | None
   answerer: decode.Answerer
 
@@ -96,7 +95,7 @@ def make(
   model = grid.model(experiment.model, method)
   # Nothing of the update depends on the number of steps: see `optim`.
   optimizer = optim.optimizer(study.optimizer, 1)
-  runner = meshed.runner(
+  runner = runner_lib.build(
     study.rows.rows,
     1,
     mesh=experiment.mesh,

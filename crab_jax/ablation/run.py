@@ -135,13 +135,14 @@ class Bench:
     steps, runner = self.steps(cell), programs.runner
     optimizer = optim.optimizer(self.study.optimizer, steps)
     state = state_lib.create(programs.adapter(cell.seed), optimizer)
-    state, frozen = runner.place(state), self._frozen(runner)
+    state, frozen = runner.shard(state), self._frozen(runner)
     key = jax.random.key(cell.seed)
     last = collections.deque(maxlen=max(steps // 10, 1))
     batches = self._batches(cell)
     try:
       for _ in range(steps):
-        state, sums = runner.step(state, frozen, runner.put(next(batches)), key)
+        batch = runner.shard_batch(next(batches))
+        state, sums = runner.step(state, frozen, batch, key)
         last.append(sums["loss"])
       seen = batches.counters()["samples"]
     finally:
@@ -156,7 +157,7 @@ class Bench:
   def _frozen(self, runner) -> array_types.Tree:
     """The backbone on the devices; every method has it at the same place."""
     if not hasattr(self, "_placed"):
-      self._placed = runner.place(self._base)
+      self._placed = runner.shard(self._base)
     return self._placed
 
   def _batches(self, cell: grid.Cell) -> loader.Loader:

@@ -18,10 +18,9 @@ from crab_jax.experiment import setup
 from crab_jax.models import quantised
 from crab_jax.paradigms import thinker
 from crab_jax.training import hosts
-from crab_jax.training import meshed
 from crab_jax.training import model_folder
+from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
-from crab_jax.training import trainer
 from crab_jax.weights import adapter
 from crab_jax.weights import base as base_lib
 
@@ -40,27 +39,23 @@ def _plain(model: configs.Model) -> configs.Model:
 
 
 def base(
-  experiment: configs.Experiment, runner: trainer.Runner
+  experiment: configs.Experiment, runner: runner_lib.Runner
 ) -> array_types.Tree:
   """The parameters that training starts from.
 
   Over a mesh every device is given its own parts, and no host holds more.
   """
   if experiment.base is not None:
-    over_mesh = isinstance(runner, meshed.Meshed)
-    return model_folder.load_params(
-      pathlib.Path(experiment.base),
-      runner.placed_shapes if over_mesh else None,
-    )
+    return runner.load_params(pathlib.Path(experiment.base))
   model = _plain(experiment.model)
-  return runner.born(
+  return runner.init_sharded(
     lambda key: nn.meta.unbox(thinker.init(key, model)),
     jax.random.key(experiment.seed),
   )
 
 
 def stored(
-  model: configs.Model, params: array_types.Tree, runner: trainer.Runner
+  model: configs.Model, params: array_types.Tree, runner: runner_lib.Runner
 ) -> array_types.Tree:
   """The base as the model of a stage stores it: in int8, if it says so.
 
@@ -76,14 +71,16 @@ def stored(
     return params
   if model.frozen_dtype is None:
     return params
-  return runner.born(lambda leaves: quantised.fit(leaves, model), params)
+  return runner.init_sharded(
+    lambda leaves: quantised.fit(leaves, model), params
+  )
 
 
 def with_adapter(
   model: configs.Model,
   params: array_types.Tree,
   seed: int,
-  runner: trainer.Runner,
+  runner: runner_lib.Runner,
 ) -> array_types.Tree:
   """The parameters with a fresh adapter beside them."""
 
@@ -91,7 +88,9 @@ def with_adapter(
     made = nn.meta.unbox(thinker.init(key, model))
     return state_lib.split(made, "adapter")[0]
 
-  return state_lib.merge(params, runner.born(make, jax.random.key(seed + 1)))
+  return state_lib.merge(
+    params, runner.init_sharded(make, jax.random.key(seed + 1))
+  )
 
 
 def keep(

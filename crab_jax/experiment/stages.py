@@ -17,11 +17,11 @@ from crab_jax.routers import monitor
 from crab_jax.training import checkpoint
 from crab_jax.training import hosts
 from crab_jax.training import losses
-from crab_jax.training import meshed
 from crab_jax.training import metrics
 from crab_jax.training import optim
 from crab_jax.training import preemption
 from crab_jax.training import profiling
+from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import trainer
 
@@ -47,7 +47,7 @@ def train(
   """All parameters after a stage; `params` None: before the first."""
   model = parameters.stage_model(experiment, stage)
   optimizer = optim.optimizer(stage.optimizer, stage.steps)
-  runner = meshed.runner(
+  runner = runner_lib.build(
     stage.rows.rows,
     stage.accumulate,
     mesh=experiment.mesh,
@@ -93,14 +93,14 @@ def _first_state(
 
   if loop.checkpoints.latest() is not None:
     return jax.eval_shape(make, trained)
-  return loop.runner.born(make, trained)
+  return loop.runner.init_sharded(make, trained)
 
 
 def _loop(
   experiment: configs.Experiment,
   stage: configs.Stage,
   model: configs.Model,
-  runner: trainer.Runner,
+  runner: runner_lib.Runner,
   place: setup.Place,
   watches: Watches,
 ) -> trainer.Loop:

@@ -12,7 +12,7 @@ from crab_jax.data import tasks
 from crab_jax.evaluation import spot_check
 from crab_jax.experiment import setup
 from crab_jax.training import losses
-from crab_jax.training import trainer
+from crab_jax.training import runner as runner_lib
 from crab_jax.training import validation
 
 _TASK_NAMES = tuple(task.name for task in tasks.TASKS)
@@ -22,7 +22,7 @@ def make(
   experiment: configs.Experiment,
   stage: configs.Stage,
   model: configs.Model,
-  runner: trainer.Runner,
+  runner: runner_lib.Runner,
   place: setup.Place,
 ) -> validation.Validator | None:
   """What validates a stage; None where nothing does."""
@@ -50,7 +50,7 @@ def make(
   return validation.Validator(
     config,
     stage,
-    measure=runner.measurer(quiet, len(tasks.TASKS)),
+    measure=runner.make_eval_step(quiet, len(tasks.TASKS)),
     batches=batches,
     processes=jax.process_count(),
     task_names=_TASK_NAMES,

@@ -84,14 +84,14 @@ def runner(
   stage: configs.Stage,
   mesh: configs.Mesh,
   where: list[Any] | None = None,
-) -> meshed.Meshed:
+) -> meshed.MeshRunner:
   """The step of a stage over a mesh of the devices `where`.
 
   Raises:
     UserError: the mesh does not fit the devices, the rows or the model.
   """
   model = stage_model(model, stage.trains)
-  return meshed.Meshed(
+  return meshed.MeshRunner(
     stage.rows.rows,
     stage.accumulate,
     mesh=mesh,
@@ -134,7 +134,7 @@ def _too_large(error: Exception) -> float:
 
 
 def compile_lowered(lowered: Any) -> Program:
-  """Compiles what `Meshed.lower` or `jax.jit(..).lower` returns.
+  """Compiles what `MeshRunner.lower` or `jax.jit(..).lower` returns.
 
   A program that does not fit the chip's memory is a result, not an error.
   """

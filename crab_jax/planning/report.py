@@ -108,7 +108,7 @@ def shard_bytes(tree: Any) -> float:
 
 
 def _memory(
-  runner: meshed.Meshed,
+  runner: meshed.MeshRunner,
   trains: str,
   batch: dict[str, Any],
   program: aot.Program,
@@ -122,7 +122,7 @@ def _memory(
   return Memory(
     frozen=shard_bytes(frozen),
     trained=shard_bytes(state.params),
-    optimizer=shard_bytes(state.moments),
+    optimizer=shard_bytes(state.opt_state),
     batch=total / ways,
     temporaries=program.memory.get("temporaries", 0),
     peak=program.peak_bytes,

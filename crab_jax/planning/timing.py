@@ -21,8 +21,9 @@ from crab_jax.planning import chips
 from crab_jax.planning import flops
 from crab_jax.training import compilation
 from crab_jax.training import losses
-from crab_jax.training import meshed
 from crab_jax.training import optim
+from crab_jax.training import runner as runner_lib
+from crab_jax.training import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def begin(model: configs.Model, stage: configs.Stage, mesh: configs.Mesh):
   """The runner, and its state and frozen leaves with random weights."""
   model = aot.stage_model(model, stage.trains)
   optimizer = optim.optimizer(stage.optimizer, stage.steps)
-  runner = meshed.runner(
+  runner = runner_lib.build(
     stage.rows.rows,
     stage.accumulate,
     mesh=mesh,
@@ -83,12 +84,10 @@ def begin(model: configs.Model, stage: configs.Stage, mesh: configs.Mesh):
     tasks=len(tasks.TASKS),
   )
   key = jax.random.key(0)
-  if isinstance(runner, meshed.Meshed):
-    return runner, *runner.create(key, stage.trains)
-  made = jax.jit(lambda key: meshed.fresh(key, model, optimizer, stage.trains))(
-    key
+  made = runner.init_sharded(
+    lambda key: state_lib.init(key, model, optimizer, stage.trains), key
   )
-  return runner, *map(runner.place, made)
+  return runner, *map(runner.shard, made)
 
 
 def _local_rows(batch: array_types.Batch) -> array_types.Batch:
@@ -120,7 +119,9 @@ def measure(
   key = jax.random.key(0)
   try:
     runner, state, frozen = begin(model, stage, mesh)
-    batch = runner.put(_local_rows(batches.random_batch(model, stage.rows)))
+    batch = runner.shard_batch(
+      _local_rows(batches.random_batch(model, stage.rows))
+    )
     seconds, loss = [], 0.0
     with compilation.durations() as compiling:
       for _ in range(warmup + steps):

@@ -1,6 +1,6 @@
 """Checkpoints of a stage, so that a stopped run goes on bit for bit.
 
-One holds the state (trainable leaves, moments, step) and the position of the
+One holds the state (trainable leaves, optimizer state, step) and the position of the
 data iterator of every host. It is never found half written: it is complete when
 its `commit_success.txt` is there, which is written last, for a folder cannot be
 renamed in one go on a mounted bucket. Arrays that lie on several hosts are
@@ -10,6 +10,7 @@ folder. What is kept of a model for good is a `model_folder`.
 
 import base64
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 
@@ -84,9 +85,11 @@ class StageCheckpoints:
       like: a state of the same structure, shapes and shardings.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: it cannot be read, or an earlier version wrote it.
     """
     step = self.latest()
+    with self._reads(step):
+      self._check_version(step, like)
     wanted = ocp.args.Composite(
       state=ocp.args.StandardRestore(
         jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
@@ -115,6 +118,20 @@ class StageCheckpoints:
   def close(self) -> None:
     self.wait()
     self._manager.close()
+
+  def _check_version(self, step: int, like: state_lib.State) -> None:
+    # By the handler: the manager knows no item's kind before it restored one,
+    # and a checkpointer warns of a file that only it writes.
+    path = self._folder.resolve() / str(step) / "state"
+    saved = set(ocp.StandardCheckpointHandler().metadata(path).tree)
+    fields = {field.name for field in dataclasses.fields(like)}
+    # Orbax would tell of every leaf that differs, over pages.
+    if saved != fields:
+      raise errors.UserError(
+        f"{self._folder / str(step)} is of an earlier version, whose state had"
+        f" {', '.join(sorted(saved - fields))}: go on with that version, or"
+        " start in another --workdir"
+      )
 
   def _reads(self, step: int) -> contextlib.AbstractContextManager[None]:
     remedy = (

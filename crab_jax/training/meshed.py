@@ -1,47 +1,37 @@
 """The `mesh` strategy: one jitted step over a mesh of devices.
 
-Parameters, float32 masters and moments are split over the mesh by
+Parameters, float32 masters and optimizer states are split over the mesh by
 `training.sharding`; the compiler puts in the collectives. No host ever needs
-the whole model: `create` makes random weights in place, `abstract` gives the
-shapes and shardings that a reader of checkpoints restores into, and `place`
-reads from every array only the parts that belong to this host's devices.
+the whole model: `init_sharded` computes every part on its own device,
+`sharded_shapes` gives the shapes and shardings that a reader of checkpoints
+restores into, and `shard` reads from every array only the parts that belong to
+this host's devices.
 """
 
+import contextlib
 import functools
+import pathlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from flax import linen as nn
 from jax.experimental import multihost_utils
 
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.paradigms import thinker
-from crab_jax.training import pmapped
+from crab_jax.training import model_folder
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
 
 
-def fresh(
-  key: jax.Array,
-  model: configs.Model,
-  optimizer: optax.GradientTransformation,
-  trains: str,
-):
-  """State and frozen leaves with random weights; run it under `jax.jit`."""
-  params = nn.meta.unbox(thinker.init(key, model))
-  trained, frozen = state_lib.split(params, trains)
-  return state_lib.create(trained, optimizer), frozen
-
-
-class Meshed:
-  """Runs `train_step` on all devices; parts of the model on each."""
+class MeshRunner:
+  """Runs `train_step` over a mesh; see `runner.Runner`."""
 
   def __init__(
     self,
@@ -59,7 +49,7 @@ class Meshed:
       rows: rows of a step over all hosts.
       accumulate: micro-batches of a step.
       mesh: its shape, and changes of the sharding rules.
-      model: whose parameters are to be placed.
+      model: whose parameters are to be sharded.
       devices: None: all there are.
       **step_arguments: likelihood, optimizer and tasks of `train_step`.
 
@@ -88,21 +78,26 @@ class Meshed:
       step_lib.train_step, accumulate=accumulate, **step_arguments
     )
 
-    def stay(*arguments):
-      """The step, its state where it was: else the next call compiles anew."""
+    def sharded_step(*arguments):
       state, sums = step(*arguments)
+      # The state keeps its sharding: left to the compiler, another one would
+      # make the next call compile anew.
       state = jax.lax.with_sharding_constraint(state, self.shardings(state))
       return state, jax.lax.with_sharding_constraint(sums, self._whole)
 
-    stay.__name__ = "train_step"
-    self._step = jax.jit(stay, donate_argnums=(0,))
+    sharded_step.__name__ = "train_step"  # the name in traces and HLO
+    # The state is donated: the next one takes its memory.
+    self._step = jax.jit(sharded_step, donate_argnums=(0,))
+
+  @contextlib.contextmanager
+  def _scope(self) -> Iterator[None]:
+    """Inside it programs find the mesh, and the rules of activations."""
+    with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
+      yield
 
   def shardings(self, tree):
     """The sharding of every leaf; see `sharding.tree_shardings`."""
     return sharding.tree_shardings(tree, self.specs, self.mesh)
-
-  def _make(self, key, *, trains: str):
-    return fresh(key, self._model, self._optimizer, trains)
 
   def abstract(self, trains: str):
     """Shapes, dtypes and shardings of the state and the frozen leaves.
@@ -111,19 +106,12 @@ class Meshed:
       trains: "all" or "adapter", as `Stage.trains`.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
-    shapes = jax.eval_shape(functools.partial(self._make, trains=trains), key)
-    return self.placed_shapes(shapes)
+    shapes = jax.eval_shape(
+      lambda key: state_lib.init(key, self._model, self._optimizer, trains), key
+    )
+    return self.sharded_shapes(shapes)
 
-  def create(self, key: jax.Array, trains: str):
-    """State and frozen leaves with random weights, born on their devices.
-
-    Args:
-      key: of the parameters.
-      trains: "all" or "adapter", as `Stage.trains`.
-    """
-    return self.born(functools.partial(self._make, trains=trains), key)
-
-  def place(self, tree):
+  def shard(self, tree):
     """Puts arrays on the devices, each device its part.
 
     Args:
@@ -131,14 +119,15 @@ class Meshed:
         `leaf[slices]`, as a memory-mapped file does; nothing else is read.
     """
 
-    def put(leaf, where):
-      if isinstance(leaf, jax.Array) and leaf.sharding == where:
+    def put(leaf, sharding):
+      if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
         return leaf
       if isinstance(leaf, jax.Array):
         leaf = np.asarray(leaf)
-      # A copy: the step frees its arguments, not the arrays of the caller.
+      # `np.array` copies: on CPU a view would share memory with the caller's
+      # array, and the step, which is donated the state, would free it.
       return jax.make_array_from_callback(
-        leaf.shape, where, lambda index: np.array(leaf[index])
+        leaf.shape, sharding, lambda index: np.array(leaf[index])
       )
 
     return jax.tree.map(put, tree, self.shardings(tree))
@@ -158,34 +147,29 @@ class Meshed:
     return state
 
   def to_restore(self, state: state_lib.State) -> state_lib.State:
-    """Shapes and places to read a checkpoint into: each host its parts.
+    """The shapes and shardings of a state: each host reads its parts."""
+    return self.sharded_shapes(state)
 
-    Args:
-      state: the state before the first step, or its shapes.
-    """
-    return self.placed_shapes(state)
-
-  def placed_shapes(self, tree):
+  def sharded_shapes(self, tree):
     """The shape, dtype and sharding of every leaf."""
     return jax.tree.map(
-      lambda leaf, where: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype, sharding=where
+      lambda leaf, sharding: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=sharding
       ),
       tree,
       self.shardings(tree),
     )
 
-  def born(self, make: Callable[[Any], Any], argument: Any):
-    """What `make` gives for its argument, every part on its own device.
+  def init_sharded(self, make: Callable[[Any], Any], argument: Any):
+    """What `make` gives, every part computed on its own device."""
+    shardings = self.shardings(jax.eval_shape(make, argument))
+    return jax.jit(make, out_shardings=shardings)(argument)
 
-    Args:
-      make: gives parameters, or a state.
-      argument: a key, or parameters.
-    """
-    where = self.shardings(jax.eval_shape(make, argument))
-    return jax.jit(make, out_shardings=where)(argument)
+  def load_params(self, folder: pathlib.Path) -> array_types.Tree:
+    """The parameters of a model folder; every host reads its parts."""
+    return model_folder.load_params(folder, self.sharded_shapes)
 
-  def put(self, batch: array_types.Batch) -> array_types.Batch:
+  def shard_batch(self, batch: array_types.Batch) -> array_types.Batch:
     """This host's rows, as their part of the global batch."""
     return {
       name: jax.make_array_from_process_local_data(self._by_row, leaf)
@@ -194,27 +178,28 @@ class Meshed:
 
   def step(self, state: state_lib.State, frozen: array_types.Tree, batch, key):
     """`train_step`; its metrics are those of the global batch."""
-    with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
+    with self._scope():
       return self._step(state, frozen, batch, key)
 
-  def measurer(self, likelihood: step_lib.Likelihood, tasks: int):
-    """(params, frozen, batch) -> the sums of `step.measure`, on this host."""
+  def make_eval_step(self, likelihood: step_lib.Likelihood, tasks: int):
+    """(params, frozen, batch) -> the sums of `step.eval_step`, on this host."""
     run = jax.jit(
-      functools.partial(step_lib.measure, likelihood=likelihood, tasks=tasks),
-      out_shardings=self._whole,
+      functools.partial(step_lib.eval_step, likelihood=likelihood, tasks=tasks),
+      out_shardings=self._whole,  # every host can read the sums
     )
 
     def sums(params, frozen, batch):
-      with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
-        return jax.tree.map(np.asarray, run(params, frozen, self.put(batch)))
+      with self._scope():
+        batch = self.shard_batch(batch)
+        return jax.tree.map(np.asarray, run(params, frozen, batch))
 
     return sums
 
-  def look(self, function, state: state_lib.State, frozen, batch):
+  def inspect(self, function, state: state_lib.State, frozen, batch):
     """`function(params, batch)`, on all devices and the global batch."""
     params = state_lib.merge(state.params, frozen)
-    with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
-      return function(params, self.put(batch))
+    with self._scope():
+      return function(params, self.shard_batch(batch))
 
   def lower(self, trains: str, batch):
     """The step lowered for shapes alone, ready to be compiled.
@@ -226,34 +211,9 @@ class Meshed:
     state, frozen = self.abstract(trains)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
-    def placed(leaf, where):
-      return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+    def sharded(leaf, sharding):
+      return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
-    batch = {name: placed(leaf, self._by_row) for name, leaf in batch.items()}
-    with jax.set_mesh(self.mesh), nn.logical_axis_rules(self._rules):
-      return self._step.lower(state, frozen, batch, placed(key, self._whole))
-
-
-def runner(
-  rows: int,
-  accumulate: int,
-  *,
-  mesh: configs.Mesh,
-  model: configs.Model,
-  **step_arguments,
-) -> Meshed | pmapped.Pmap:
-  """The way to run the step that the configuration asks for.
-
-  Args:
-    rows: rows of a step over all hosts.
-    accumulate: micro-batches of a step.
-    mesh: the strategy and its settings.
-    model: whose parameters train.
-    **step_arguments: likelihood, optimizer and tasks of `train_step`.
-
-  Raises:
-    UserError: the devices do not fit the rows or the model.
-  """
-  if mesh.strategy == "pmap":
-    return pmapped.Pmap(rows, accumulate, **step_arguments)
-  return Meshed(rows, accumulate, mesh=mesh, model=model, **step_arguments)
+    batch = {name: sharded(leaf, self._by_row) for name, leaf in batch.items()}
+    with self._scope():
+      return self._step.lower(state, frozen, batch, sharded(key, self._whole))

@@ -123,14 +123,14 @@ def _settings(
 
 def load_params(
   folder: pathlib.Path,
-  place: Callable[[array_types.Tree], array_types.Tree] | None = None,
+  shard: Callable[[array_types.Tree], array_types.Tree] | None = None,
 ) -> array_types.Tree:
   """The parameters of a model folder.
 
   Args:
     folder: a model folder.
-    place: shapes -> shapes with shardings (`Meshed.placed_shapes`): every host
-      reads the parts of its devices. None: all, as numpy arrays.
+    shard: shapes -> shapes with shardings (`MeshRunner.sharded_shapes`): every
+      host reads the parts of its devices. None: all, as numpy arrays.
 
   Raises:
     UserError: the folder holds no complete parameters, or damaged ones.
@@ -139,11 +139,11 @@ def load_params(
   if not path.is_dir():
     raise errors.UserError(f"{folder} is no model folder: {path} is missing")
   path = path.resolve()
-  return _as_numpy(path) if place is None else _placed(path, place)
+  return _as_numpy(path) if shard is None else _sharded(path, shard)
 
 
-def _placed(
-  path: pathlib.Path, place: Callable[[array_types.Tree], array_types.Tree]
+def _sharded(
+  path: pathlib.Path, shard: Callable[[array_types.Tree], array_types.Tree]
 ) -> array_types.Tree:
   """A tree of parameters, each part straight to the device it belongs to."""
   with ocp.StandardCheckpointer() as checkpointer:
@@ -152,9 +152,9 @@ def _placed(
     shapes = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(found)
     )
-    placed = place(shapes)
+    wanted = shard(shapes)
     with unreadable.told(path):
-      return checkpointer.restore(path, placed)
+      return checkpointer.restore(path, wanted)
 
 
 def _as_numpy(path: pathlib.Path) -> array_types.Tree:

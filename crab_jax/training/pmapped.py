@@ -4,6 +4,7 @@ The default on a laptop, a Colab or one TPU host with a model that fits a chip.
 """
 
 import functools
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +13,15 @@ import numpy as np
 
 from crab_jax import array_types
 from crab_jax import errors
+from crab_jax.training import model_folder
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
 
 AXIS = "batch"
 
 
-class Pmap:
-  """Runs `train_step` on every local device."""
+class PmapRunner:
+  """Runs `train_step` on every local device; see `runner.Runner`."""
 
   def __init__(self, rows: int, accumulate: int, **step_arguments):
     """Compiles nothing yet.
@@ -41,26 +43,28 @@ class Pmap:
     step = functools.partial(
       step_lib.train_step, accumulate=accumulate, axis=AXIS, **step_arguments
     )
+    # The state is donated: the next one takes its memory. Frozen leaves are
+    # arguments of every step and stay.
     self._step = jax.pmap(
       step, axis_name=AXIS, in_axes=(0, 0, 0, None), donate_argnums=(0,)
     )
 
-  def place(self, tree):
-    """Puts a copy of the arrays on every local device.
-
-    Placed exactly as the step's own output is: flax's `replicate` names the
-    axis otherwise, and the second step would compile anew.
-    """
+  def shard(self, tree):
+    """A copy of the arrays on every local device: [...] -> [devices, ...]."""
     devices = np.array(jax.local_devices())
+    # The sharding of the step's own output. flax's `replicate` names the axis
+    # otherwise, and the second step would compile anew.
     mesh = jax.sharding.Mesh(devices, (AXIS,))
-    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    sharding = jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec(AXIS)
+    )
 
-    def put(leaf):
+    def replicate(leaf):
       value = np.asarray(leaf)[None]
       shape = (len(devices), *value.shape[1:])
-      return jax.make_array_from_callback(shape, where, lambda _: value)
+      return jax.make_array_from_callback(shape, sharding, lambda _: value)
 
-    return jax.tree.map(put, tree)
+    return jax.tree.map(replicate, tree)
 
   def fetch(self, tree):
     """One copy of the arrays, as numpy arrays on this host."""
@@ -71,22 +75,22 @@ class Pmap:
     return self.fetch(state)
 
   def to_restore(self, state: state_lib.State) -> state_lib.State:
-    """Shapes and places to read a checkpoint into, before `place`.
-
-    Args:
-      state: the state before the first step, one copy.
-    """
-    where = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    """The shapes of one copy, on the first device of this host."""
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first),
       state,
     )
 
-  def born(self, make: Callable[[Any], Any], argument: Any):
-    """What `make` gives for its argument, a key or parameters: one copy."""
+  def init_sharded(self, make: Callable[[Any], Any], argument: Any):
+    """What `make` gives: one copy, on the default device."""
     return jax.jit(make)(argument)
 
-  def put(self, batch: array_types.Batch) -> array_types.Batch:
+  def load_params(self, folder: pathlib.Path) -> array_types.Tree:
+    """All parameters of a model folder, numpy arrays on this host."""
+    return model_folder.load_params(folder)
+
+  def shard_batch(self, batch: array_types.Batch) -> array_types.Batch:
     """This host's rows, [B, ...] -> [devices, B / devices, ...]."""
     count = jax.local_device_count()
     return {
@@ -98,20 +102,21 @@ class Pmap:
     """`train_step`; its metrics are those of the global batch."""
     return self._step(state, frozen, batch, key)
 
-  def measurer(self, likelihood: step_lib.Likelihood, tasks: int):
-    """(params, frozen, batch) -> the sums of `step.measure`, on this host."""
-    measure = functools.partial(
-      step_lib.measure, likelihood=likelihood, tasks=tasks, axis=AXIS
+  def make_eval_step(self, likelihood: step_lib.Likelihood, tasks: int):
+    """(params, frozen, batch) -> the sums of `step.eval_step`, on this host."""
+    eval_step = functools.partial(
+      step_lib.eval_step, likelihood=likelihood, tasks=tasks, axis=AXIS
     )
-    run = jax.pmap(measure, axis_name=AXIS)
+    run = jax.pmap(eval_step, axis_name=AXIS)
 
     def sums(params, frozen, batch):
-      return self.fetch(run(params, frozen, self.put(batch)))
+      return self.fetch(run(params, frozen, self.shard_batch(batch)))
 
     return sums
 
-  def look(self, function, state: state_lib.State, frozen, batch):
+  def inspect(self, function, state: state_lib.State, frozen, batch):
     """`function(params, batch)`, on one device and this host's rows."""
+    # The copies are equal: one of them, without the axis of devices.
     params, frozen = jax.tree.map(
       lambda leaf: leaf.addressable_data(0)[0], (state.params, frozen)
     )

@@ -13,9 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 from crab_jax import array_types
+from crab_jax import configs
 from crab_jax.models import ilora
+from crab_jax.paradigms import thinker
 
 
 class State(flax.struct.PyTreeNode):
@@ -24,7 +27,7 @@ class State(flax.struct.PyTreeNode):
   # jax rebuilds the class with placeholders, so no field has a checked type.
   step: Any  # int32[], updates done
   params: Any  # the trainable leaves, float32
-  moments: Any  # the optimizer's state
+  opt_state: Any  # of the optimizer: Adam's moments, the schedule's count
 
 
 def labels(params: array_types.Tree, trains: str) -> dict[str, str]:
@@ -78,8 +81,20 @@ def create(
   return State(
     step=jnp.zeros((), jnp.int32),
     params=masters,
-    moments=optimizer.init(masters),
+    opt_state=optimizer.init(masters),
   )
+
+
+def init(
+  key: jax.Array,
+  model: configs.Model,
+  optimizer: optax.GradientTransformation,
+  trains: str,
+) -> tuple[State, array_types.Tree]:
+  """A state and frozen leaves with random weights; for `init_sharded`."""
+  params = nn.meta.unbox(thinker.init(key, model))
+  trained, frozen = split(params, trains)
+  return create(trained, optimizer), frozen
 
 
 def describe(params: array_types.Tree, trains: str) -> str:

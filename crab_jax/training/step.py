@@ -90,7 +90,7 @@ def _accumulated(params, frozen, batch, key, likelihood, tasks, parts: int):
   return jax.lax.scan(body, zeros, micro_batches)[0]
 
 
-def measure(
+def eval_step(
   params: array_types.Tree,
   frozen: array_types.Tree,
   batch: array_types.Batch,
@@ -172,11 +172,13 @@ def train_step(
     gradients, sums = jax.lax.psum((gradients, sums), axis)
   count = jnp.maximum(sums["tokens"], 1)
   gradients = jax.tree.map(lambda leaf: leaf / count, gradients)
-  updates, moments = optimizer.update(gradients, state.moments, state.params)
+  updates, opt_state = optimizer.update(
+    gradients, state.opt_state, state.params
+  )
   new = state_lib.State(
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),
-    moments=moments,
+    opt_state=opt_state,
   )
   return new, {
     **sums,

@@ -23,6 +23,7 @@ from crab_jax.training import hosts
 from crab_jax.training import metrics as metrics_lib
 from crab_jax.training import preemption
 from crab_jax.training import profiling
+from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import validation as validation_lib
 
@@ -36,20 +37,6 @@ class Loader(Protocol):
   def set_states(self, states: Sequence[bytes]) -> str | None: ...
 
 
-@runtime_checkable
-class Runner(Protocol):
-  """A way to run the step: `pmapped.Pmap` or `meshed.Mesh`."""
-
-  def born(self, make, argument): ...
-  def place(self, tree): ...
-  def fetch(self, tree): ...
-  def to_save(self, state): ...
-  def to_restore(self, state): ...
-  def put(self, batch): ...
-  def step(self, state, frozen, batch, key): ...
-  def look(self, function, state, frozen, batch): ...
-
-
 class Stopped(Exception):
   """The run was asked to stop (SIGTERM) and has saved its state."""
 
@@ -61,7 +48,7 @@ class Loop:
   stage: configs.Stage
   saving: configs.Saving
   logging: configs.Logging
-  runner: Runner
+  runner: runner_lib.Runner
   loader: Loader
   checkpoints: checkpoint.StageCheckpoints
   writer: metrics_lib.Writer
@@ -96,7 +83,7 @@ class Loop:
     state = self._resume(state)
     first = int(state.step)
     self.writer.rewind(self.stage.name, first)
-    state, frozen = self.runner.place(state), self.runner.place(frozen)
+    state, frozen = self.runner.shard(state), self.runner.shard(frozen)
     meter = metrics_lib.Meter(self.stage.name, first, self.stage.steps)
     watch = compilation.Watch(self.stage.name)
     try:
@@ -114,7 +101,7 @@ class Loop:
     agreement = hosts.Agreement()
     pending = None  # the step whose sums are not looked at yet
     for step, batch in self._batches(first, meter):
-      arguments = (state, frozen, self.runner.put(batch), key)
+      arguments = (state, frozen, self.runner.shard_batch(batch), key)
       self.profiler.before(step)
       watch.begin()
       state, sums = self.runner.step(*arguments)
@@ -198,7 +185,7 @@ class Loop:
     every = self.logging.router_every
     if self.monitor is None or not every or step % every:
       return {}
-    return self.runner.look(self.monitor, state, frozen, batch)
+    return self.runner.inspect(self.monitor, state, frozen, batch)
 
   def _log(
     self,

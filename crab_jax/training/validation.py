@@ -120,7 +120,7 @@ class Validator:
     Args:
       config: the interval, and how much is looked at.
       stage: which is validated.
-      measure: a runner's `measurer`.
+      measure: of `Runner.make_eval_step`.
       batches: this host's batches of the validation split.
       processes: hosts that measure together.
       task_names: of the datasets, by number.

@@ -41,7 +41,7 @@ def _runner(model):
 
 def test_int8_is_made_in_parts_and_lies_as_the_kernels_did(base):
   runner = _runner(_INT8)
-  placed = runner.place(base)
+  placed = runner.shard(base)
   found = _flat(parameters.stored(_INT8, placed, runner))
   whole = _flat(quantised.fit(base, _INT8))
   assert found.keys() == whole.keys()

@@ -164,7 +164,7 @@ class Ours:
 
   def __init__(self, params: dict, batch: dict, model: configs.Model):
     optimizer = optim.optimizer(OPTIMIZER, _SCHEDULED)
-    self.runner = pmapped.Pmap(
+    self.runner = pmapped.PmapRunner(
       batch["tokens"].shape[0],
       1,
       likelihood=losses.likelihood(model),
@@ -173,8 +173,8 @@ class Ours:
     )
     trained, frozen = state_lib.split(params, "adapter")
     state = state_lib.create(trained, optimizer)
-    self.state, self.frozen = map(self.runner.place, (state, frozen))
-    self.batch, self.key = self.runner.put(batch), jax.random.key(0)
+    self.state, self.frozen = map(self.runner.shard, (state, frozen))
+    self.batch, self.key = self.runner.shard_batch(batch), jax.random.key(0)
 
   def step(self) -> float:
     """One update; returns the loss before it."""

@@ -44,12 +44,12 @@ def main() -> None:
 
   def step():
     nonlocal state
-    state, sums = runner.step(state, frozen, runner.put(batch), key)
+    state, sums = runner.step(state, frozen, runner.shard_batch(batch), key)
     return sums
 
   for _ in range(3 + _TURNS.value):  # the first three compile and warm up
     steps.append(_seconds(step))
-    looks.append(_seconds(lambda: runner.look(look, state, frozen, batch)))
+    looks.append(_seconds(lambda: runner.inspect(look, state, frozen, batch)))
   one, other = (statistics.median(found[3:]) for found in (steps, looks))
   every = experiment.logging.router_every
   print(

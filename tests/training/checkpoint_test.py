@@ -9,8 +9,11 @@ import textwrap
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
+import pytest
 
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax.training import checkpoint
 from crab_jax.training import optim
 from crab_jax.training import state as state_lib
@@ -48,6 +51,27 @@ def test_what_is_saved_comes_back(tmp_path):
   checkpoints.close()
   jax.tree.map(np.testing.assert_array_equal, state, _state(1))
   assert (data, note) == ([b"\x00place"], {"note": 3})
+
+
+def test_a_checkpoint_of_another_state_is_one_line(tmp_path):
+  """As earlier versions wrote it: the optimizer's state was called moments."""
+  now = _state(3)
+  earlier = {"step": now.step, "params": now.params, "moments": now.opt_state}
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  checkpoints._manager.save(
+    3,
+    args=ocp.args.Composite(
+      state=ocp.args.StandardSave(earlier), note=ocp.args.JsonSave({"data": []})
+    ),
+  )
+  checkpoints.wait()
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.restore(_state(0))
+  checkpoints.close()
+  assert str(caught.value) == (
+    f"{tmp_path}/3 is of an earlier version, whose state had moments: go on"
+    " with that version, or start in another --workdir"
+  )
 
 
 def _many(step):

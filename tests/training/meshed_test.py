@@ -78,7 +78,9 @@ def _meshed(shape, accumulate=1, model=_MODEL, rows=_ROWS.rows, **arguments):
   data, fsdp, tensor = shape
   mesh = configs.Mesh(strategy="mesh", data=data, fsdp=fsdp, tensor=tensor)
   arguments = {**_arguments(model), **arguments}
-  return meshed.Meshed(rows, accumulate, mesh=mesh, model=model, **arguments)
+  return meshed.MeshRunner(
+    rows, accumulate, mesh=mesh, model=model, **arguments
+  )
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +95,20 @@ def start():
   return state_lib.create(trained, _arguments()["optimizer"]), frozen
 
 
+def _init(runner):
+  """A state and frozen leaves with random weights, every part on its device."""
+  optimizer = _arguments()["optimizer"]
+  return runner.init_sharded(
+    lambda key: state_lib.init(key, _MODEL, optimizer, "adapter"),
+    jax.random.key(0),
+  )
+
+
 def _losses(runner, start, steps=_STEPS):
-  state, frozen = (runner.place(part) for part in start)
+  state, frozen = (runner.shard(part) for part in start)
   key, found = jax.random.key(1), []
   for step in range(steps):
-    batch = runner.put(batches.random_batch(_MODEL, _ROWS, seed=step))
+    batch = runner.shard_batch(batches.random_batch(_MODEL, _ROWS, seed=step))
     state, sums = runner.step(state, frozen, batch, key)
     found.append(float(np.ravel(np.asarray(sums["loss"]))[0]))
   return found, runner.fetch(state)
@@ -105,7 +116,7 @@ def _losses(runner, start, steps=_STEPS):
 
 @pytest.fixture(scope="module")
 def reference(start):
-  return _losses(pmapped.Pmap(_ROWS.rows, 1, **_arguments()), start)
+  return _losses(pmapped.PmapRunner(_ROWS.rows, 1, **_arguments()), start)
 
 
 @pytest.mark.parametrize(
@@ -168,9 +179,9 @@ def test_weights_come_to_the_rows(monkeypatch):
       assert not {sizes.mlp, adapter.heads} & set(found), (kind, found, name)
 
 
-def test_state_is_born_in_parts():
+def test_a_state_is_initialised_in_parts():
   runner = _meshed((1, 4, 2))
-  state, frozen = runner.create(jax.random.key(0), "adapter")
+  state, frozen = _init(runner)
   expected = runner.abstract("adapter")
   for made, wanted in zip(
     jax.tree.leaves((state, frozen)), jax.tree.leaves(expected), strict=True
@@ -181,11 +192,11 @@ def test_state_is_born_in_parts():
   assert table.addressable_shards[0].data.size * 8 == table.size
 
 
-def test_born_in_parts_equals_born_whole():
+def test_initialised_in_parts_equals_initialised_whole():
   whole = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))
   trained, frozen = state_lib.split(whole(jax.random.key(0)), "adapter")
   runner = _meshed((1, 4, 2))
-  made = runner.create(jax.random.key(0), "adapter")
+  made = _init(runner)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
     runner.fetch((made[0].params, made[1])),
@@ -205,20 +216,20 @@ class _Counted:
     return part
 
 
-def test_placing_reads_a_part_at_a_time():
+def test_sharding_reads_a_part_at_a_time():
   leaf = _Counted(np.arange(256.0 * 64, dtype=np.float32).reshape(256, 64))
   runner = _meshed((1, 4, 2))
-  placed = runner.place({"model": {"embed_tokens": {"weight": leaf}}})
+  placed = runner.shard({"model": {"embed_tokens": {"weight": leaf}}})
   assert leaf.most * 8 == leaf.array.size
   np.testing.assert_array_equal(
     placed["model"]["embed_tokens"]["weight"], leaf.array
   )
 
 
-def test_a_look_sees_all_parameters_and_the_global_batch(start):
+def test_an_inspection_sees_all_parameters_and_the_global_batch(start):
   """On the mesh, with the rules by which its parts are split."""
   runner = _meshed((2, 2, 2))
-  state, frozen = (runner.place(part) for part in start)
+  state, frozen = (runner.shard(part) for part in start)
   batch = batches.random_batch(_MODEL, _ROWS, seed=3)
   rules = []
 
@@ -227,7 +238,7 @@ def test_a_look_sees_all_parameters_and_the_global_batch(start):
     assert jax.sharding.get_mesh() == runner.mesh
     return jax.tree.map(np.asarray, (params, batch["tokens"]))
 
-  params, tokens = runner.look(look, state, frozen, batch)
+  params, tokens = runner.inspect(look, state, frozen, batch)
   whole = state_lib.merge(start[0].params, start[1])
   jax.tree.map(np.testing.assert_array_equal, params, whole)
   np.testing.assert_array_equal(tokens, batch["tokens"])
@@ -237,10 +248,10 @@ def test_a_look_sees_all_parameters_and_the_global_batch(start):
 @pytest.mark.slow
 def test_the_routers_over_a_mesh_say_what_they_say_on_one_device(start):
   runner = _meshed((2, 2, 2))
-  state, frozen = (runner.place(part) for part in start)
+  state, frozen = (runner.shard(part) for part in start)
   batch = batches.random_batch(_MODEL, _ROWS, seed=3)
   watch = router_statistics.Watch(_MODEL, 2)
-  found = runner.look(watch, state, frozen, batch)
+  found = runner.inspect(watch, state, frozen, batch)
   alone = watch(state_lib.merge(start[0].params, start[1]), batch)
   np.testing.assert_array_equal(found.tokens, alone.tokens)
   for name, sums in alone.sums.items():
@@ -252,16 +263,6 @@ def test_rows_must_fit_the_mesh():
     _meshed((2, 2, 2), rows=6)
 
 
-@pytest.mark.parametrize(
-  ("strategy", "kind"), [("pmap", pmapped.Pmap), ("mesh", meshed.Meshed)]
-)
-def test_the_configuration_chooses_the_runner(strategy, kind):
-  made = meshed.runner(
-    8, 1, mesh=configs.Mesh(strategy=strategy), model=_MODEL, **_arguments()
-  )
-  assert isinstance(made, kind)
-
-
 _HOST = """
 import json, sys
 import jax
@@ -270,7 +271,7 @@ host, port = int(sys.argv[1]), sys.argv[2]
 jax.distributed.initialize(f"localhost:{port}", 2, host)
 from tests.training import meshed_test as test
 runner = test._meshed((1, 8, 1))
-state, frozen = runner.create(jax.random.key(0), "adapter")
+state, frozen = test._init(runner)
 print(json.dumps(test._host_losses(runner, state, frozen, host, 2)))
 """
 
@@ -286,7 +287,7 @@ def _host_losses(runner, state, frozen, host, hosts):
       for name, leaf in batch.items()
     }
     state, sums = runner.step(
-      state, frozen, runner.put(batch), jax.random.key(1)
+      state, frozen, runner.shard_batch(batch), jax.random.key(1)
     )
     found.append(float(sums["loss"]))
   return found
@@ -317,6 +318,6 @@ def test_two_processes_equal_one():
   ]
   assert found[0] == found[1]
   runner = _meshed((1, 8, 1))
-  state, frozen = runner.create(jax.random.key(0), "adapter")
+  state, frozen = _init(runner)
   one = _host_losses(runner, state, frozen, 0, 1)
   np.testing.assert_allclose(found[0], one, rtol=_TOLERANCE)

@@ -140,7 +140,7 @@ def test_a_tensor_group_stays_in_its_host():
     sharding.make_mesh(config, _hosts(8, 2))
 
 
-def test_moments_lie_as_their_parameters():
+def test_optimizer_states_lie_as_their_parameters():
   mesh = sharding.make_mesh(configs.Mesh(data=1, fsdp=4, tensor=2))
   specs = sharding.parameter_specs(_TINY, mesh.shape, sharding.RULES)
   shapes = nn.meta.unbox(thinker.abstract(_TINY))
@@ -149,7 +149,7 @@ def test_moments_lie_as_their_parameters():
   state = jax.eval_shape(lambda t: state_lib.create(t, optimizer), trained)
   where = sharding.tree_shardings(state, specs, mesh)
   moments = [
-    leaf for leaf in jax.tree.leaves(where.moments) if leaf.spec != P()
+    leaf for leaf in jax.tree.leaves(where.opt_state) if leaf.spec != P()
   ]
   parameters = jax.tree.leaves(where.params)
   assert parameters == [

@@ -117,8 +117,8 @@ def test_eight_devices_give_the_same_update(accumulate):
   state, frozen, arguments = _setup()
   batch, key = _batch(), jax.random.key(0)
   one = step_lib.train_step(state, frozen, batch, key, **arguments)
-  runner = pmapped.Pmap(16, accumulate, **arguments)
+  runner = pmapped.PmapRunner(16, accumulate, **arguments)
   many = runner.step(
-    runner.place(state), runner.place(frozen), runner.put(batch), key
+    runner.shard(state), runner.shard(frozen), runner.shard_batch(batch), key
   )
   _assert_close(one, runner.fetch(many))

@@ -86,7 +86,7 @@ def _loop(
 ):
   stage = configs.Stage(name="toy", steps=steps, trains="all")
   optimizer = optim.optimizer(configs.Optimizer(peak=0.1, warmup=0.5), 10)
-  runner = pmapped.Pmap(
+  runner = pmapped.PmapRunner(
     8, 1, likelihood=_likelihood, optimizer=optimizer, tasks=len(_TASKS)
   )
   logging = configs.Logging(

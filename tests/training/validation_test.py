@@ -39,14 +39,14 @@ def _likelihood(params, batch, key):
 
 def _validator(batches, config=None, **more):
   optimizer = optim.optimizer(configs.Optimizer(), 1)
-  runner = pmapped.Pmap(
+  runner = pmapped.PmapRunner(
     8, 1, likelihood=_likelihood, optimizer=optimizer, tasks=2
   )
-  params = runner.place({"scale": np.float32(2)})
+  params = runner.shard({"scale": np.float32(2)})
   made = validation.Validator(
     config or configs.Validation(every=3, batches=4),
     _STAGE,
-    measure=runner.measurer(_likelihood, 2),
+    measure=runner.make_eval_step(_likelihood, 2),
     batches=lambda: iter(batches),
     processes=1,
     task_names=_NAMES,
