@@ -8,8 +8,7 @@ One notation everywhere: in einsums, annotations and docstrings.
   V  vocabulary              L  layers              P  patches, positions
   M  mel bins                R  adapter rank        E  adapter heads
 
-Packed rows have axes of their own: `pairs` frame pairs a row, `chunks` audio
-chunks a row, `supervised` loss positions a row, `samples` samples a row.
+The axes of a batch of packed rows are in `crab_jax.batch`.
 
 What the number of a token's kind means (the `kinds` of a batch) is here, as
 both the data path and the router's statistics speak of it.
@@ -28,7 +27,7 @@ UInt8 = jaxtyping.UInt8
 Bool = jaxtyping.Bool
 PRNGKey = jaxtyping.PRNGKeyArray
 
-# key -> array, as documented in `crab_jax.data.packing`.
+# key -> array, as documented in `crab_jax.batch`.
 Batch = dict[str, Array]
 # A nested dict of arrays: parameters, gradients, optimizer moments.
 Tree = dict

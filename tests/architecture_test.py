@@ -16,6 +16,7 @@ _LAYERS = (
   ("errors", "array_types", "plotting"),
   ("files",),
   ("configs",),
+  ("batch",),
   ("cli", "gin_utils"),
   # What the front of a family is made of, numpy only: worker processes of the
   # data path import it and no flax.

@@ -1,27 +1,6 @@
-"""Several samples in one row: the choice of samples, and the batch.
+"""Several samples in one row: which samples, and the batch of them.
 
-A `Batch` is a dict of numpy arrays with static shapes. B rows, T tokens, V
-vision units ("frame pairs"), C audio units ("chunks"), K supervised positions and Q samples a row:
-
-  tokens       int32[B, T]    token ids; padding: the pad id
-  segments     int32[B, T]    1, 2, ... of the row's samples; padding 0.
-                              Attention is causal inside equal segments
-  positions    int32[B, T, 3] time, row, column, each sample on its own;
-                              padding 0
-  source       int32[B, T]    where the embedding comes from: -1 the text
-                              table, else a row of [vision tokens | audio
-                              tokens] of this row: pair * v + k, or
-                              V * v + chunk * a + k, where v and a are the
-                              `unit_tokens` of vision and audio
-  kinds        uint8[B, T]    `TokenKind`; padding 0
-  tasks        int32[B, T]    `Tasks.number` of the token's sample; padding -1
-  frames       uint8[B, V, vision.unit_frames, H, W, 3]  RGB; unused 0
-  mel          float32[B, C, audio.unit_frames, M]  spectrogram; unused 0
-  mel_lengths  int32[B, C]    valid frames of it; 0: the chunk is unused
-  supervised   int32[B, K]    positions whose NEXT token is predicted; unused 0
-  labels       int32[B, K]    that next token; unused 0
-  weights      float32[B, K]  1 where used, else 0
-  sample_ids   int32[B, Q, 2] (`Tasks.number`, row of the annotation); unused -1
+The keys of a batch are documented in `crab_jax.batch`.
 
 Packing is online. Some samples wait; a row begins with the one that waits
 longest and takes those of the others that fill it best, under the budgets of
@@ -38,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.array_types import Batch
 from crab_jax.array_types import Int
@@ -190,35 +170,10 @@ class Layout:
   model: configs.Model
   pad: int
 
-  def empty(self) -> Batch:
-    """A batch of nothing but padding."""
-    size, rows = self.batch, self.rows
-    vision, audio = self.model.vision, self.model.audio
-    frame = vision.frame_size
-    row = (size, rows.tokens)
-    loss = (size, rows.supervised)
-    mel = (size, rows.chunks, audio.unit_frames, audio.bins)
-    return {
-      "tokens": np.full(row, self.pad, np.int32),
-      "segments": np.zeros(row, np.int32),
-      "positions": np.zeros((*row, 3), np.int32),
-      "source": np.full(row, -1, np.int32),
-      "kinds": np.zeros(row, np.uint8),
-      "tasks": np.full(row, -1, np.int32),
-      "frames": np.zeros(
-        (size, rows.frame_pairs, vision.unit_frames, frame, frame, 3), np.uint8
-      ),
-      "mel": np.zeros(mel, np.float32),
-      "mel_lengths": np.zeros((size, rows.chunks), np.int32),
-      "supervised": np.zeros(loss, np.int32),
-      "labels": np.zeros(loss, np.int32),
-      "weights": np.zeros(loss, np.float32),
-      "sample_ids": np.full((size, rows.samples, 2), -1, np.int32),
-    }
-
   def stack(self, rows: Sequence[Iterable[samples_lib.Sample]]) -> Batch:
     """The batch of so many rows of samples; missing rows stay empty."""
-    batch = self.empty()
+    shape = dataclasses.replace(self.rows, rows=self.batch)
+    batch = batch_lib.empty(self.model, shape, self.pad)
     for index, row in enumerate(rows):
       used = np.zeros(len(BUDGETS), np.int32)
       for sample in row:
@@ -255,7 +210,7 @@ class Layout:
   def _source(
     self, sample: samples_lib.Sample, pair: int, chunk: int
   ) -> Int[np.ndarray, "T"]:
-    """The source of each token of a sample, see the module's docstring."""
+    """The source of each token of a sample, see `batch.FIELDS`."""
     audio, per_pair = self.model.audio, self.model.vision.unit_tokens
     source = np.full(len(sample["tokens"]), -1, np.int32)
     vision = np.arange(len(sample["frames"]) * per_pair)

@@ -25,6 +25,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import Batch
@@ -43,9 +44,6 @@ from crab_jax.data import tokenizer as tokenizers
 MAX_BAD_SHARE = 0.001
 MAX_BAD_TASK_SHARE = 0.01
 
-# Tokens of a prompt are rounded up to one of these, to bound the number of
-# shapes; longer ones to a multiple of the last.
-PROMPT_TOKENS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 NO_LEAST = samples.Lengths(0, 0, 0)
 
 
@@ -222,22 +220,20 @@ def prompt_batches(
   chosen: Iterable[records.Record],
   maker: samples.SampleMaker,
   batch: int,
-  buckets: tuple[int, ...] = PROMPT_TOKENS,
   threads: int = 2,
   least: samples.Lengths = NO_LEAST,
 ) -> Iterator[tuple[list[records.Record], Batch | None, Failed]]:
   """Batches for generation: one prompt a row, the shortest first.
 
-  Tokens are rounded up to a bucket. Frame pairs and chunks are the most that
-  any batch of the same bucket needs, so there are at most as many shapes as
-  buckets: give all the prompts at once.
+  Tokens are rounded up to a bucket (`batch.prompt_rows`). Frame pairs and
+  chunks are the most that any batch of the same bucket needs, rounded up too,
+  so there are at most as many shapes as buckets: give all the prompts at once.
 
   Args:
     chosen: records, of any datasets; of a sequence only those of the next
       batches are held, and each is asked for twice.
     maker: makes the prompts.
     batch: rows of a batch; the last one is filled up with empty rows.
-    buckets: numbers of tokens.
     threads: that decode media, one batch ahead.
     least: what every batch has room for; with that of a larger choice of
       records, a smaller choice takes its shapes.
@@ -251,7 +247,7 @@ def prompt_batches(
   lengths, failed = _prompt_lengths(chosen, maker)
   if failed:
     yield [], None, failed
-  layouts = _prompt_layouts(lengths, maker, batch, buckets, least)
+  layouts = _prompt_layouts(lengths, maker, batch, least)
   with concurrent.futures.ThreadPoolExecutor(threads) as pool:
     pending = collections.deque()
     for group, layout in layouts:
@@ -281,7 +277,6 @@ def _prompt_layouts(
   lengths: dict[int, samples.Lengths],
   maker: samples.SampleMaker,
   batch: int,
-  buckets: tuple[int, ...],
   least: samples.Lengths,
 ) -> list[tuple[list[int], packing.Layout]]:
   """The indices and the layout of each batch."""
@@ -291,22 +286,14 @@ def _prompt_layouts(
   sizes = []
   for group in groups:
     longest = max(least.tokens, *(lengths[index].tokens for index in group))
-    size = min((b for b in buckets if b >= longest), default=0)
-    size = size or -(-longest // buckets[-1]) * buckets[-1]
+    size = batch_lib.bucket(longest, batch_lib.TOKEN_BUCKETS)
     sizes.append(size)
     for index in group:
       pairs[size] = max(pairs[size], lengths[index].pairs, least.pairs)
       chunks[size] = max(chunks[size], lengths[index].chunks, least.chunks)
   layouts = []
   for group, size in zip(groups, sizes, strict=True):
-    rows = configs.Rows(
-      rows=batch,
-      tokens=size,
-      frame_pairs=pairs[size],
-      chunks=chunks[size],
-      supervised=1,
-      samples=1,
-    )
+    rows = batch_lib.prompt_rows(batch, size, pairs[size], chunks[size])
     pad = maker.chat.tokenizer.pad
     layouts.append((group, packing.Layout(batch, rows, maker.model, pad)))
   return layouts

@@ -210,7 +210,7 @@ class Decoder(nn.Module):
     """The final hidden states, and the keys and values if `keep_cache`.
 
     Args:
-      batch: tokens, source, positions and segments, see `data.packing`.
+      batch: tokens, source, positions and segments, see `crab_jax.batch`.
       features: the table [vision tokens | audio tokens] of every row.
       context: of the tokens [B, T].
       keep_cache: True: return keys and values [L, B, T, K, H].

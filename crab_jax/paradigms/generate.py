@@ -7,8 +7,8 @@ on its neighbours (the official collator gets this wrong). New keys lie apart
 from those of the prompts, and all rows write at one column of them: a slice
 and not a scatter; the mask and the rope positions do not care.
 
-A compiled program serves one shape (rows, tokens, pairs, chunks); `Generator`
-pads prompts to a few sizes to bound their number.
+A compiled program serves one shape (rows, tokens, pairs, chunks):
+`batch.prompt_rows` bounds their number.
 """
 
 import functools
@@ -21,6 +21,7 @@ import numpy as np
 from flax import struct
 
 from crab_jax import array_types as at
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import decoder
@@ -34,10 +35,6 @@ from crab_jax.paradigms import thinker
 Sampling = sampling_lib.Sampling
 CACHE = ("batch", "act_kv_heads", "cache", None)
 GREEDY = Sampling()
-TOKEN_BUCKETS = (128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
-# Frame pairs and chunks of sound: the usual clip has five of each, which as
-# eight would cost the towers half as much again.
-UNIT_BUCKETS = tuple(sorted(2**i * m for i in range(12) for m in (1, 5)))
 
 
 @struct.dataclass
@@ -226,63 +223,16 @@ def generate(
   return Generation(tokens=tokens, lengths=lengths.astype(jnp.int32))
 
 
-def bucket(size: int, buckets: tuple[int, ...]) -> int:
-  """The smallest of `buckets` that holds `size`, else `size` itself."""
-  return min((b for b in buckets if b >= size), default=size)
-
-
-def pad_batch(
-  batch: at.Batch, config: configs.Model, buckets: tuple[int, ...]
-) -> at.Batch:
-  """Pads tokens to one of `buckets`, pairs and chunks to theirs (numpy)."""
-  tokens, pairs = batch["tokens"].shape[1], batch["frames"].shape[1]
-  chunks = batch["mel"].shape[1]
-  more = {
-    "tokens": bucket(tokens, buckets) - tokens,
-    "frames": bucket(pairs, UNIT_BUCKETS) - pairs,
-    "mel": bucket(chunks, UNIT_BUCKETS) - chunks,
-  }
-  alike = {"segments": "tokens", "positions": "tokens", "mel_lengths": "mel"}
-  padded = {}
-  for name in (
-    "tokens",
-    "segments",
-    "positions",
-    "frames",
-    "mel",
-    "mel_lengths",
-  ):
-    x = np.asarray(batch[name])
-    grow = [(0, 0)] * x.ndim
-    grow[1] = (0, more[alike.get(name, name)])
-    padded[name] = np.pad(x, grow)
-  seen = config.vision.unit_tokens
-  source = np.asarray(batch["source"])
-  source = np.where(
-    source >= pairs * seen, source + more["frames"] * seen, source
-  )
-  padded["source"] = np.pad(
-    source, ((0, 0), (0, more["tokens"])), constant_values=-1
-  )
-  return padded
-
-
 class Generator:
   """Compiled generation for one model and one way of sampling.
 
   Args:
     config: the model; a dropout of its adapter plays no part.
     sampling: how tokens are picked.
-    buckets: token lengths that prompts are padded to.
   """
 
-  def __init__(
-    self,
-    config: configs.Model,
-    sampling: Sampling = GREEDY,
-    buckets: tuple[int, ...] = TOKEN_BUCKETS,
-  ):
-    self.config, self.sampling, self.buckets = config, sampling, buckets
+  def __init__(self, config: configs.Model, sampling: Sampling = GREEDY):
+    self.config, self.sampling = config, sampling
     fixed = {"config": config, "sampling": sampling}
     self._generate = jax.jit(functools.partial(generate, **fixed))
     self._prefill = jax.jit(functools.partial(prefill, **fixed))
@@ -294,16 +244,15 @@ class Generator:
   def __call__(
     self, params: at.Tree, batch: at.Batch, key: at.PRNGKey | None = None
   ) -> Generation:
-    """Answers for a batch with one prompt a row (`data.packing`).
+    """Answers for a batch with one prompt a row.
 
     Args:
       params: as of `thinker.init`, unboxed.
-      batch: tokens, segments (1, padding 0 on the right), positions, source,
-        frames, mel, mel_lengths; a row that is all padding stays empty.
+      batch: with at least `batch.INPUTS`; a row that is all padding stays
+        empty.
       key: for sampling; greedy needs none.
     """
-    batch = pad_batch(batch, self.config, self.buckets)
-    return self._generate(params, batch, _key(key))
+    return self._generate(params, batch_lib.inputs(batch), _key(key))
 
   def stream(
     self, params: at.Tree, batch: at.Batch, key: at.PRNGKey | None = None
@@ -313,8 +262,7 @@ class Generator:
     The same tokens as `__call__`; a done row goes on with 0.
     """
     key = _key(key)
-    batch = pad_batch(batch, self.config, self.buckets)
-    state = self._prefill(params, batch, key)
+    state = self._prefill(params, batch_lib.inputs(batch), key)
     yield np.asarray(state.token)
     params = self._split(params)
     for _ in range(1, self.sampling.max_new_tokens):
@@ -322,12 +270,6 @@ class Generator:
         return
       state = self._advance(params, state, key)
       yield np.asarray(state.token)
-
-  @property
-  def compilations(self) -> int:
-    """Programs compiled so far, over both ways of running."""
-    programs = (self._generate, self._prefill, self._advance)
-    return sum(program._cache_size() for program in programs)
 
 
 def _key(key: at.PRNGKey | None) -> at.PRNGKey:

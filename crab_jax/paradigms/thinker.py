@@ -4,7 +4,7 @@
   model = Thinker(config)
   loss = model.apply({"params": params}, batch, method="loss")
 
-`batch` is documented in `data.packing`. Parameters are a tree with the top
+`batch` is documented in `crab_jax.batch`. Parameters are a tree with the top
 names `model`, `lm_head` and two of the family (`paradigms.network`:
 `audio_tower` and `visual` for Qwen2.5-Omni); layers are stacked on a leading
 axis. What a checkpoint holds and its forward pass never reads is left out.
@@ -20,6 +20,7 @@ from flax import linen as nn
 from flax import struct
 
 from crab_jax import array_types as at
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import decoder
@@ -86,7 +87,7 @@ class Thinker(nn.Module):
     """The normalised hidden states of every token.
 
     Args:
-      batch: see `data.packing`.
+      batch: see `crab_jax.batch`.
       context: of the tokens [B, T]. Unless it is deterministic, dropout draws
         from the rng "dropout"; with the collection "router" mutable, `ilora`
         writes the gates' sums by its groups.
@@ -180,34 +181,6 @@ def tower_groups(
   )
 
 
-def empty_batch(
-  config: configs.Model,
-  rows: int = 1,
-  tokens: int = 8,
-  pairs: int = 1,
-  chunks: int = 1,
-  supervised: int = 1,
-) -> at.Batch:
-  """A batch of padding in the given shape: what `init` runs on."""
-  size, tower = config.vision.frame_size, config.audio
-  temporal = config.vision.unit_frames
-  mel = (rows, chunks, tower.unit_frames, tower.bins)
-  return {
-    "tokens": jnp.zeros((rows, tokens), jnp.int32),
-    "segments": jnp.zeros((rows, tokens), jnp.int32),
-    "positions": jnp.zeros((rows, tokens, 3), jnp.int32),
-    "source": jnp.full((rows, tokens), -1, jnp.int32),
-    "kinds": jnp.zeros((rows, tokens), jnp.uint8),
-    "tasks": jnp.full((rows, tokens), -1, jnp.int32),
-    "frames": jnp.zeros((rows, pairs, temporal, size, size, 3), jnp.uint8),
-    "mel": jnp.zeros(mel, jnp.float32),
-    "mel_lengths": jnp.zeros((rows, chunks), jnp.int32),
-    "supervised": jnp.zeros((rows, supervised), jnp.int32),
-    "labels": jnp.zeros((rows, supervised), jnp.int32),
-    "weights": jnp.zeros((rows, supervised), jnp.float32),
-  }
-
-
 def init(key: at.PRNGKey, config: configs.Model) -> at.Tree:
   """Fresh parameters, boxed with their logical axes.
 
@@ -215,7 +188,9 @@ def init(key: at.PRNGKey, config: configs.Model) -> at.Tree:
   under `jax.eval_shape` nothing is allocated, whatever the size.
   """
   model = Thinker(config)
-  variables = model.init(key, empty_batch(config), method="loss")
+  # The smallest batch: shapes of parameters do not depend on it.
+  batch = batch_lib.empty(config, configs.Rows(1, 8, 1, 1, 1, 1))
+  variables = model.init(key, batch, method="loss")
   return variables["params"]
 
 

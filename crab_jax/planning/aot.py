@@ -13,12 +13,10 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks
-from crab_jax.paradigms import thinker
 from crab_jax.planning import chips
 from crab_jax.training import losses
 from crab_jax.training import meshed
@@ -101,24 +99,6 @@ def runner(
     optimizer=optim.optimizer(stage.optimizer, stage.steps),
     tasks=len(tasks.TASKS),
   )
-
-
-def batch_shapes(model: configs.Model, rows: configs.Rows) -> dict[str, Any]:
-  """Shapes and dtypes of the global batch of a step."""
-
-  def make():
-    batch = thinker.empty_batch(
-      model,
-      rows.rows,
-      rows.tokens,
-      rows.frame_pairs,
-      rows.chunks,
-      rows.supervised,
-    )
-    ids = jnp.full((rows.rows, rows.samples, 2), -1, jnp.int32)
-    return {**batch, "sample_ids": ids}
-
-  return jax.eval_shape(make)
 
 
 def _too_large(error: Exception) -> float:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from crab_jax import array_types
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.models import ilora
 from crab_jax.paradigms import generate
@@ -61,27 +61,6 @@ class Phase(report.Compiled):
   new_tokens: int  # room for an answer
 
 
-def _batch(model: configs.Model, prompts: Prompts) -> array_types.Batch:
-  """Shapes of a batch as `generate.Generator` pads it."""
-
-  def zeros():
-    return thinker.empty_batch(
-      model,
-      prompts.rows,
-      prompts.tokens,
-      prompts.frame_pairs,
-      prompts.chunks,
-    )
-
-  empty = jax.tree.map(
-    lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(zeros)
-  )
-  padded = generate.pad_batch(empty, model, generate.TOKEN_BUCKETS)
-  return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), padded
-  )
-
-
 def _placed(tree: Any, where: Any) -> Any:
   """Shapes with the shardings of a tree of the same structure."""
   return jax.tree.map(
@@ -112,7 +91,10 @@ class Programs:
   ):
     self._place = place
     self._model = model
-    self.batch = _batch(model, prompts)
+    shape = batch_lib.prompt_rows(
+      prompts.rows, prompts.tokens, prompts.frame_pairs, prompts.chunks
+    )
+    self.batch = batch_lib.inputs(batch_lib.abstract(model, shape))
     shapes = jax.eval_shape(
       lambda key: nn.meta.unbox(thinker.init(key, model)), _key()
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.planning import aot
 from crab_jax.planning import chips
@@ -167,7 +168,7 @@ def compiled(
   """`plan`, and the program it was read from; None if it does not fit."""
   chip, count = chips.of_topology(topology)
   runner = aot.runner(model, stage, mesh, aot.devices(topology))
-  batch = aot.batch_shapes(model, stage.rows)
+  batch = batch_lib.abstract(model, stage.rows)
   program = aot.compile_lowered(runner.lower(stage.trains, batch))
   module = hlo.parse(program.text) if program.text else None
   found = costs.count(module) if module else None

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 
 from crab_jax import array_types
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.planning import aot
-from crab_jax.planning import batches
 from crab_jax.planning import chips
 from crab_jax.planning import flops
 from crab_jax.training import compilation
@@ -119,9 +119,7 @@ def measure(
   key = jax.random.key(0)
   try:
     runner, state, frozen = begin(model, stage, mesh)
-    batch = runner.shard_batch(
-      _local_rows(batches.random_batch(model, stage.rows))
-    )
+    batch = runner.shard_batch(_local_rows(batch_lib.random(model, stage.rows)))
     seconds, loss = [], 0.0
     with compilation.durations() as compiling:
       for _ in range(warmup + steps):

@@ -14,23 +14,12 @@ from jaxtyping import Float
 from jaxtyping import UInt8
 
 from crab_jax import array_types
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.data import packing
 from crab_jax.data import records
 from crab_jax.data import samples
-from crab_jax.paradigms import generate
 from crab_jax.paradigms import thinker
-
-# What the forward pass reads; the rest has the length of the text.
-_INPUTS = (
-  "tokens",
-  "segments",
-  "positions",
-  "source",
-  "frames",
-  "mel",
-  "mel_lengths",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +72,14 @@ def along(
 def _batch(sample: samples.Sample, maker: samples.SampleMaker):
   """The sample alone in a row, padded to a bucket."""
   length = len(sample["tokens"])
-  rows = configs.Rows(
-    rows=1,
-    tokens=generate.bucket(length, generate.TOKEN_BUCKETS),
-    frame_pairs=len(sample["frames"]),
-    chunks=len(sample["mel"]),
-    supervised=length,
-    samples=1,
+  rows = batch_lib.prompt_rows(
+    1, length, len(sample["frames"]), len(sample["mel"])
   )
+  rows = dataclasses.replace(rows, supervised=length)
   layout = packing.Layout(1, rows, maker.model, maker.chat.tokenizer.pad)
-  batch = layout.stack([[sample]])
-  return {name: batch[name] for name in _INPUTS}
+  # Without the arrays that have the length of the text: `_gates` is compiled
+  # once for each shape.
+  return batch_lib.inputs(layout.stack([[sample]]))
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -70,7 +70,7 @@ class Runner(Protocol):
     """This host's rows -> their part of the global batch, on the devices.
 
     Args:
-      batch: arrays [rows of this host, ...], see `data.packing`.
+      batch: arrays [rows of this host, ...], see `crab_jax.batch`.
     """
 
   def fetch(self, tree: Any) -> Any:

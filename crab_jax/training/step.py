@@ -29,7 +29,7 @@ def by_task(nll: jax.Array, batch: array_types.Batch, tasks: int) -> Metrics:
 
   Args:
     nll: float32[B, K], negative log-likelihood of each label, nats.
-    batch: see `data.packing`.
+    batch: see `crab_jax.batch`.
     tasks: number of datasets.
 
   Returns:

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
+from crab_jax import batch as batch_lib
+from crab_jax import configs
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs
 from crab_jax.data import samples
@@ -44,7 +46,7 @@ def test_a_fresh_adapter_has_the_method_s_parameters(make):
 def test_the_loss_is_summed_by_dataset(make):
   """The shapes alone: nothing is compiled."""
   made = make("lora")
-  batch = thinker.empty_batch(made.model, 1, 8)
+  batch = batch_lib.abstract(made.model, configs.Rows(1, 8, 1, 1))
   params = nn.meta.unbox(thinker.abstract(made.model))
   sums = jax.eval_shape(made.loss_sums, params, batch)
   assert sums["task_nll"].shape == sums["task_tokens"].shape

@@ -154,29 +154,6 @@ def _check_padding(batch, given) -> None:
   assert not batch["supervised"][batch["weights"] == 0].any()
 
 
-def test_keys_shapes_and_dtypes():
-  batch = packing.Layout(2, _ROWS, _MODEL, pad=7).empty()
-  expected = {
-    "tokens": ("int32", (2, 64)),
-    "segments": ("int32", (2, 64)),
-    "positions": ("int32", (2, 64, 3)),
-    "source": ("int32", (2, 64)),
-    "kinds": ("uint8", (2, 64)),
-    "tasks": ("int32", (2, 64)),
-    "frames": ("uint8", (2, 4, 2, 56, 56, 3)),
-    "mel": ("float32", (2, 5, 200, 64)),
-    "mel_lengths": ("int32", (2, 5)),
-    "supervised": ("int32", (2, 24)),
-    "labels": ("int32", (2, 24)),
-    "weights": ("float32", (2, 24)),
-    "sample_ids": ("int32", (2, 4, 2)),
-  }
-  got = {key: (str(x.dtype), x.shape) for key, x in batch.items()}
-  assert got == expected
-  for key in expected:
-    assert f"\n  {key} " in packing.__doc__
-
-
 def test_the_first_token_of_a_sample_is_never_a_label():
   """The token before a sample belongs to another one."""
   rng = np.random.default_rng(0)

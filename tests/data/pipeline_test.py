@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.data import packing
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -86,7 +86,7 @@ def _assert_equal(left, right) -> None:
 
 def test_batches_have_the_documented_shape(make, tokenizer):
   batch = next(make())
-  empty = packing.Layout(2, _ROWS, small_records.MODEL, tokenizer.pad).empty()
+  empty = batch_lib.empty(small_records.MODEL, _ROWS, tokenizer.pad)
   for key, value in empty.items():
     assert batch[key].shape == value.shape and batch[key].dtype == value.dtype
   assert (batch["tokens"][batch["segments"] == 0] == tokenizer.pad).all()
@@ -347,7 +347,7 @@ def maker(tokenizer) -> samples.SampleMaker:
 
 def test_prompt_batches(maker):
   chosen = _FOUND[::2]
-  found = list(pipeline.prompt_batches(chosen, maker, 5, (96, 128)))
+  found = list(pipeline.prompt_batches(chosen, maker, 5))
   seen, shapes, lengths = [], set(), []
   for some, batch, failed in found:
     assert not failed
@@ -375,12 +375,6 @@ def test_prompt_batches(maker):
   assert lengths == sorted(lengths)
   assert len(shapes) <= 2
   assert len(found) == 6 and len(found[-1][0]) == 3
-
-
-def test_long_prompts_get_a_multiple_of_the_last_bucket(maker):
-  (_, batch, _), *_ = pipeline.prompt_batches(_FOUND[:2], maker, 2, (16, 32))
-  longest = max(len(maker.prompt(r)["tokens"]) for r in _FOUND[:2])
-  assert batch["tokens"].shape == (2, -(-longest // 32) * 32)
 
 
 def test_failed_prompts_are_reported_not_dropped(maker):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.models import layers
 from crab_jax.models import quantised
@@ -40,10 +41,7 @@ def stored(params):
 @pytest.fixture(scope="module")
 def batch():
   rng = np.random.default_rng(0)
-  made = {
-    name: np.array(leaf)
-    for name, leaf in thinker.empty_batch(_FLOAT, 2, 32, 1, 1, 4).items()
-  }
+  made = batch_lib.empty(_FLOAT, configs.Rows(2, 32, 1, 1, 4))
   made["tokens"][:] = rng.integers(0, 2048, (2, 32))
   made["segments"][:] = 1
   made["positions"][:] = np.arange(32)[None, :, None]

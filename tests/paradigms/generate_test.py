@@ -1,4 +1,4 @@
-"""Generation: rows alone and together, streams, buckets, stops."""
+"""Generation: rows alone and together, padding, streams, stops."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.paradigms import generate
 from crab_jax.paradigms import thinker
@@ -56,28 +57,32 @@ def params():
   )
 
 
+def _prompts(rows):
+  """The same prompts, in a batch with so much room."""
+  rng = np.random.default_rng(0)
+  made = batch_lib.empty(CONFIG, rows)
+  real = np.arange(10)[None] < np.array(LENGTHS)[:, None]
+  made["tokens"][:, :10] = rng.integers(0, 32, (3, 10)) * real
+  made["segments"][:, :10] = real
+  made["positions"][:, :10] = (np.arange(10)[None] * real)[..., None]
+  made["positions"][0, 5:10, 0] += 40  # time runs ahead
+  made["source"][0, 1:5] = 4 + np.arange(4)  # the second pair of three
+  made["source"][0, 6:8] = 4 * rows.frame_pairs + np.arange(2)  # the sound
+  made["frames"][0, :3] = rng.integers(0, 256, (3, 2, 8, 8, 3))
+  made["mel"][0, 0] = rng.standard_normal((8, 4))
+  made["mel_lengths"][0, 0] = 8
+  return made
+
+
 @pytest.fixture(scope="module")
 def batch():
-  rng = np.random.default_rng(0)
-  made = thinker.empty_batch(CONFIG, 3, 10, 3, 1, 1)
-  made = {k: np.array(v) for k, v in made.items()}
-  real = np.arange(10)[None] < np.array(LENGTHS)[:, None]
-  made["tokens"][:] = rng.integers(0, 32, (3, 10)) * real
-  made["segments"][:] = real
-  made["positions"][:] = (np.arange(10)[None] * real)[..., None]
-  made["positions"][0, 5:, 0] += 40 * real[0, 5:]  # time runs ahead
-  made["source"][0, 1:5] = 4 + np.arange(4)  # the second pair of three
-  made["source"][0, 6:8] = 12 + np.arange(2)  # the sound, after three pairs
-  made["frames"][0] = rng.integers(0, 256, made["frames"][0].shape)
-  made["mel"][0] = rng.standard_normal(made["mel"][0].shape)
-  made["mel_lengths"][0] = 8
-  return made
+  return _prompts(configs.Rows(3, tokens=10, frame_pairs=3, chunks=1))
 
 
 @pytest.fixture(scope="module")
 def generator():
   sampling = generate.Sampling(max_new_tokens=NEW, stop_tokens=())
-  return generate.Generator(CONFIG, sampling, buckets=(12, 16))
+  return generate.Generator(CONFIG, sampling)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +142,7 @@ def test_stop_tokens_end_a_row_and_all_done_ends_the_loop(
   first = next(t for t in answers[0] if t not in answers[1, :1])
   stops = (int(first), int(answers[1, 0]))
   sampling = generate.Sampling(max_new_tokens=NEW, stop_tokens=stops)
-  run = generate.Generator(CONFIG, sampling, buckets=(12, 16))
+  run = generate.Generator(CONFIG, sampling)
   found = run(params, batch)
   ends = [list(np.isin(row, stops)).index(True) for row in answers[:2]]
   assert list(found.lengths) == [*ends, 0]
@@ -148,42 +153,25 @@ def test_stop_tokens_end_a_row_and_all_done_ends_the_loop(
     assert not np.any(found.tokens[row, end + 1 :])
 
 
-def test_padding_to_buckets_moves_the_sound_s_source(batch):
-  padded = generate.pad_batch(batch, CONFIG, (12, 16))
-  assert padded["tokens"].shape == (3, 12)
-  assert padded["frames"].shape[1] == 4  # three pairs -> four
-  np.testing.assert_array_equal(padded["source"][0, 6:8], [16, 17])
-  np.testing.assert_array_equal(padded["source"][0, 1:5], [4, 5, 6, 7])
-  assert np.all(padded["source"][:, 10:] == -1)
+def test_padding_changes_no_answer(generator, params, answers):
+  padded = _prompts(configs.Rows(3, tokens=16, frame_pairs=4, chunks=2))
+  np.testing.assert_array_equal(generator(params, padded).tokens, answers)
 
 
-def test_lengths_in_one_bucket_share_a_program(generator, params, batch):
-  generator(params, batch)
-  before = generator.compilations
-  tokens = ("tokens", "segments", "positions", "source")
-  for length in (8, 9):
-    cut = {k: v[:, :length] if k in tokens else v for k, v in batch.items()}
-    generator(params, cut)
-  assert generator.compilations == before
-
-
-def test_the_usual_clip_brings_no_empty_pair_or_chunk():
-  batch = thinker.empty_batch(CONFIG, 1, 12, 5, 5)
-  padded = generate.pad_batch(batch, CONFIG, (12, 16))
-  assert padded["frames"].shape[1] == padded["mel"].shape[1] == 5
-
-
-def test_bucket():
-  assert generate.bucket(5, (4, 8, 16)) == 8
-  assert generate.bucket(16, (4, 8, 16)) == 16
-  assert generate.bucket(17, (4, 8, 16)) == 17
+def test_one_shape_is_one_program(params, batch):
+  """Whatever is in the arrays that the network does not read."""
+  run = generate.Generator(CONFIG, generate.Sampling(max_new_tokens=2))
+  longer = dict(batch, labels=np.zeros((3, 99), np.int32))
+  for given in (batch, longer):
+    run(params, given)
+  assert run._generate._cache_size() == 1
 
 
 def test_sampled_tokens_depend_on_the_key(params, batch):
   sampling = generate.Sampling(
     max_new_tokens=NEW, temperature=3.0, repetition_penalty=1.2
   )
-  run = generate.Generator(CONFIG, sampling, buckets=(12, 16))
+  run = generate.Generator(CONFIG, sampling)
   first = run(params, batch, jax.random.key(0))
   again = run(params, batch, jax.random.key(0))
   other = run(params, batch, jax.random.key(1))
@@ -224,7 +212,7 @@ def test_bfloat16_decodes():
   def run(params, batch, key):
     return generate.generate(params, batch, key, config, sampling)
 
-  batch = jax.eval_shape(lambda: thinker.empty_batch(config))
+  batch = batch_lib.abstract(config, configs.Rows(1, 8, 1, 1))
   key = jax.eval_shape(lambda: jax.random.key(0))
   found = jax.eval_shape(run, shapes, batch, key)
   assert found.tokens.shape == (1, 2)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.models import token_context
 from crab_jax.paradigms import thinker
@@ -49,10 +50,7 @@ SMALL = configs.Model(
 def _batch(seed=0):
   """Two rows: text, one frame pair (4 tokens), one chunk (2 tokens), text."""
   rng = np.random.default_rng(seed)
-  batch = {
-    k: np.array(v)
-    for k, v in thinker.empty_batch(SMALL, 2, 14, 2, 2, 3).items()
-  }
+  batch = batch_lib.empty(SMALL, configs.Rows(2, 14, 2, 2, 3))
   batch["tokens"][:] = rng.integers(0, 32, (2, 14))
   batch["segments"][:, :12] = 1
   batch["positions"][:] = np.arange(14)[None, :, None]

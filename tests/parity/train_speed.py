@@ -143,7 +143,7 @@ class Torch:
 
 
 def our_batch(thinker, chosen: list, supervised: int, model) -> dict:
-  """The same samples, one a row, as `data.packing` has them."""
+  """The same samples, one a row, as `crab_jax.batch` has them."""
   batch = torch_thinker.batch_of(thinker, [[s] for s in chosen], model)
   count = len(chosen)
   ends = np.array([len(sample.tokens) for sample in chosen])[:, None]

@@ -16,6 +16,7 @@ import torch
 import transformers
 from torch import nn
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.experiment import conversion
 from crab_jax.models import ilora
@@ -133,7 +134,7 @@ def _theirs(model, clip):
 
 def _ours(params, config, clip):
   count = len(clip["tokens"])
-  batch = thinker.empty_batch(config, tokens=count, chunks=2)
+  batch = batch_lib.empty(config, configs.Rows(1, count, 1, 2))
   mel = np.zeros((2, 200, 16), np.float32)
   mel.reshape(400, 16)[:_FRAMES] = clip["mel"]
   source = np.full(count, -1)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from crab_jax import configs
-from crab_jax.paradigms import generate
 from crab_jax.planning import aot
 from crab_jax.planning import flops
 from crab_jax.planning import generation
@@ -43,7 +42,7 @@ def test_a_host_answers_a_batch_as_it_is_padded(phases):
     assert phase.mesh == {"data": 2, "fsdp": 1, "tensor": 2}
     rows = phase.rows
     assert rows.rows == 6  # as many on each pair
-    assert rows.tokens == generate.TOKEN_BUCKETS[0]
+    assert rows.tokens == 128
     assert (rows.frame_pairs, rows.chunks) == (4, 2)
 
 
@@ -51,7 +50,7 @@ def test_memory_is_told_apart(phases):
   first, step = (phase.memory for phase in phases)
   sizes = _MODEL.decoder
   each = sizes.layers * 2 * 6 * sizes.kv_heads * sizes.head_size
-  places = generate.TOKEN_BUCKETS[0] + _PROMPTS.new_tokens
+  places = 128 + _PROMPTS.new_tokens
   assert (
     step.cache * 4 == each * places * np.dtype(_MODEL.compute_dtype).itemsize
   )

@@ -125,12 +125,6 @@ def test_the_compilers_complaint_is_a_size():
     aot._too_large(ValueError("something else"))
 
 
-def test_the_batch_has_the_shapes_of_the_rows():
-  shapes = aot.batch_shapes(_MODEL, _ROWS)
-  assert shapes["frames"].shape == (16, 16, 2, 224, 224, 3)
-  assert shapes["sample_ids"].shape == (16, 24, 2)
-
-
 @pytest.fixture
 def pretend(monkeypatch):
   """Compiling is pretended: more rows are better until they do not fit."""

@@ -17,7 +17,6 @@ from crab_jax import cli
 from crab_jax import gin_utils
 from crab_jax.data import tasks
 from crab_jax.planning import aot
-from crab_jax.planning import batches
 from crab_jax.planning import timing
 from crab_jax.routers import monitor
 from crab_jax.training import huge_pages
@@ -37,7 +36,7 @@ def main() -> None:
   experiment = gin_utils.experiment(files, cli.gin_settings())
   stage, model = experiment.stages[-1], experiment.model
   runner, state, frozen = timing.begin(model, stage, experiment.mesh)
-  batch = batches.random_batch(model, stage.rows)
+  batch = batch_lib.random(model, stage.rows)
   look = monitor.of(aot.stage_model(model, stage.trains), len(tasks.Tasks()))
   key = jax.random.key(0)
   steps, looks = [], []

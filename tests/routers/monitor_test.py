@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.array_types import TokenKind
-from crab_jax.paradigms import thinker
 from crab_jax.routers import monitor
 from tests.models import random_parameters
 
@@ -26,8 +26,7 @@ def test_without_a_router_there_is_nothing_to_watch(model):
 
 def test_a_fresh_router_is_near_uniform_and_every_tower_is_named():
   model = _model(heads=3)
-  batch = thinker.empty_batch(model, 1, 12, pairs=1, chunks=1)
-  batch = {name: np.array(leaf) for name, leaf in batch.items()}
+  batch = batch_lib.empty(model, configs.Rows(1, 12, 1, 1))
   batch["segments"][:] = 1
   batch["tasks"][:] = 1
   batch["mel_lengths"][:] = model.audio.unit_frames

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from crab_jax import array_types
+from crab_jax import batch as batch_lib
 from crab_jax import configs
-from crab_jax.paradigms import thinker
 from crab_jax.routers import statistics as router_statistics
 from tests.models import random_parameters
 
@@ -15,7 +15,7 @@ _TASKS = 3
 @pytest.fixture(scope="module")
 def found():
   model = configs.tiny(adapter=configs.ILora(rank=2, heads=3, dropout=0.0))
-  batch = {k: np.array(v) for k, v in thinker.empty_batch(model, 2, 12).items()}
+  batch = batch_lib.empty(model, configs.Rows(2, 12, 1, 1))
   rng = np.random.default_rng(0)
   batch["tokens"] = rng.integers(0, 99, (2, 12)).astype(np.int32)
   batch["segments"][:, :10] = 1

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.paradigms import thinker
-from crab_jax.planning import batches
 from crab_jax.planning import costs
 from crab_jax.planning import hlo
 from crab_jax.routers import statistics as router_statistics
@@ -108,7 +108,7 @@ def _losses(runner, start, steps=_STEPS):
   state, frozen = (runner.shard(part) for part in start)
   key, found = jax.random.key(1), []
   for step in range(steps):
-    batch = runner.shard_batch(batches.random_batch(_MODEL, _ROWS, seed=step))
+    batch = runner.shard_batch(batch_lib.random(_MODEL, _ROWS, seed=step))
     state, sums = runner.step(state, frozen, batch, key)
     found.append(float(np.ravel(np.asarray(sums["loss"]))[0]))
   return found, runner.fetch(state)
@@ -156,7 +156,7 @@ def test_the_second_step_does_not_compile_anew(shape, start):
 def _moved(shape):
   """(kind, sizes, op_name) of what the step's collectives write."""
   runner = _meshed(shape)
-  batch = jax.eval_shape(lambda: batches.random_batch(_MODEL, _ROWS))
+  batch = batch_lib.abstract(_MODEL, _ROWS)
   text = runner.lower("adapter", batch).compile().as_text()
   return [
     (kind, array.sizes, name)
@@ -230,7 +230,7 @@ def test_an_inspection_sees_all_parameters_and_the_global_batch(start):
   """On the mesh, with the rules by which its parts are split."""
   runner = _meshed((2, 2, 2))
   state, frozen = (runner.shard(part) for part in start)
-  batch = batches.random_batch(_MODEL, _ROWS, seed=3)
+  batch = batch_lib.random(_MODEL, _ROWS, seed=3)
   rules = []
 
   def look(params, batch):
@@ -249,7 +249,7 @@ def test_an_inspection_sees_all_parameters_and_the_global_batch(start):
 def test_the_routers_over_a_mesh_say_what_they_say_on_one_device(start):
   runner = _meshed((2, 2, 2))
   state, frozen = (runner.shard(part) for part in start)
-  batch = batches.random_batch(_MODEL, _ROWS, seed=3)
+  batch = batch_lib.random(_MODEL, _ROWS, seed=3)
   watch = router_statistics.Watch(_MODEL, 2)
   found = runner.inspect(watch, state, frozen, batch)
   alone = watch(state_lib.merge(start[0].params, start[1]), batch)
@@ -280,7 +280,7 @@ def _host_losses(runner, state, frozen, host, hosts):
   """Losses of three steps; every host puts in its own rows."""
   found = []
   for step in range(3):
-    batch = batches.random_batch(_MODEL, _ROWS, seed=step)
+    batch = batch_lib.random(_MODEL, _ROWS, seed=step)
     share = _ROWS.rows // hosts
     batch = {
       name: leaf[host * share : (host + 1) * share]
