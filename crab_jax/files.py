@@ -13,7 +13,7 @@ beside its own and renamed (`writing` and the functions above it); a folder too
   Growing                       a file that survives interruptions, in parts
   append                        a line at the end of a log
   lock, claim                   one process of many
-  make_folder, remove, listing, find, link, size, stamp, age, touch, absolute
+  make_folder, remove, listing, find, is_same, link, size, stamp, age, touch, absolute
   Ranges                        pieces of a large file
 
 The functions take any path; those that commands hand down are `etils.epath`'s.
@@ -383,6 +383,11 @@ def link(source: Path, path: Path) -> None:
     os.link(source, path)
   except OSError:
     shutil.copyfile(source, path)
+
+
+def is_same(one: Path, other: Path) -> bool:
+  """Whether two paths lead to the same file or folder; both are there."""
+  return os.path.samefile(one, other)
 
 
 def size(path: Path) -> int:

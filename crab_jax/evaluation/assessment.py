@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import os
-import pathlib
 import platform
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -48,7 +48,7 @@ class Subject:
   model: configs.Model
   params: array_types.Tree
   tokenizer: tokenizers.Tokenizer
-  records: pathlib.Path
+  records: files.Path
   mesh: configs.Mesh = configs.Mesh()  # how a process spreads the model
 
 
@@ -57,10 +57,10 @@ def assess(
   data: configs.Data,
   config: configs.Evaluation,
   rows: configs.Rows,
-  out: pathlib.Path,
+  out: files.Path,
   about: dict[str, str],
   metrics: list[dict],
-) -> pathlib.Path:
+) -> files.Path:
   """Writes predictions and report into `out`; goes on where it was stopped.
 
   Of several processes each decodes a share, in a folder that all see; the
@@ -122,7 +122,7 @@ def _run(
   }
 
 
-def _records(root: pathlib.Path, clips: held_out.Clips) -> dict:
+def _records(root: files.Path, clips: held_out.Clips) -> dict:
   """What tells records that were prepared anew; see `prediction_files.claim`."""
   return {
     f"{task} records": records.manifest(root, task) for task in clips.sources
@@ -130,7 +130,7 @@ def _records(root: pathlib.Path, clips: held_out.Clips) -> dict:
 
 
 def _score(
-  folder: pathlib.Path, clips: held_out.Clips
+  folder: files.Path, clips: held_out.Clips
 ) -> dict[str, scores.TaskScore]:
   """The scores of a folder; its rows get their parsed answers and scores.
 

@@ -9,7 +9,6 @@ Several processes take a share of the clips each and decode it on their own
 devices; they meet only before and after.
 """
 
-import pathlib
 from collections.abc import Iterable
 from collections.abc import Iterator
 
@@ -19,6 +18,7 @@ import tqdm
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -129,7 +129,7 @@ class Answerer:
 
 
 def decode(
-  answerer: Answerer, clips: held_out.Clips, folder: pathlib.Path
+  answerer: Answerer, clips: held_out.Clips, folder: files.Path
 ) -> None:
   """Answers this process's share of the clips, but for what files hold.
 
@@ -148,7 +148,8 @@ def decode(
     unit="clip",
     disable=process > 0,
   )
-  with prediction_files.Journal(folder, process, processes) as journal, bar:
+  journal = prediction_files.Journal(folder, process, processes)
+  with bar:
     for line in answerer.answers(left):
       journal.write(line)
       bar.update()

@@ -5,7 +5,6 @@ whoever wants answers of it.
 """
 
 import dataclasses
-import pathlib
 
 import flax.traverse_util
 import jax
@@ -15,6 +14,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.paradigms import front
 from crab_jax.paradigms import thinker
@@ -31,10 +31,10 @@ class Model:
   config: configs.Model
   params: array_types.Tree
   tokenizer: tokenizers.Tokenizer
-  chat_template: pathlib.Path | None  # None: the folder has none
+  chat_template: files.Path | None  # None: the folder has none
 
 
-def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
+def load(folder: files.Path, adapter_folder: files.Path | None) -> Model:
   """Reads a model folder.
 
   Args:
@@ -63,7 +63,7 @@ def load(folder: pathlib.Path, adapter_folder: pathlib.Path | None) -> Model:
 
 
 def _require_shapes(
-  folder: pathlib.Path, params: array_types.Tree, config: configs.Model
+  folder: files.Path, params: array_types.Tree, config: configs.Model
 ) -> None:
   """The parameters are those of the configuration beside them."""
   expected = flax.traverse_util.flatten_dict(
@@ -82,7 +82,7 @@ def _require_shapes(
       )
 
 
-def _require_finite(folder: pathlib.Path, params: array_types.Tree) -> None:
+def _require_finite(folder: files.Path, params: array_types.Tree) -> None:
   for path, leaf in jax.tree_util.tree_leaves_with_path(params):
     if not np.isfinite(np.sum(leaf, dtype=np.float64)):
       name = jax.tree_util.keystr(path, simple=True, separator="/")

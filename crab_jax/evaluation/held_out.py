@@ -6,18 +6,18 @@ place on disk here, and becomes a record when it is asked for.
 
 import bisect
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
 
 
-def splits(root: pathlib.Path, config: configs.Evaluation) -> dict[str, str]:
+def splits(root: files.Path, config: configs.Evaluation) -> dict[str, str]:
   """Task -> the split to decode: test, or val where there is no test."""
   found = {}
   for task, sizes in records.splits(root).items():
@@ -91,7 +91,7 @@ class Clips(Sequence):
     return record if record is not None and record.id == name else None
 
 
-def clips(root: pathlib.Path, config: configs.Evaluation) -> Clips:
+def clips(root: files.Path, config: configs.Evaluation) -> Clips:
   """The clips to decode, at most `config.limit` of each dataset.
 
   Raises:
@@ -105,7 +105,7 @@ def clips(root: pathlib.Path, config: configs.Evaluation) -> Clips:
 
 
 def of_splits(
-  root: pathlib.Path, chosen: Mapping[str, str], limit: int | None = None
+  root: files.Path, chosen: Mapping[str, str], limit: int | None = None
 ) -> Clips:
   """The clips of given splits.
 

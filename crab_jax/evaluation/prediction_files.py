@@ -11,42 +11,40 @@ end one process joins the files: nothing is lost, nothing repeated.
 """
 
 import json
-import pathlib
 import re
 from collections.abc import Iterable
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import scores
 
 _RUN = "run.json"
-# A lone surrogate has no UTF-8; so written it is JSON's own escape for it.
-_ERRORS = "backslashreplace"
 _PART = re.compile(r"(\w+)\.process-[0-9]+\.jsonl")
 
 
-def path_of(folder: pathlib.Path, task: str) -> pathlib.Path:
+def path_of(folder: files.Path, task: str) -> files.Path:
   """The file of all the rows of a task."""
   return folder / f"{task}.jsonl"
 
 
-def _parts(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+def _parts(folder: files.Path) -> dict[str, list[files.Path]]:
   """Task -> the files that several processes left, in their order."""
-  found: dict[str, list[pathlib.Path]] = {}
-  for path in sorted(folder.iterdir()):
+  found: dict[str, list[files.Path]] = {}
+  for path in files.listing(folder):
     match = _PART.fullmatch(path.name)
     if match and match[1] in tasks.BY_NAME:
       found.setdefault(match[1], []).append(path)
   return found
 
 
-def _all(folder: pathlib.Path, task: str) -> list[pathlib.Path]:
+def _all(folder: files.Path, task: str) -> list[files.Path]:
   whole = path_of(folder, task)
   return [whole] * whole.is_file() + _parts(folder).get(task, [])
 
 
-def claim(folder: pathlib.Path, run: dict, first: bool) -> None:
+def claim(folder: files.Path, run: dict, first: bool) -> None:
   """Makes the folder that of one run.
 
   Args:
@@ -58,7 +56,7 @@ def claim(folder: pathlib.Path, run: dict, first: bool) -> None:
   Raises:
     UserError: the folder holds the answers of another run.
   """
-  folder.mkdir(parents=True, exist_ok=True)
+  files.make_folder(folder)
   path = folder / _RUN
   known = json.loads(path.read_text()) if path.is_file() else {}
   changed = [name for name in run if run[name] != known.get(name, run[name])]
@@ -68,10 +66,10 @@ def claim(folder: pathlib.Path, run: dict, first: bool) -> None:
       " choose another --out, or delete the folder to decode anew"
     )
   if first and run.keys() - known.keys():
-    _replace(path, json.dumps({**known, **run}, indent=1) + "\n")
+    files.write_json(path, {**known, **run})
 
 
-def answered(folder: pathlib.Path) -> set[str]:
+def answered(folder: files.Path) -> set[str]:
   """The ids of all rows of all files."""
   return {
     row["id"]
@@ -82,12 +80,10 @@ def answered(folder: pathlib.Path) -> set[str]:
 
 
 class Journal:
-  """Appends the rows of one process to its files; a context manager."""
+  """Appends the rows of one process to its files."""
 
-  def __init__(
-    self, folder: pathlib.Path, process: int = 0, processes: int = 1
-  ):
-    """Opens nothing yet.
+  def __init__(self, folder: files.Path, process: int = 0, processes: int = 1):
+    """Writes nothing yet.
 
     Args:
       folder: of the predictions.
@@ -96,28 +92,18 @@ class Journal:
     """
     self._folder = folder
     self._suffix = f".process-{process:05d}" if processes > 1 else ""
-    self._files = {}
+    self._begun: set[files.Path] = set()
 
   def write(self, row: dict) -> None:
     """Appends a row to the file of its task."""
-    task = row["task"]
-    if task not in self._files:
-      path = self._folder / f"{task}{self._suffix}.jsonl"
-      if path.is_file():
-        write_rows(path, scores.read_rows(path))  # a cut-off line is dropped
-      self._files[task] = path.open("a", encoding="utf-8", errors=_ERRORS)
-    self._files[task].write(_line(row))
-    self._files[task].flush()
-
-  def __enter__(self) -> "Journal":
-    return self
-
-  def __exit__(self, *_) -> None:
-    for file in self._files.values():
-      file.close()
+    path = self._folder / f"{row['task']}{self._suffix}.jsonl"
+    if path not in self._begun and path.is_file():
+      write_rows(path, scores.read_rows(path))  # a cut-off line is dropped
+    self._begun.add(path)
+    files.append(path, files.json_line(row))
 
 
-def join(folder: pathlib.Path) -> None:
+def join(folder: files.Path) -> None:
   """Puts what several processes wrote into one file a task.
 
   Rows stand in the order of the annotation, an id once. A stop in the middle
@@ -134,19 +120,9 @@ def join(folder: pathlib.Path) -> None:
       write_rows(path_of(folder, task), [rows[name] for name in names])
     for path in paths:
       if path != path_of(folder, task):
-        path.unlink()
+        files.remove(path)
 
 
-def write_rows(path: pathlib.Path, rows: Iterable[dict]) -> None:
+def write_rows(path: files.Path, rows: Iterable[dict]) -> None:
   """Writes a file of rows, whole or not at all."""
-  _replace(path, "".join(map(_line, rows)))
-
-
-def _line(row: dict) -> str:
-  return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  new = path.with_name(path.name + ".incomplete")
-  new.write_text(text, encoding="utf-8", errors=_ERRORS)
-  new.replace(path)
+  files.write_json_lines(path, rows)

@@ -7,10 +7,10 @@ and, line by line, the references have been compared.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
@@ -140,7 +140,7 @@ def from_ours(rows: list[dict], records: Sequence | None = None) -> Imported:
 
 
 def read_folder(
-  folder: pathlib.Path,
+  folder: files.Path,
   table: tasks.Tasks,
   chosen: Sequence[str] | None = None,
   clips: held_out.Clips | None = None,
@@ -161,7 +161,7 @@ def read_folder(
     paths = [
       path
       for prefix in ("", _PREFIX)
-      if (path := pathlib.Path(folder) / f"{prefix}{task}.jsonl").is_file()
+      if (path := files.path(folder) / f"{prefix}{task}.jsonl").is_file()
     ]
     if len(paths) > 1:
       raise errors.UserError(
@@ -178,7 +178,7 @@ def read_folder(
 
 
 def _read(
-  task: tasks.Task, path: pathlib.Path, clips: held_out.Clips | None
+  task: tasks.Task, path: files.Path, clips: held_out.Clips | None
 ) -> Imported:
   rows = scores.read_rows(path)
   if not rows:

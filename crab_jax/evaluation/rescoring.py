@@ -1,9 +1,8 @@
 """Scores prediction files without a model: ours, or the official ones."""
 
-import pathlib
-
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
@@ -16,11 +15,11 @@ REPORT = "report.html"
 
 
 def rescore(
-  source: pathlib.Path | None,
-  out: pathlib.Path,
+  source: files.Path | None,
+  out: files.Path,
   config: configs.Evaluation,
-  root: pathlib.Path | None = None,
-) -> pathlib.Path:
+  root: files.Path | None = None,
+) -> files.Path:
   """Writes the report of prediction files, and their rows with scores.
 
   Args:
@@ -49,9 +48,9 @@ def rescore(
     joined.setdefault(own.note, []).append(task)
   notes = [f"{', '.join(names)}: {note}" for note, names in joined.items()]
   folder = out / decode.FOLDER
-  folder.mkdir(parents=True, exist_ok=True)
+  files.make_folder(folder)
   for task, score in found.items():
-    if imported[task].ours or not folder.samefile(source):
+    if imported[task].ours or not files.is_same(folder, source):
       path = prediction_files.path_of(folder, task)
       prediction_files.write_rows(path, score.rows)
   artefacts = report_files.Artefacts(

@@ -4,12 +4,11 @@ Small samples tell little of a score; they tell whether answers have the form
 that they should have, and the rows can be read.
 """
 
-import pathlib
-
 import numpy as np
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
@@ -28,7 +27,7 @@ class SpotCheck:
     answerer: decode.Answerer,
     place: generation_sharding.Placement,
     clips: held_out.Clips,
-    folder: pathlib.Path | None,
+    folder: files.Path | None,
   ):
     """Reads nothing yet.
 
@@ -59,7 +58,7 @@ class SpotCheck:
       for task, own in rows.items()
     }
     if self._folder is not None:
-      self._folder.mkdir(parents=True, exist_ok=True)
+      files.make_folder(self._folder)
       every = [row for score in found.values() for row in score.rows]
       prediction_files.write_rows(self._folder / f"{step}.jsonl", every)
     numbers = {f"score/{task}": score.value for task, score in found.items()}
@@ -67,12 +66,12 @@ class SpotCheck:
 
 
 def make(
-  root: pathlib.Path,
+  root: files.Path,
   tokenizer: tokenizers.Tokenizer,
   experiment: configs.Experiment,
   model: configs.Model,
   chosen: tuple[str, ...],
-  folder: pathlib.Path | None,
+  folder: files.Path | None,
 ) -> SpotCheck:
   """The check of the first `Validation.clips` clips of some datasets.
 

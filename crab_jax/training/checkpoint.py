@@ -11,13 +11,12 @@ folder. What is kept of a model for good is a `model_folder`.
 import base64
 import contextlib
 import dataclasses
-import pathlib
-import shutil
 
 import jax
 import orbax.checkpoint as ocp
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import hosts
 from crab_jax.training import state as state_lib
 from crab_jax.training import unreadable
@@ -26,8 +25,8 @@ from crab_jax.training import unreadable
 class StageCheckpoints:
   """The checkpoints of one stage, `{folder}/{step}`."""
 
-  def __init__(self, folder: pathlib.Path, keep: int):
-    folder.mkdir(parents=True, exist_ok=True)
+  def __init__(self, folder: files.Path, keep: int):
+    files.make_folder(folder)
     if hosts.is_first():
       _drop_unfinished(folder)
     hosts.barrier(f"checkpoints in {folder.name} are read")
@@ -37,7 +36,9 @@ class StageCheckpoints:
       enable_async_checkpointing=True,
       temporary_path_class=atomicity.CommitFileTemporaryPath,
     )
-    self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+    self._manager = ocp.CheckpointManager(
+      files.absolute(folder), options=options
+    )
     self._folder = folder
 
   def latest(self) -> int | None:
@@ -147,9 +148,9 @@ class StageCheckpoints:
     ) from error
 
 
-def _drop_unfinished(folder: pathlib.Path) -> None:
+def _drop_unfinished(folder: files.Path) -> None:
   """Removes checkpoints that a kill cut off."""
-  for path in folder.iterdir():
+  for path in files.listing(folder):
     marker = path / ocp.path.atomicity_types.COMMIT_SUCCESS_FILE
     if path.is_dir() and not marker.exists():
-      shutil.rmtree(path)
+      files.remove(path)

@@ -1,26 +1,27 @@
 """Compiled programs: kept on disk, and reported when one comes late."""
 
 import contextlib
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 from absl import logging
 
+from crab_jax import files
+
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _SHOWN = 5  # differences in a warning
 
 
-def keep_in(folder: pathlib.Path) -> None:
+def keep_in(folder: files.Path) -> None:
   """Looks for compiled programs in a folder, and puts new ones there.
 
   A start after a preemption then compiles nothing that took over a second
   before. Several processes may share the folder. An entry that a kill cut off
   is compiled anew, with a warning of jax.
   """
-  folder.mkdir(parents=True, exist_ok=True)
-  jax.config.update("jax_compilation_cache_dir", str(folder.resolve()))
+  files.make_folder(folder)
+  jax.config.update("jax_compilation_cache_dir", str(files.absolute(folder)))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """What a run tells: metrics.jsonl, TensorBoard, wandb and a progress bar."""
 
 import json
-import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import tqdm
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 
 FILE = "metrics.jsonl"
 
@@ -20,7 +20,7 @@ class Writer:
   """Writes scalars of one run; lines after a resumed step are dropped."""
 
   def __init__(
-    self, folder: pathlib.Path, config: configs.Logging, silent: bool = False
+    self, folder: files.Path, config: configs.Logging, silent: bool = False
   ):
     """Opens what the configuration asks for.
 
@@ -29,7 +29,7 @@ class Writer:
       config: what to write beside metrics.jsonl.
       silent: write nothing: another host does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     self._path = folder / FILE
     self._silent = silent
     self._board = (
@@ -48,9 +48,7 @@ class Writer:
       for line in self._path.read_text().splitlines(keepends=True)
       if line.endswith("\n") and not _is_after(json.loads(line), stage, step)
     ]
-    new = self._path.with_suffix(".incomplete")
-    new.write_text("".join(kept))
-    new.rename(self._path)
+    files.write_text(self._path, "".join(kept))
 
   def has(self, stage: str, step: int, prefix: str) -> bool:
     """Whether the log has scalars of such names; every host may ask."""
@@ -71,8 +69,8 @@ class Writer:
     """
     if self._silent:
       return
-    with self._path.open("a") as file:
-      file.write(json.dumps({"stage": stage, "step": step, **values}) + "\n")
+    line = files.json_line({"stage": stage, "step": step, **values})
+    files.append(self._path, line)
     scalars = {
       f"{stage}/{name}": value
       for name, value in values.items()
@@ -95,7 +93,7 @@ def _is_after(line: dict, stage: str, step: int) -> bool:
   return line["stage"] == stage and line["step"] > step
 
 
-def _wandb_run(folder: pathlib.Path):
+def _wandb_run(folder: files.Path):
   try:
     import wandb
   except ImportError as error:
@@ -105,7 +103,7 @@ def _wandb_run(folder: pathlib.Path):
   return wandb.init(project="crab_jax", dir=str(folder), name=folder.name)
 
 
-def read(folder: pathlib.Path) -> list[dict]:
+def read(folder: files.Path) -> list[dict]:
   """The lines of metrics.jsonl, oldest first; [] if there are none."""
   path = folder / FILE
   if not path.exists():

@@ -11,8 +11,6 @@ each its own parts. `streaming` writes the same, a block at a time.
 
 import dataclasses
 import json
-import pathlib
-import shutil
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +22,7 @@ import orbax.checkpoint as ocp
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.paradigms import front
 from crab_jax.training import hosts
 from crab_jax.training import unreadable
@@ -34,46 +33,32 @@ _FIRST = "qwen2_5_omni"
 
 
 def save(
-  folder: pathlib.Path,
+  folder: files.Path,
   params: array_types.Tree,
   model: configs.Model,
-  files: dict[str, pathlib.Path],
+  beside: dict[str, files.Path],
 ) -> None:
-  """Writes a model folder, `files` copied into it; replaces one there.
+  """Writes a model folder, `beside` copied into it; replaces one there.
 
   Parameters that lie on several hosts are written by all of them together.
   """
-  new = folder.with_name(folder.name + ".incomplete")
+  new = files.incomplete(folder)
   if hosts.is_first():
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    files.remove(new)
+    files.make_folder(new)
   hosts.barrier(f"{folder.name} is to be written")
   with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(new.resolve() / "params", params)
+    checkpointer.save(files.absolute(new) / "params", params)
   if hosts.is_first():
-    _finish(new, folder, model, files)
+    _finish(new, folder, model, beside)
   hosts.barrier(f"{folder.name} is written")
 
 
-def _finish(new, folder, model, files) -> None:
-  (new / CONFIG_FILE).write_text(config_text(model))
-  for name, path in files.items():
-    shutil.copyfile(path, new / name)
-  put_in_place(new, folder)
-
-
-def put_in_place(new: pathlib.Path, folder: pathlib.Path) -> None:
-  """Renames a complete folder to its name; one that is there goes after it.
-
-  A stop between the renames leaves both whole, the one before under
-  {folder}.replaced.
-  """
-  old = folder.with_name(folder.name + ".replaced")
-  shutil.rmtree(old, ignore_errors=True)
-  if folder.exists():
-    folder.rename(old)
-  new.rename(folder)
-  shutil.rmtree(old, ignore_errors=True)
+def _finish(new, folder, model, beside) -> None:
+  files.write_text(new / CONFIG_FILE, config_text(model))
+  for name, path in beside.items():
+    files.copy(path, new / name)
+  files.replace_folder(new, folder)
 
 
 def config_text(model: configs.Model) -> str:
@@ -82,7 +67,7 @@ def config_text(model: configs.Model) -> str:
   return json.dumps(fields, indent=2)
 
 
-def load_config(folder: pathlib.Path) -> configs.Model:
+def load_config(folder: files.Path) -> configs.Model:
   """The configuration of a model folder.
 
   Raises:
@@ -122,7 +107,7 @@ def _settings(
 
 
 def load_params(
-  folder: pathlib.Path,
+  folder: files.Path,
   shard: Callable[[array_types.Tree], array_types.Tree] | None = None,
 ) -> array_types.Tree:
   """The parameters of a model folder.
@@ -138,12 +123,12 @@ def load_params(
   path = folder / "params"
   if not path.is_dir():
     raise errors.UserError(f"{folder} is no model folder: {path} is missing")
-  path = path.resolve()
+  path = files.absolute(path)
   return _as_numpy(path) if shard is None else _sharded(path, shard)
 
 
 def _sharded(
-  path: pathlib.Path, shard: Callable[[array_types.Tree], array_types.Tree]
+  path: files.Path, shard: Callable[[array_types.Tree], array_types.Tree]
 ) -> array_types.Tree:
   """A tree of parameters, each part straight to the device it belongs to."""
   with ocp.StandardCheckpointer() as checkpointer:
@@ -157,7 +142,7 @@ def _sharded(
       return checkpointer.restore(path, wanted)
 
 
-def _as_numpy(path: pathlib.Path) -> array_types.Tree:
+def _as_numpy(path: files.Path) -> array_types.Tree:
   """A tree of parameters, straight into the memory of this host.
 
   Not by way of the devices that it was saved from: they may be others.
@@ -170,7 +155,7 @@ def _as_numpy(path: pathlib.Path) -> array_types.Tree:
     return checkpointer.restore(path, restore_args=arguments)
 
 
-def check_replaceable(folder: pathlib.Path) -> None:
+def check_replaceable(folder: files.Path) -> None:
   """Lets a model folder, an empty one or nothing be overwritten.
 
   Raises:
@@ -178,7 +163,7 @@ def check_replaceable(folder: pathlib.Path) -> None:
   """
   if not folder.exists() or (folder / CONFIG_FILE).is_file():
     return
-  if not folder.is_dir() or any(folder.iterdir()):
+  if not folder.is_dir() or files.listing(folder):
     raise errors.UserError(
       f"{folder} exists and is no model folder; choose another name"
     )

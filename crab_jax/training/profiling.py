@@ -1,12 +1,12 @@
 """A trace of a few steps, for xprof (`tensorboard --logdir`, plugin xprof)."""
 
 import dataclasses
-import pathlib
 import re
 
 import jax
 
 from crab_jax import errors
+from crab_jax import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ def parse(text: str) -> Window:
 class Profiler:
   """Traces the steps of a window into a folder; None: nothing."""
 
-  def __init__(self, window: Window | None, folder: pathlib.Path):
+  def __init__(self, window: Window | None, folder: files.Path):
     self._window = window
     self._folder = folder
     self._on = False

@@ -4,8 +4,6 @@
 machine that converts it. `model_folder` reads the result.
 """
 
-import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Protocol
 from typing import runtime_checkable
@@ -18,6 +16,7 @@ from absl import logging
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import model_folder
 
 
@@ -34,10 +33,10 @@ class StreamedLeaf(Protocol):
 
 
 def save(
-  folder: pathlib.Path,
+  folder: files.Path,
   leaves: dict[str, StreamedLeaf],
   model: configs.Model,
-  files: dict[str, str],
+  beside: dict[str, str],
 ) -> None:
   """Writes a model folder block by block; replaces one that is there.
 
@@ -49,33 +48,27 @@ def save(
     folder: to write; what `model_folder` reads.
     leaves: by parameter path, "a/b/c".
     model: the configuration.
-    files: text files to lay beside it.
+    beside: text files to lay beside it.
 
   Raises:
     UserError: `folder` is something else, a block cannot be read or the disk
       is full; nothing is left behind.
   """
   model_folder.check_replaceable(folder)
-  new = folder.with_name(folder.name + ".incomplete")
-  shutil.rmtree(new, ignore_errors=True)
+  texts = {**beside, model_folder.CONFIG_FILE: model_folder.config_text(model)}
   try:
-    new.mkdir(parents=True)
-    _write_skeleton(new.resolve() / "params", leaves)
-    for path, leaf in leaves.items():
-      _write_leaf(new.resolve() / "params" / path.replace("/", "."), leaf)
-    files = {**files, model_folder.CONFIG_FILE: model_folder.config_text(model)}
-    for name, text in files.items():
-      (new / name).write_text(text)
-    model_folder.put_in_place(new, folder)
+    with files.new_folder(folder) as new:
+      params = files.absolute(new) / "params"
+      _write_skeleton(params, leaves)
+      for path, leaf in leaves.items():
+        _write_leaf(params / path.replace("/", "."), leaf)
+      for name, text in texts.items():
+        files.write_text(new / name, text)
   except (OSError, ValueError) as error:  # tensorstore raises ValueError
     raise errors.UserError(f"cannot write {folder}: {error}") from error
-  finally:
-    shutil.rmtree(new, ignore_errors=True)
 
 
-def _write_skeleton(
-  path: pathlib.Path, leaves: dict[str, StreamedLeaf]
-) -> None:
+def _write_skeleton(path: files.Path, leaves: dict[str, StreamedLeaf]) -> None:
   flat = {name: np.zeros((), leaf.dtype) for name, leaf in leaves.items()}
   tree = flax.traverse_util.unflatten_dict(flat, sep="/")
   handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
@@ -88,7 +81,7 @@ def _write_skeleton(
     logging.set_verbosity(verbosity)
 
 
-def _write_leaf(path: pathlib.Path, leaf: StreamedLeaf) -> None:
+def _write_leaf(path: files.Path, leaf: StreamedLeaf) -> None:
   spec = {
     "driver": "zarr",
     "kvstore": {"driver": "file", "path": str(path)},

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import pathlib
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import checkpoint
 from crab_jax.training import compilation
 from crab_jax.training import hosts
@@ -56,7 +56,7 @@ class Loop:
   task_names: tuple[str, ...]
   notice: preemption.Notice
   profiler: profiling.Profiler = dataclasses.field(
-    default_factory=lambda: profiling.Profiler(None, pathlib.Path())
+    default_factory=lambda: profiling.Profiler(None, files.path("."))
   )
   validator: validation_lib.Validator | None = None  # None: no validation
   # (params, batch) -> numbers of the routers; None: there is no router

@@ -1,10 +1,10 @@
 """Folders of orbax's that cannot be read, told in one line."""
 
 import contextlib
-import pathlib
 from collections.abc import Iterator
 
 from crab_jax import errors
+from crab_jax import files
 
 # What damaged or forbidden files raise; no lack of memory is among it.
 _FAULTS = (OSError, ValueError, LookupError, TypeError)
@@ -13,7 +13,7 @@ _TOLD = 300
 
 
 @contextlib.contextmanager
-def told(path: pathlib.Path, remedy: str = "") -> Iterator[None]:
+def told(path: files.Path, remedy: str = "") -> Iterator[None]:
   """Reads of `path` in its body fail as one error of the user's.
 
   Args:

@@ -6,7 +6,6 @@ these numbers, in a folder of its own beside those that a run resumes from.
 """
 
 import itertools
-import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import checkpoint
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
@@ -47,7 +47,7 @@ def exactly(
 class Best:
   """The state that was best by one number; survives a stop."""
 
-  def __init__(self, folder: pathlib.Path, metric: str):
+  def __init__(self, folder: files.Path, metric: str):
     """Reads what an earlier start of the run found best.
 
     Args:

@@ -8,9 +8,6 @@ base that the adapter was trained on. `official` has the other form.
 import dataclasses
 import hashlib
 import json
-import os
-import pathlib
-import shutil
 
 import flax.traverse_util
 import numpy as np
@@ -21,6 +18,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 
@@ -48,7 +46,7 @@ def fingerprint(params: array_types.Tree, adapters: bool = False) -> str:
 
 
 def save(
-  folder: pathlib.Path,
+  folder: files.Path,
   params: array_types.Tree,
   config: configs.ILora,
   base: str | None = None,
@@ -71,22 +69,16 @@ def save(
     for path, leaf in ilora.leaves(params).items()
   }
   settings = {"adapter": dataclasses.asdict(config), "base": base}
-  new = folder.with_name(folder.name + ".incomplete")
-  shutil.rmtree(new, ignore_errors=True)
   try:
-    new.mkdir(parents=True)
-    safetensors.numpy.save_file(tensors, new / TENSORS)
-    (new / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(new, folder)
+    with files.new_folder(folder) as new:
+      safetensors.numpy.save_file(tensors, new / TENSORS)
+      files.write_json(new / SETTINGS, settings)
   except (OSError, safetensors.SafetensorError) as error:
     raise errors.UserError(f"cannot write {folder}: {error}") from error
-  finally:
-    shutil.rmtree(new, ignore_errors=True)
 
 
 def read(
-  folder: pathlib.Path,
+  folder: files.Path,
 ) -> tuple[array_types.Tree, configs.ILora, str | None]:
   """Parameters (numpy, as saved), settings and the base's fingerprint.
 
@@ -112,7 +104,7 @@ def read(
 
 
 def load(
-  folder: pathlib.Path,
+  folder: files.Path,
   model: configs.Model,
   base: array_types.Tree | None = None,
 ) -> tuple[array_types.Tree, configs.Model]:

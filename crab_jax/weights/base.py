@@ -12,7 +12,6 @@ tensor (one of two cores of an AMD EPYC was busy; 2026-11-25).
 import dataclasses
 import json
 import math
-import pathlib
 import re
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.paradigms import thinker
 from crab_jax.weights import hf_config
 from crab_jax.weights import names
@@ -66,13 +66,13 @@ class Plan:
   files: dict[str, str]  # text files beside the parameters
 
 
-def find(source: str) -> pathlib.Path:
+def find(source: str) -> files.Path:
   """The local folder of `source`; a hub id is downloaded.
 
   Raises:
     UserError: there is no such folder and no such hub id.
   """
-  folder = pathlib.Path(source).expanduser()
+  folder = files.path(source).expanduser()
   if folder.is_dir():
     return folder
   if not _HUB_ID.fullmatch(source):
@@ -85,10 +85,10 @@ def find(source: str) -> pathlib.Path:
     raise errors.UserError(
       f"{source} is no folder, and could not be downloaded: {error}"
     ) from error
-  return pathlib.Path(found)
+  return files.path(found)
 
 
-def plan(folder: pathlib.Path) -> Plan:
+def plan(folder: files.Path) -> Plan:
   """Checks a checkpoint against the model of its config.json.
 
   The parameters get the checkpoint's dtype: bfloat16 if all of it is, else
@@ -226,18 +226,18 @@ def _lay(rows: np.ndarray, row: names.Row, dtype: np.dtype) -> np.ndarray:
   return out
 
 
-def _files(folder: pathlib.Path) -> dict[str, str]:
+def _files(folder: files.Path) -> dict[str, str]:
   """Tokenizer and chat template, where the checkpoint has them."""
-  files = {}
+  found = {}
   if (folder / TOKENIZER).is_file():
-    files[TOKENIZER] = (folder / TOKENIZER).read_text()
+    found[TOKENIZER] = (folder / TOKENIZER).read_text()
   template = _chat_template(folder)
   if template is not None:
-    files[CHAT_TEMPLATE] = template
-  return files
+    found[CHAT_TEMPLATE] = template
+  return found
 
 
-def _chat_template(folder: pathlib.Path) -> str | None:
+def _chat_template(folder: files.Path) -> str | None:
   """From its own file, or from a field of the older JSON files."""
   path = folder / CHAT_TEMPLATE
   if path.is_file():

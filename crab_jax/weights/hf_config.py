@@ -6,11 +6,11 @@ sliding windows, another epsilon) is an error and never ignored.
 """
 
 import json
-import pathlib
 from typing import Any
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 
 FILE = "config.json"
 
@@ -59,7 +59,7 @@ _SIZES = {
 }
 
 
-def read(folder: pathlib.Path, dtype: str) -> configs.Model:
+def read(folder: files.Path, dtype: str) -> configs.Model:
   """The model of `folder`/config.json; `dtype` is that of its weights.
 
   Raises:

@@ -16,7 +16,6 @@ Reference: arXiv 2603.04128, the official release.
 
 import collections
 import itertools
-import pathlib
 import re
 
 import flax.traverse_util
@@ -27,6 +26,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
@@ -41,7 +41,7 @@ Size = tuple[int, int, int]  # layers, in, out
 
 
 def read(
-  path: pathlib.Path, base: configs.Model | None, alpha: float | None
+  path: files.Path, base: configs.Model | None, alpha: float | None
 ) -> tuple[array_types.Tree, configs.ILora]:
   """The adapter of an official file, bit for bit.
 
@@ -221,7 +221,7 @@ def _stack(
 
 
 def write(
-  path: pathlib.Path,
+  path: files.Path,
   params: array_types.Tree,
   config: configs.ILora,
   dtype: str | None = None,

@@ -6,12 +6,12 @@ its file closed again, so that no more than that slice stays in memory.
 
 import dataclasses
 import json
-import pathlib
 
 import numpy as np
 import safetensors
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.weights import names
 
 INDEX = "model.safetensors.index.json"
@@ -22,7 +22,7 @@ DTYPES = ("BF16", "F16", "F32")
 class Tensor:
   """A tensor on disk."""
 
-  file: pathlib.Path
+  file: files.Path
   name: str  # in its file
   shape: tuple[int, ...]
   dtype: str  # as safetensors calls it
@@ -46,7 +46,7 @@ class Tensor:
     return rows
 
 
-def files_of(folder: pathlib.Path) -> list[pathlib.Path]:
+def files_of(folder: files.Path) -> list[files.Path]:
   """The shards: those that the index names, else all that are there.
 
   Raises:
@@ -61,14 +61,14 @@ def files_of(folder: pathlib.Path) -> list[pathlib.Path]:
       raise errors.UserError(
         f"{index} is no index of shards: {error}"
       ) from error
-  found = sorted(folder.glob("*.safetensors"))
+  found = files.listing(folder, "*.safetensors")
   if not found:
     raise errors.UserError(f"{folder} holds no *.safetensors")
   return found
 
 
 def contents(
-  folder: pathlib.Path,
+  folder: files.Path,
 ) -> tuple[dict[str, list[Tensor]], list[str]]:
   """What the thinker could use, by canonical name, and what is wrong.
 
@@ -93,7 +93,7 @@ def contents(
   return found, problems
 
 
-def _tensors(path: pathlib.Path) -> list[Tensor]:
+def _tensors(path: files.Path) -> list[Tensor]:
   with safetensors.safe_open(path, "np") as file:
     parts = [(name, file.get_slice(name)) for name in file.keys()]  # noqa: SIM118
     return [

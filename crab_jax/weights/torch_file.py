@@ -5,8 +5,6 @@ The file is a zip archive, uncompressed: `data.pkl`, the pickle of the dict
 views of the mapped file: none is in memory until it is used.
 """
 
-import os
-import pathlib
 import struct
 import zipfile
 import zlib
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.weights import torch_pickle
 
 _ALIGN = 64  # bytes: where torch lets a tensor begin, so that it can be mapped
@@ -22,7 +21,7 @@ _LOCAL_HEADER = 30  # bytes of a member's header before its name
 _PADDING_FIELD = b"FB"  # the extra field in which torch pads
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read(path: files.Path) -> dict[str, np.ndarray]:
   """The tensors of `path` by name, as views of the file.
 
   Raises:
@@ -50,7 +49,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 class _Members:
   """The members of the archive by name, without its top folder."""
 
-  def __init__(self, path: pathlib.Path, archive: zipfile.ZipFile):
+  def __init__(self, path: files.Path, archive: zipfile.ZipFile):
     self._bytes = np.asarray(np.memmap(path, np.uint8, "r"))
     self._found = {}
     for member in archive.infolist():
@@ -88,7 +87,7 @@ class _Members:
     return found
 
 
-def write(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
+def write(path: files.Path, tensors: dict[str, np.ndarray]) -> None:
   """Writes what `torch.load(path, weights_only=True)` reads as a dict.
 
   Args:
@@ -99,16 +98,12 @@ def write(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
   Raises:
     UserError: the file cannot be written.
   """
-  new = path.with_name(path.name + ".incomplete")
   try:
-    with zipfile.ZipFile(new, "w") as archive:
+    with files.writing(path) as file, zipfile.ZipFile(file, "w") as archive:
       for name, data in _contents(tensors):
         _add(archive, f"{path.stem}/{name}", data)
-    os.replace(new, path)
   except OSError as error:
     raise errors.UserError(f"cannot write {path}: {error}") from error
-  finally:
-    new.unlink(missing_ok=True)
 
 
 def _contents(tensors: dict[str, np.ndarray]) -> Iterator[tuple[str, bytes]]:

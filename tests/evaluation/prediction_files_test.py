@@ -17,9 +17,9 @@ def _row(task, number, text="a"):
 
 def _write(folder, process, processes, *rows):
   folder.mkdir(exist_ok=True)
-  with prediction_files.Journal(folder, process, processes) as journal:
-    for row in rows:
-      journal.write(row)
+  journal = prediction_files.Journal(folder, process, processes)
+  for row in rows:
+    journal.write(row)
 
 
 def test_one_process_writes_the_whole_file(tmp_path):

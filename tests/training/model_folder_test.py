@@ -1,7 +1,6 @@
 """Model folders: what is written comes back, what is none is named."""
 
 import dataclasses
-import pathlib
 
 import jax
 import numpy as np
@@ -54,33 +53,6 @@ def test_a_folder_of_the_first_version_loads(tmp_path):
   vision = dataclasses.replace(model.vision, unit_frames=4)
   expected = dataclasses.replace(model, audio=audio, vision=vision)
   assert model_folder.load_config(tmp_path) == expected
-
-
-def test_a_stop_while_a_folder_is_replaced_loses_neither(tmp_path, monkeypatch):
-  folder, rename = tmp_path / "model", pathlib.Path.rename
-  for name in ("model", "model.incomplete"):
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "params").write_text(name)
-
-  def stopped(path, target):
-    if target == folder:
-      raise KeyboardInterrupt
-    return rename(path, target)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(pathlib.Path, "rename", stopped)
-    with pytest.raises(KeyboardInterrupt):
-      model_folder.put_in_place(tmp_path / "model.incomplete", folder)
-  kept = {
-    path.parent.name: path.read_text() for path in tmp_path.rglob("params")
-  }
-  assert kept == {
-    "model.replaced": "model",
-    "model.incomplete": "model.incomplete",
-  }
-  model_folder.put_in_place(tmp_path / "model.incomplete", folder)
-  assert [path.name for path in tmp_path.iterdir()] == ["model"]
-  assert (folder / "params").read_text() == "model.incomplete"
 
 
 @pytest.mark.parametrize("missing", ["model.json", "params"])

@@ -5,9 +5,7 @@ lookup of records for pictures, sound and true masks; the lines of
 metrics.jsonl for loss curves; router gates. What is not there is left out.
 """
 
-import json
-import pathlib
-
+from crab_jax import files
 from crab_jax import plotting
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import references
@@ -22,8 +20,8 @@ _SAMPLES = "samples"
 
 
 def write(
-  out: pathlib.Path, scores: Scores, artefacts: Artefacts | None = None
-) -> pathlib.Path:
+  out: files.Path, scores: Scores, artefacts: Artefacts | None = None
+) -> files.Path:
   """Writes the report into a folder.
 
   report.json, report.md with its pictures in plots/ and samples/, and
@@ -38,23 +36,20 @@ def write(
     The path of report.html.
   """
   artefacts = artefacts or Artefacts()
-  out = pathlib.Path(out)
+  out = files.path(out)
   for folder in (_PLOTS, _SAMPLES):
-    (out / folder).mkdir(parents=True, exist_ok=True)
-  content = json.dumps(
-    to_json(scores, artefacts), indent=1, default=float, ensure_ascii=False
-  )
-  (out / "report.json").write_text(content + "\n", encoding="utf-8")
+    files.make_folder(out / folder)
+  files.write_json(out / "report.json", to_json(scores, artefacts))
   drawn = {
     name: plotting.png(figure)
     for name, figure in overview.figures(scores, artefacts).items()
   }
   for name, data in drawn.items():
-    (out / _PLOTS / f"{name}.png").write_bytes(data)
+    files.write_bytes(out / _PLOTS / f"{name}.png", data)
   markdown = to_markdown(scores, artefacts, out, list(drawn))
-  (out / "report.md").write_text(markdown, encoding="utf-8")
+  files.write_text(out / "report.md", markdown)
   html = page.render(scores, artefacts, drawn)
-  (out / "report.html").write_text(html, encoding="utf-8")
+  files.write_text(out / "report.html", html)
   return out / "report.html"
 
 
@@ -70,7 +65,7 @@ def to_json(scores: Scores, artefacts: Artefacts) -> dict:
 
 
 def to_markdown(
-  scores: Scores, artefacts: Artefacts, out: pathlib.Path, drawn: list[str]
+  scores: Scores, artefacts: Artefacts, out: files.Path, drawn: list[str]
 ) -> str:
   """The content of report.md; writes the pictures of its samples.
 
@@ -105,7 +100,7 @@ def _sample(task: tasks.Task, name: str, row: dict, lookup, out) -> list[str]:
   picture = cards.picture(task, row, lookup(row["id"]) if lookup else None)
   if picture:
     file = f"{_SAMPLES}/{task.name}_{name}.jpg"
-    (out / file).write_bytes(picture)
+    files.write_bytes(out / file, picture)
     lines += [f"![{row['id']}]({file})", ""]
   reference = cards.in_words(task, references.read(task, row["reference"]))
   text = " ".join((row.get("text") or "(no text)").split())[:400]

@@ -9,11 +9,11 @@ and reference["mask"] (the true one), both run-length codes of `masks`.
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Callable
 from collections.abc import Iterable
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import caption_scorer
@@ -176,14 +176,14 @@ def score_rows(
   )
 
 
-def read_rows(path: pathlib.Path) -> list[dict]:
+def read_rows(path: files.Path) -> list[dict]:
   """The rows of one predictions file; a cut-off last line is left out.
 
   Raises:
     UserError: a line before the last is no JSON object.
   """
   rows = []
-  lines = pathlib.Path(path).read_bytes().split(b"\n")
+  lines = files.path(path).read_bytes().split(b"\n")
   for number, line in enumerate(lines, 1):
     if not line.strip():
       continue
@@ -200,7 +200,7 @@ def read_rows(path: pathlib.Path) -> list[dict]:
 
 
 def score_folder(
-  predictions: pathlib.Path, table: tasks.Tasks, lookup=None, expected=None
+  predictions: files.Path, table: tasks.Tasks, lookup=None, expected=None
 ) -> dict[str, TaskScore]:
   """Scores every {task}.jsonl of a folder, in the canonical order.
 
@@ -216,7 +216,7 @@ def score_folder(
   """
   scores = {}
   for name, task in table.items():
-    path = pathlib.Path(predictions) / f"{name}.jsonl"
+    path = files.path(predictions) / f"{name}.jsonl"
     if not path.is_file():
       continue
     rows = read_rows(path)
