@@ -11,13 +11,13 @@ by stage, on prepared records: samples a second of one core.
 """
 
 import dataclasses
-import json
 
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax import gin_utils
 from crab_jax.training import huge_pages
 
@@ -74,7 +74,7 @@ def main() -> None:
   values, lines = (_data if _DATA.value else _step)(experiment, stage)
   print("\n".join(lines))
   if out := cli.path(_OUT):
-    out.write_text(json.dumps(values, indent=2) + "\n")
+    files.write_json(out, values)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ A command imports what it needs inside its `main`. Importing jax takes seconds;
 
 import logging as python_logging
 import os
-import pathlib
 import sys
 import textwrap
 import traceback
@@ -24,6 +23,7 @@ from absl import logging
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 
 USER_EXIT = 2
 _DEFECT = 1
@@ -66,13 +66,13 @@ def required(flag: flags.FlagHolder[_Value | None]) -> _Value:
   return flag.value
 
 
-def required_path(flag: flags.FlagHolder[str | None]) -> pathlib.Path:
+def required_path(flag: flags.FlagHolder[str | None]) -> files.Path:
   """The path that a flag names, which must be given.
 
   Raises:
     UserError: it is not given, or empty.
   """
-  return pathlib.Path(required(flag))
+  return _path(flag, required(flag))
 
 
 def refuse(reason: str, *useless: flags.FlagHolder) -> None:
@@ -86,9 +86,9 @@ def refuse(reason: str, *useless: flags.FlagHolder) -> None:
       raise errors.UserError(f"--{flag.name} {reason}")
 
 
-def path(flag: flags.FlagHolder[str | None]) -> pathlib.Path | None:
+def path(flag: flags.FlagHolder[str | None]) -> files.Path | None:
   """The path that a flag names; None if it is not given."""
-  return pathlib.Path(flag.value) if flag.value else None
+  return _path(flag, flag.value) if flag.value else None
 
 
 def stage(
@@ -108,18 +108,20 @@ def stage(
   return stages[name]
 
 
-def local_folder(flag: flags.FlagHolder[str]) -> pathlib.Path:
+def local_folder(flag: flags.FlagHolder[str]) -> files.Path:
   """The folder that a flag names.
 
   Raises:
     UserError: it lies in a bucket.
   """
-  if "://" in flag.value:
-    raise errors.UserError(
-      f"--{flag.name}={flag.value}: remote folders are not supported yet; mount"
-      " the bucket (gcsfuse) and give the path where it is mounted"
-    )
-  return pathlib.Path(flag.value)
+  return _path(flag, flag.value)
+
+
+def _path(flag: flags.FlagHolder, value: str) -> files.Path:
+  try:
+    return files.path(value)
+  except errors.UserError as error:
+    raise errors.UserError(f"--{flag.name}={error}") from error
 
 
 def _one_line(error: Exception) -> str:

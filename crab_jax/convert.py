@@ -12,13 +12,13 @@ reads the official adapter file without torch and without running what is in
 it, and checks it against --base if that is given; `adapter-export` writes it.
 """
 
-import pathlib
 import sys
 
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import errors
+from crab_jax import files
 
 # command -> its flags besides --source and --out.
 _COMMANDS = {
@@ -60,10 +60,10 @@ def main(command: str) -> None:
     conversion.convert_base(source, out)
   elif command == "adapter-import":
     conversion.import_adapter(
-      pathlib.Path(source), out, cli.path(_BASE), _ALPHA.value
+      files.path(source), out, cli.path(_BASE), _ALPHA.value
     )
   else:
-    conversion.export_adapter(pathlib.Path(source), out, _DTYPE.value)
+    conversion.export_adapter(files.path(source), out, _DTYPE.value)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ gives the records that they are joined with, by order.
 """
 
 import dataclasses
-import pathlib
 
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax import gin_utils
 from crab_jax.data import tasks
 from crab_jax.training import preemption
@@ -64,7 +64,7 @@ def _chosen(config: configs.Evaluation) -> configs.Evaluation:
   )
 
 
-def _rescore() -> pathlib.Path:
+def _rescore() -> files.Path:
   """Scores prediction files; returns the report's path."""
   out = cli.required_path(_OUT)
   cli.refuse("does not go with --rescore", _CHECKPOINT, _ADAPTER, _DISTRIBUTED)
@@ -77,7 +77,7 @@ def _rescore() -> pathlib.Path:
   return rescoring.rescore(cli.path(_PREDICTIONS), out, config, cli.path(_DATA))
 
 
-def _evaluate() -> pathlib.Path | None:
+def _evaluate() -> files.Path | None:
   """Reports on a checkpoint; None on a host that does not write the report."""
   model, records = cli.required_path(_CHECKPOINT), cli.required_path(_DATA)
   out = cli.required_path(_OUT)

@@ -10,12 +10,11 @@ generation that are compiled, for one host of the slice, as every host answers
 other clips. Exit code: 0 it fits, 3 it does not, 2 wrong input.
 """
 
-import json
-
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import errors
+from crab_jax import files
 from crab_jax import gin_utils
 
 DOES_NOT_FIT = 3
@@ -110,7 +109,7 @@ def main() -> int:
   else:
     outcome = run.train_step(target, job)
   if out := cli.path(_OUT):
-    out.write_text(json.dumps(outcome.values, indent=2) + "\n")
+    files.write_json(out, outcome.values)
   return 0 if outcome.fits else DOES_NOT_FIT
 
 

@@ -9,13 +9,13 @@ that was stopped goes on where it was; started on several machines that share
 a small model makes more of its cores with a cell on each.
 """
 
-import pathlib
 import sys
 
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import configs
+from crab_jax import files
 from crab_jax import gin_utils
 from crab_jax.ablation import side_by_side
 from crab_jax.training import huge_pages
@@ -54,7 +54,7 @@ def main() -> int:
   return 0
 
 
-def _side_by_side(settings: configs.Experiment, workdir: pathlib.Path) -> int:
+def _side_by_side(settings: configs.Experiment, workdir: files.Path) -> int:
   """The backbone on all cores, then the cells."""
   from crab_jax.ablation import study
 

@@ -52,6 +52,41 @@ _LIBRARIES = {
   "tensorflow": set(),
   "transformers": set(),
 }
+# Calls that write, replace, lock or list: only files.py makes them. A method
+# counts whatever it belongs to, `path.replace(new)` by its one argument.
+_FILE_CALLS = {
+  "chmod",
+  "copyfile",
+  "copytree",
+  "fsync",
+  "glob",
+  "iterdir",
+  "listdir",
+  "makedirs",
+  "mkdir",
+  "mkdtemp",
+  "mkstemp",
+  "move",
+  "removedirs",
+  "rename",
+  "renames",
+  "rglob",
+  "rmdir",
+  "rmtree",
+  "scandir",
+  "truncate",
+  "unlink",
+  "utime",
+  "write_bytes",
+  "write_text",
+}
+_OS_CALLS = {"link", "open", "remove", "replace", "symlink", "walk"}
+_FILE_MODULES = {"fcntl", "shutil", "tempfile"}
+# (file, call) that stays outside files.py, and why
+_FILE_EXCEPTIONS = {
+  # PyAV writes an mp4 itself, into a folder that files.py has begun.
+  ("synthetic/encoding.py", "av.open"),
+}
 _NOT_IN_MODELS = {"optax", "orbax", "grain", "absl", "gin"}
 
 
@@ -129,6 +164,85 @@ def test_libraries_stay_in_their_folders(path):
       assert any(where.startswith(part) for part in _LIBRARIES[library]), name
     if where.split("/")[0] in ("models", "paradigms"):
       assert library not in _NOT_IN_MODELS, name
+
+
+def _is_writing(call: ast.Call) -> bool:
+  """Whether a call of some `open` has a mode that writes, or none to read."""
+  texts = [
+    argument.value
+    for argument in [*call.args, *(word.value for word in call.keywords)]
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+  ]
+  modes = [text for text in texts if set(text) <= set("rwaxbt+")]
+  return any(set(mode) & set("wax+") for mode in modes)
+
+
+def _file_calls(path: pathlib.Path):
+  """Calls of a file that are for files.py, as they are written."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if not isinstance(node, ast.Call):
+      continue
+    called = ast.unparse(node.func)
+    owner, _, name = called.rpartition(".")
+    if owner == "files":
+      continue
+    if (
+      (name == "open" and _is_writing(node))
+      or (owner and name in _FILE_CALLS)
+      or (name == "replace" and len(node.args) == 1 and not node.keywords)
+      or (owner == "os" and name in _OS_CALLS)
+    ):
+      yield called
+
+
+@pytest.mark.parametrize("path", FILES, ids=_relative)
+def test_only_one_module_writes_files(path):
+  where = _relative(path)
+  if where == "files.py":
+    return
+  found = {(where, call) for call in _file_calls(path)}
+  assert found <= _FILE_EXCEPTIONS
+  libraries = {name.split(".")[0] for name in imports_of(path)}
+  assert not libraries & _FILE_MODULES
+
+
+def test_the_exceptions_for_files_are_needed():
+  for where, call in _FILE_EXCEPTIONS:
+    assert call in set(_file_calls(_ROOT / "crab_jax" / where))
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    "open(path, 'w')",
+    "open(path, mode='ab')",
+    "path.open('x', encoding='utf-8')",
+    "path.write_text('a')",
+    "pathlib.Path('a').replace(new)",
+    "os.replace(new, path)",
+    "folder.mkdir(parents=True)",
+    "sorted(folder.glob('*'))",
+    "shutil.rmtree(folder)",
+  ],
+)
+def test_a_call_that_writes_is_seen(tmp_path, line):
+  (tmp_path / "a.py").write_text(line)
+  assert list(_file_calls(tmp_path / "a.py"))
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    "open(path, 'rb')",
+    "open(path)",
+    "text.replace('a', 'w')",
+    "dataclasses.replace(config, rank=1)",
+    "path.read_text()",
+  ],
+)
+def test_a_call_that_reads_is_not(tmp_path, line):
+  (tmp_path / "a.py").write_text(line)
+  assert not list(_file_calls(tmp_path / "a.py"))
 
 
 def test_the_commands_are_the_designs():

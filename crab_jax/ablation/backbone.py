@@ -5,12 +5,12 @@ that train the base are run, in {workdir}/backbone.
 """
 
 import dataclasses
-import pathlib
 import time
 
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.experiment import run
 from crab_jax.experiment import setup
@@ -24,7 +24,7 @@ _POLL = 5.0  # seconds
 
 def make(
   experiment: configs.Experiment,
-  workdir: pathlib.Path,
+  workdir: files.Path,
   config_text: str,
   ledger: ledger_lib.Ledger,
   notice: preemption.Notice,
@@ -47,7 +47,7 @@ def make(
   with ledger.holding(_CLAIM):
     place = setup.prepare(settings, folder, config_text)
     if experiment.base is not None:
-      return place, model_folder.load_params(pathlib.Path(experiment.base))
+      return place, model_folder.load_params(files.path(experiment.base))
     made = (folder / "base").is_dir()
     if not made and run.train(settings, place, notice) is None:
       return None
@@ -57,7 +57,7 @@ def make(
 def _settings(experiment: configs.Experiment) -> configs.Experiment:
   """The experiment that makes the backbone."""
   if experiment.base is not None:
-    own = pathlib.Path(experiment.base) / base_lib.TOKENIZER
+    own = files.path(experiment.base) / base_lib.TOKENIZER
     data = experiment.data
     if data.tokenizer is None and own.is_file():
       data = dataclasses.replace(data, tokenizer=str(own))

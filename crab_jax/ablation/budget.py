@@ -9,7 +9,6 @@ its scores.
 """
 
 import itertools
-import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.array_types import Int
 from crab_jax.data import packing
 from crab_jax.data import samples
@@ -56,7 +56,7 @@ def _endless(datasets: Sequence[Sizes]):
 
 
 def measure(
-  root: pathlib.Path,
+  root: files.Path,
   tokenizer: tokenizers.Tokenizer,
   experiment: configs.Experiment,
   tasks: tuple[str, ...],
@@ -76,7 +76,7 @@ def measure(
   return found
 
 
-def _sizes(root: pathlib.Path, task: str, maker: samples.SampleMaker) -> Sizes:
+def _sizes(root: files.Path, task: str, maker: samples.SampleMaker) -> Sizes:
   source = sources.RecordSource(root, task, "train")
   first = itertools.islice(range(len(source)), _MEASURED)
   found = list(_readable(first, source, maker))

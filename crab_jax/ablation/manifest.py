@@ -17,16 +17,13 @@ and clocks that agree to within the expiry.
 import contextlib
 import dataclasses
 import json
-import os
-import pathlib
-import socket
 import statistics
 import threading
-import time
 from collections.abc import Iterable
 from collections.abc import Iterator
 
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.ablation import worker
 
 _BEAT = 0.2  # of the expiry, between two touches of a claim
@@ -56,13 +53,13 @@ class Ledger:
     expiry: seconds after which a silent claim is lost.
   """
 
-  def __init__(self, folder: pathlib.Path, expiry: float):
+  def __init__(self, folder: files.Path, expiry: float):
     self._cells, self._claims = folder / "cells", folder / "claims"
     self._expiry = expiry
-    self._own: dict[str, pathlib.Path] = {}  # this process's claims
+    self._own: dict[str, files.Path] = {}  # this process's claims
     try:
       for place in (self._cells, self._claims):
-        place.mkdir(parents=True, exist_ok=True)
+        files.make_folder(place)
     except OSError as error:
       raise errors.UserError(f"cannot write to {folder}: {error}") from error
 
@@ -96,10 +93,7 @@ class Ledger:
     if number and not self._is_lost(self._path(name, number)):
       return False
     path = self._path(name, number + 1)
-    try:
-      with path.open("x") as file:
-        file.write(json.dumps(dataclasses.asdict(worker.me())))
-    except FileExistsError:
+    if not files.claim(path, json.dumps(dataclasses.asdict(worker.me()))):
       return False
     self._own[name] = path
     return True
@@ -108,7 +102,7 @@ class Ledger:
     """Gives this process's claim back; lost ones before it go with it."""
     own = self._own.pop(name)
     for number in range(int(own.stem.rpartition("@")[2]), 0, -1):
-      self._path(name, number).unlink(missing_ok=True)
+      files.remove(self._path(name, number))
 
   @contextlib.contextmanager
   def holding(self, name: str) -> Iterator[None]:
@@ -119,7 +113,7 @@ class Ledger:
     def beat():
       while not over.wait(self._expiry * _BEAT):
         with contextlib.suppress(OSError):  # tries again at the next beat
-          os.utime(path)
+          files.touch(path)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -135,18 +129,17 @@ class Ledger:
     number = self._newest(name)
     return number > 0 and not self._is_lost(self._path(name, number))
 
-  def _path(self, name: str, number: int) -> pathlib.Path:
+  def _path(self, name: str, number: int) -> files.Path:
     return self._claims / f"{name}@{number}.json"
 
   def _newest(self, name: str) -> int:
     """The number of the newest claim of a cell; 0: there is none."""
-    found = self._claims.glob(f"{name}@*.json")
+    found = files.listing(self._claims, f"{name}@*.json")
     return max((int(p.stem.rpartition("@")[2]) for p in found), default=0)
 
-  def _is_lost(self, path: pathlib.Path) -> bool:
+  def _is_lost(self, path: files.Path) -> bool:
     try:
-      silent = time.time() - path.stat().st_mtime > self._expiry
-      return silent or _holder_is_gone(path)
+      return files.age(path) > self._expiry or _holder_is_gone(path)
     except FileNotFoundError:
       return False  # given back just now
 
@@ -167,21 +160,19 @@ class Ledger:
     )
 
 
-def write_whole(path: pathlib.Path, content: dict) -> None:
+def write_whole(path: files.Path, content: dict) -> None:
   """Writes JSON at once: nobody finds half of it.
 
   Raises:
     UserError: the folder cannot be written.
   """
-  new = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
   try:
-    new.write_text(json.dumps(content, indent=1))
-    new.rename(path)
+    files.write_json(path, content)
   except OSError as error:
     raise errors.UserError(f"cannot write {path}: {error}") from error
 
 
-def _holder_is_gone(path: pathlib.Path) -> bool:
+def _holder_is_gone(path: files.Path) -> bool:
   """Whether the process that made a claim is known to have ended."""
   try:
     return worker.Claimant(**json.loads(path.read_text())).is_gone

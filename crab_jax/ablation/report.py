@@ -1,13 +1,12 @@
 """The report of a study: report.json, report.md and its pictures."""
 
-import json
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib import figure
 
 from crab_jax import configs
+from crab_jax import files
 from crab_jax import plotting
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
@@ -28,11 +27,11 @@ _READINGS = {
 
 
 def write(
-  out: pathlib.Path,
+  out: files.Path,
   study: configs.Transfer,
   tasks: tuple[str, ...],
   cells: Mapping[grid.Cell, dict],
-) -> pathlib.Path:
+) -> files.Path:
   """Writes the report; returns the path of report.md.
 
   Args:
@@ -42,15 +41,13 @@ def write(
     cells: the result of every cell.
   """
   results = comparison.Results(study, tasks, cells)
-  (out / _PLOTS).mkdir(exist_ok=True)
+  files.make_folder(out / _PLOTS)
   drawn = figures(results)
   for name, picture in drawn.items():
-    data = plotting.png(picture)
-    (out / _PLOTS / f"{name}.png").write_bytes(data)
-  content = json.dumps(to_json(results), indent=1)
-  (out / "report.json").write_text(content + "\n")
+    files.write_bytes(out / _PLOTS / f"{name}.png", plotting.png(picture))
+  files.write_json(out / "report.json", to_json(results))
   path = out / "report.md"
-  path.write_text(to_markdown(results, list(drawn)), encoding="utf-8")
+  files.write_text(path, to_markdown(results, list(drawn)))
   return path
 
 

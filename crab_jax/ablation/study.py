@@ -11,7 +11,6 @@ that share the folder, they divide the cells among them.
 
 import dataclasses
 import json
-import pathlib
 import time
 
 import jax
@@ -19,6 +18,7 @@ import jax
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.ablation import backbone
 from crab_jax.ablation import grid
 from crab_jax.ablation import manifest as ledger_lib
@@ -35,7 +35,7 @@ _PLAN = "plan.json"  # name -> steps, for the table without a backbone
 
 def begin(
   experiment: configs.Experiment,
-  workdir: pathlib.Path,
+  workdir: files.Path,
   config_text: str,
   notice: preemption.Notice,
 ) -> bool:
@@ -55,7 +55,7 @@ def begin(
 
 def run(
   experiment: configs.Experiment,
-  workdir: pathlib.Path,
+  workdir: files.Path,
   config_text: str,
   notice: preemption.Notice,
 ) -> None:
@@ -94,7 +94,7 @@ def run(
   print(f"report: {path}")
 
 
-def show(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
+def show(experiment: configs.Experiment, workdir: files.Path) -> None:
   """Prints what is done of a study and what is left; trains nothing.
 
   Raises:
@@ -109,7 +109,7 @@ def show(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
   print(table(ledger, json.loads(path.read_text())))
 
 
-def draw(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
+def draw(experiment: configs.Experiment, workdir: files.Path) -> None:
   """Writes the report of what is done of a study so far; trains nothing.
 
   Raises:
@@ -134,7 +134,7 @@ def draw(experiment: configs.Experiment, workdir: pathlib.Path) -> None:
   print(f"report: {report.write(workdir, done, tasks, kept)}")
 
 
-def _ledger(experiment: configs.Experiment, workdir: pathlib.Path):
+def _ledger(experiment: configs.Experiment, workdir: files.Path):
   if experiment.transfer is None:
     raise errors.UserError(
       "Experiment.transfer is not set: give --gin_file=gin/ablation/transfer.gin"
@@ -142,13 +142,13 @@ def _ledger(experiment: configs.Experiment, workdir: pathlib.Path):
   return ledger_lib.Ledger(workdir, 60 * experiment.transfer.claim_minutes)
 
 
-def _keep_programs(workdir: pathlib.Path) -> None:
+def _keep_programs(workdir: files.Path) -> None:
   """Keeps compiled programs for the next start, if nobody said where.
 
   Programs for CPUs fit the machine that made them alone; jax's key knows it.
   """
   if jax.config.jax_compilation_cache_dir is None:
-    folder = str((workdir / "programs").resolve())
+    folder = str(files.absolute(workdir / "programs"))
     jax.config.update("jax_compilation_cache_dir", folder)
 
 
@@ -156,7 +156,7 @@ def _same_study(
   experiment: configs.Experiment,
   base: array_types.Tree,
   bench: run_lib.Bench,
-  workdir: pathlib.Path,
+  workdir: files.Path,
 ) -> None:
   """Refuses a folder whose cells belong to other settings or weights.
 

@@ -5,7 +5,6 @@ each task, as the preparation does, and become a `Record` without a reference.
 """
 
 import dataclasses
-import pathlib
 
 from crab_jax import configs
 from crab_jax import errors
@@ -63,7 +62,7 @@ def record(
   Raises:
     UserError: a file is missing, does not decode, or has no frames or sound.
   """
-  reader = assembly.Reader(pathlib.Path.cwd(), config)
+  reader = assembly.Reader(files.Path.cwd(), config)
   try:
     frames, seconds = _sight(reader, clip, task)
     sound = reader.audio(str(clip.audio or clip.video))
@@ -100,7 +99,7 @@ def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:
     size: pixels of a side.
   """
   config = configs.Preparation(frame_size=size)
-  reader = assembly.Reader(pathlib.Path.cwd(), config)
+  reader = assembly.Reader(files.Path.cwd(), config)
   return _sight(reader, clip, task)[0][0]
 
 

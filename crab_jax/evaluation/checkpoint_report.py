@@ -1,11 +1,11 @@
 """Reports on a model folder: how well it answers, or what its routers do."""
 
 import dataclasses
-import pathlib
 
 import jax
 
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.evaluation import assessment
 from crab_jax.evaluation import folder
 from crab_jax.routers import report as router_report
@@ -22,14 +22,14 @@ class Checkpoint:
     records: a folder of prepared records.
   """
 
-  model: pathlib.Path
-  adapter: pathlib.Path | None
-  records: pathlib.Path
+  model: files.Path
+  adapter: files.Path | None
+  records: files.Path
 
 
 def answers(
-  checkpoint: Checkpoint, experiment: configs.Experiment, out: pathlib.Path
-) -> pathlib.Path | None:
+  checkpoint: Checkpoint, experiment: configs.Experiment, out: files.Path
+) -> files.Path | None:
   """Decodes the held-out clips, scores them, writes the report.
 
   Args:
@@ -66,8 +66,8 @@ def answers(
 
 
 def routers(
-  checkpoint: Checkpoint, experiment: configs.Experiment, out: pathlib.Path
-) -> pathlib.Path:
+  checkpoint: Checkpoint, experiment: configs.Experiment, out: files.Path
+) -> files.Path:
   """Writes what the routers do on the held-out clips; decodes nothing.
 
   Args:

@@ -4,10 +4,10 @@ A model folder and a clip in; answers.json and a picture an answer out.
 """
 
 import dataclasses
-import pathlib
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax import plotting
 from crab_jax.data import clip as clip_lib
 from crab_jax.data import records
@@ -44,9 +44,9 @@ class Request:
 
 def run(
   request: Request,
-  checkpoint: pathlib.Path,
-  adapter: pathlib.Path | None,
-  out: pathlib.Path,
+  checkpoint: files.Path,
+  adapter: files.Path | None,
+  out: files.Path,
 ) -> None:
   """Answers a request; prints the answers and writes the folder `out`.
 

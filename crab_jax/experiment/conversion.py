@@ -1,10 +1,9 @@
 """Weights in and out: checkpoints of Qwen2.5-Omni, official adapter files."""
 
-import pathlib
-
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import model_folder
 from crab_jax.training import streaming
 from crab_jax.weights import adapter
@@ -12,7 +11,7 @@ from crab_jax.weights import base
 from crab_jax.weights import official
 
 
-def convert_base(source: str, out: pathlib.Path) -> None:
+def convert_base(source: str, out: files.Path) -> None:
   """A checkpoint of Qwen2.5-Omni -> a model folder.
 
   Args:
@@ -33,9 +32,9 @@ def convert_base(source: str, out: pathlib.Path) -> None:
 
 
 def import_adapter(
-  source: pathlib.Path,
-  out: pathlib.Path,
-  model: pathlib.Path | None,
+  source: files.Path,
+  out: files.Path,
+  model: files.Path | None,
   alpha: float | None,
 ) -> None:
   """The official adapter file -> an adapter folder.
@@ -56,7 +55,7 @@ def import_adapter(
 
 
 def export_adapter(
-  source: pathlib.Path, out: pathlib.Path, dtype: str | None
+  source: files.Path, out: files.Path, dtype: str | None
 ) -> None:
   """An adapter folder, or a model folder with adapter -> the official file.
 
@@ -78,7 +77,7 @@ def export_adapter(
 
 
 def _adapter_of(
-  folder: pathlib.Path,
+  folder: files.Path,
 ) -> tuple[array_types.Tree, configs.ILora]:
   if (folder / adapter.SETTINGS).is_file():
     return adapter.read(folder)[:2]

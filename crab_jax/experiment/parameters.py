@@ -5,7 +5,6 @@ written for good when the last stage is done.
 """
 
 import dataclasses
-import pathlib
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from flax import linen as nn
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.experiment import setup
 from crab_jax.models import quantised
 from crab_jax.paradigms import thinker
@@ -46,7 +46,7 @@ def base(
   Over a mesh every device is given its own parts, and no host holds more.
   """
   if experiment.base is not None:
-    return runner.load_params(pathlib.Path(experiment.base))
+    return runner.load_params(files.path(experiment.base))
   model = _plain(experiment.model)
   return runner.init_sharded(
     lambda key: nn.meta.unbox(thinker.init(key, model)),
@@ -99,14 +99,14 @@ def keep(
   place: setup.Place,
 ) -> None:
   """Writes the model folder `base` and, after tuning, `adapter`."""
-  files = {base_lib.TOKENIZER: place.workdir / base_lib.TOKENIZER}
+  beside = {base_lib.TOKENIZER: place.workdir / base_lib.TOKENIZER}
   tuned, frozen = state_lib.split(params, "adapter")
   plain = dataclasses.replace(
     experiment.model,
     adapter=None,
     frozen_dtype="int8" if quantised.is_quantised(frozen) else None,
   )
-  model_folder.save(place.workdir / "base", frozen, plain, files)
+  model_folder.save(place.workdir / "base", frozen, plain, beside)
   if tuned:
     frozen = jax.tree.map(hosts.Gathered, frozen)
     fingerprint = adapter.fingerprint(frozen)  # one parameter at a time

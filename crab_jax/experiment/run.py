@@ -17,10 +17,9 @@ Every part that is complete is left as it is, so the same command goes on where
 a stopped run was.
 """
 
-import pathlib
-
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.evaluation import assessment
 from crab_jax.experiment import parameters
 from crab_jax.experiment import setup
@@ -34,7 +33,7 @@ from crab_jax.training import trainer
 
 def run(
   experiment: configs.Experiment,
-  workdir: pathlib.Path,
+  workdir: files.Path,
   config_text: str,
   *,
   notice: preemption.Notice,
@@ -89,7 +88,7 @@ def _evaluate(
   experiment: configs.Experiment,
   params: array_types.Tree,
   place: setup.Place,
-) -> pathlib.Path:
+) -> files.Path:
   """Answers, scores and reports; returns the report's path."""
   last = experiment.stages[-1]
   model = parameters.stage_model(experiment, last)

@@ -6,13 +6,12 @@ does the work, and all see the same folder.
 
 import dataclasses
 import importlib.metadata
-import pathlib
-import shutil
 
 import jax
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import preparation
 from crab_jax.data import prompts
 from crab_jax.data import records
@@ -29,13 +28,13 @@ from crab_jax.weights import base as base_lib
 class Place:
   """Where a run lies and what it reads."""
 
-  workdir: pathlib.Path
-  records: pathlib.Path
+  workdir: files.Path
+  records: files.Path
   tokenizer: tokenizers.Tokenizer
 
 
 def prepare(
-  experiment: configs.Experiment, workdir: pathlib.Path, config_text: str
+  experiment: configs.Experiment, workdir: files.Path, config_text: str
 ) -> Place:
   """Makes what training reads: records and a tokenizer.
 
@@ -82,30 +81,28 @@ def _meet(config_text: str) -> None:
 
 
 def _compiled(
-  experiment: configs.Experiment, workdir: pathlib.Path
-) -> pathlib.Path | None:
+  experiment: configs.Experiment, workdir: files.Path
+) -> files.Path | None:
   """The folder of compiled programs."""
   wanted = experiment.compiled
   if wanted == "off":
     return None
-  return workdir / "compiled" if wanted is None else pathlib.Path(wanted)
+  return workdir / "compiled" if wanted is None else files.path(wanted)
 
 
-def _begin(workdir: pathlib.Path, config_text: str) -> None:
+def _begin(workdir: files.Path, config_text: str) -> None:
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
+    files.make_folder(workdir)
     if hosts.is_first():
-      (workdir / "config.gin").write_text(config_text)
+      files.write_text(workdir / "config.gin", config_text)
   except OSError as error:
     raise errors.UserError(f"cannot write to {workdir}: {error}") from error
 
 
-def _records(
-  experiment: configs.Experiment, workdir: pathlib.Path
-) -> pathlib.Path:
+def _records(experiment: configs.Experiment, workdir: files.Path) -> files.Path:
   """The folder of records; the first host makes the embedded world's."""
   if experiment.records is not None:
-    root = pathlib.Path(experiment.records)
+    root = files.path(experiment.records)
     records.splits(root)  # raises if it is none
     return root
   root = workdir / "records"
@@ -123,13 +120,13 @@ def _records(
 
 
 def _tokenizer(
-  experiment: configs.Experiment, workdir: pathlib.Path, root: pathlib.Path
+  experiment: configs.Experiment, workdir: files.Path, root: files.Path
 ) -> tokenizers.Tokenizer:
   """The given tokenizer, or one trained on the texts of the records."""
   grammar = front.of(experiment.model).grammar
   path = workdir / base_lib.TOKENIZER
   if experiment.data.tokenizer is not None and hosts.is_first():
-    shutil.copyfile(experiment.data.tokenizer, path)
+    files.copy(files.path(experiment.data.tokenizer), path)
   if not path.exists() and hosts.is_first():
     wording = prompts.load(experiment.data.prompts)
     found = (

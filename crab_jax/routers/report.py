@@ -9,13 +9,12 @@
 """
 
 import itertools
-import json
-import pathlib
 
 import numpy as np
 from matplotlib import figure
 
 from crab_jax import array_types
+from crab_jax import files
 from crab_jax import plotting
 from crab_jax.array_types import Float
 from crab_jax.data import tasks
@@ -50,17 +49,17 @@ def embed(
 
 
 def write(
-  out: pathlib.Path, found: routing.Found, params: array_types.Tree
-) -> pathlib.Path:
+  out: files.Path, found: routing.Found, params: array_types.Tree
+) -> files.Path:
   """Writes router_statistics.json, router_statistics.md and the pictures; returns router_statistics.md."""
-  (out / _PLOTS).mkdir(parents=True, exist_ok=True)
+  files.make_folder(out / _PLOTS)
   content = to_json(found, params)
-  (out / "router.json").write_text(json.dumps(content, indent=1) + "\n")
+  files.write_json(out / "router.json", content)
   drawn = figures(found, params)
   for name, picture in drawn.items():
-    (out / _PLOTS / f"{name}.png").write_bytes(plotting.png(picture))
+    files.write_bytes(out / _PLOTS / f"{name}.png", plotting.png(picture))
   path = out / "router.md"
-  path.write_text(to_markdown(content, list(drawn)), encoding="utf-8")
+  files.write_text(path, to_markdown(content, list(drawn)))
   return path
 
 

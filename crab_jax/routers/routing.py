@@ -6,7 +6,6 @@ was seen.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import pipeline
 from crab_jax.data import records
 from crab_jax.data import tasks
@@ -81,7 +81,7 @@ def collect(
 
 
 def batches(
-  root: pathlib.Path,
+  root: files.Path,
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
   model: configs.Model,

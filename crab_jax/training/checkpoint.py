@@ -123,7 +123,7 @@ class StageCheckpoints:
   def _check_version(self, step: int, like: state_lib.State) -> None:
     # By the handler: the manager knows no item's kind before it restored one,
     # and a checkpointer warns of a file that only it writes.
-    path = self._folder.resolve() / str(step) / "state"
+    path = files.absolute(self._folder) / str(step) / "state"
     saved = set(ocp.StandardCheckpointHandler().metadata(path).tree)
     fields = {field.name for field in dataclasses.fields(like)}
     # Orbax would tell of every leaf that differs, over pages.

@@ -10,7 +10,6 @@ this host's devices.
 
 import contextlib
 import functools
-import pathlib
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from jax.experimental import multihost_utils
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import model_folder
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
@@ -165,7 +165,7 @@ class MeshRunner:
     shardings = self.shardings(jax.eval_shape(make, argument))
     return jax.jit(make, out_shardings=shardings)(argument)
 
-  def load_params(self, folder: pathlib.Path) -> array_types.Tree:
+  def load_params(self, folder: files.Path) -> array_types.Tree:
     """The parameters of a model folder; every host reads its parts."""
     return model_folder.load_params(folder, self.sharded_shapes)
 

@@ -4,7 +4,6 @@ The default on a laptop, a Colab or one TPU host with a model that fits a chip.
 """
 
 import functools
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from crab_jax import array_types
 from crab_jax import errors
+from crab_jax import files
 from crab_jax.training import model_folder
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
@@ -86,7 +86,7 @@ class PmapRunner:
     """What `make` gives: one copy, on the default device."""
     return jax.jit(make)(argument)
 
-  def load_params(self, folder: pathlib.Path) -> array_types.Tree:
+  def load_params(self, folder: files.Path) -> array_types.Tree:
     """All parameters of a model folder, numpy arrays on this host."""
     return model_folder.load_params(folder)
 

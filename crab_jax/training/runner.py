@@ -7,7 +7,6 @@ Only `build` knows which one a configuration asks for: whoever holds a runner
 calls the methods below and does not ask.
 """
 
-import pathlib
 from collections.abc import Callable
 from typing import Any
 from typing import Protocol
@@ -19,6 +18,7 @@ import optax
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import files
 from crab_jax.training import meshed
 from crab_jax.training import pmapped
 from crab_jax.training import state as state_lib
@@ -48,7 +48,7 @@ class Runner(Protocol):
       alone; under pmap it is one whole copy. Pass it to `shard`.
     """
 
-  def load_params(self, folder: pathlib.Path) -> array_types.Tree:
+  def load_params(self, folder: files.Path) -> array_types.Tree:
     """The parameters of a model folder; pass them to `shard`.
 
     On a mesh a host reads only the parts of its devices; under pmap all, into
