@@ -103,7 +103,7 @@ def _evaluate() -> files.Path | None:
 def main() -> None:
   # No `hold`: every answer is in its file as soon as it is decoded, and the
   # other files are replaced whole, so a preempted process has nothing to save.
-  with preemption.Notice():
+  with preemption.Handler():
     path = _rescore() if _RESCORE.value else _evaluate()
   if path is not None:
     print(f"report: {path}")

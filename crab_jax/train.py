@@ -39,12 +39,12 @@ def main() -> None:
   profile = _PROFILE.value and profiling.parse(_PROFILE.value)
   if _DISTRIBUTED.value:
     hosts.join()
-  with preemption.Notice() as notice:
+  with preemption.Handler() as handler:
     run.run(
       settings,
       workdir,
       gin_utils.operative_config(),
-      notice=notice,
+      handler=handler,
       profile=profile,
     )
 

@@ -49,8 +49,8 @@ def main() -> int:
   elif _PROCESSES.value > 1:
     return _side_by_side(settings, workdir)
   else:
-    with preemption.Notice() as notice:
-      study.run(settings, workdir, gin_utils.operative_config(), notice)
+    with preemption.Handler() as handler:
+      study.run(settings, workdir, gin_utils.operative_config(), handler)
   return 0
 
 
@@ -59,9 +59,9 @@ def _side_by_side(settings: configs.Experiment, workdir: files.Path) -> int:
   from crab_jax.ablation import study
 
   shares = side_by_side.shares(_PROCESSES.value)
-  with preemption.Notice() as notice:
+  with preemption.Handler() as handler:
     text = gin_utils.operative_config()
-    if not study.begin(settings, workdir, text, notice):
+    if not study.begin(settings, workdir, text, handler):
       return 0
   # A later flag wins over an earlier one.
   command = [sys.executable, *sys.orig_argv[1:], "--processes=1"]

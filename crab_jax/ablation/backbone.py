@@ -27,7 +27,7 @@ def make(
   workdir: files.Path,
   config_text: str,
   ledger: ledger_lib.Ledger,
-  notice: preemption.Notice,
+  handler: preemption.Handler,
 ) -> tuple[setup.Place, array_types.Tree] | None:
   """Records, tokenizer and parameters; trains what is not there yet.
 
@@ -49,7 +49,7 @@ def make(
     if experiment.base is not None:
       return place, model_folder.load_params(files.path(experiment.base))
     made = (folder / "base").is_dir()
-    if not made and run.train(settings, place, notice) is None:
+    if not made and run.train(settings, place, handler) is None:
       return None
     return place, model_folder.load_params(folder / "base")
 

@@ -7,7 +7,6 @@ begun again.
 import collections
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ import numpy as np
 
 from crab_jax import array_types
 from crab_jax import configs
-from crab_jax import errors
 from crab_jax.ablation import budget
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs as programs_lib
@@ -32,9 +30,35 @@ from crab_jax.evaluation.scoring import scores as scores_lib
 from crab_jax.experiment import setup
 from crab_jax.routers import gates
 from crab_jax.training import optim
+from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
+from crab_jax.training import trainer
 
 _NAMES = tuple(task.name for task in tasks_lib.TASKS)
+
+
+class LastLosses:
+  """A callback that keeps the losses of the last steps.
+
+  It keeps them where they are: to read one at once would make the host wait
+  for the devices at every step.
+  """
+
+  def __init__(self, count: int):
+    self._losses = collections.deque(maxlen=count)
+
+  def before_step(self, step: int) -> None:
+    pass
+
+  def after_step(self, step: int, arguments, sums) -> None:
+    self._losses.append(sums["loss"])
+
+  def close(self) -> None:
+    pass
+
+  def mean(self) -> float:
+    """Nats a supervised token, float64."""
+    return float(np.mean([np.ravel(value)[0] for value in self._losses]))
 
 
 class Bench:
@@ -62,6 +86,7 @@ class Bench:
     chosen = self.study.tasks or available
     self.tasks = tuple(name for name in _NAMES if name in chosen)
     self._experiment, self._place, self._base = experiment, place, base
+    self._sharded: array_types.Tree | None = None
     self._memory = media_cache.Memory(int(1e9 * self.study.memory))
     self._programs: dict[str, programs_lib.Programs] = {}
     self._steps: dict[tuple[str, tuple[str, ...]], int] = {}
@@ -132,35 +157,45 @@ class Bench:
 
   def _tune(self, cell: grid.Cell, programs: programs_lib.Programs):
     """The adapter, the mean loss of its last steps, the samples it saw."""
-    steps, runner = self.steps(cell), programs.runner
-    optimizer = optim.optimizer(self.study.optimizer, steps)
+    stage, runner = self._stage(cell), programs.runner
+    optimizer = optim.optimizer(stage.optimizer, stage.steps)
     state = state_lib.create(programs.adapter(cell.seed), optimizer)
-    state, frozen = runner.shard(state), self._frozen(runner)
-    key = jax.random.key(cell.seed)
-    last = collections.deque(maxlen=max(steps // 10, 1))
-    batches = self._batches(cell)
+    last_losses = LastLosses(max(stage.steps // 10, 1))
+    batches = self._batches(cell, stage)
+    loop = trainer.Loop(
+      stage=stage,
+      runner=runner,
+      loader=batches,
+      task_names=_NAMES,
+      callbacks=(last_losses,),
+      remedy="lower Transfer.optimizer's peak",
+    )
     try:
-      for _ in range(steps):
-        batch = runner.shard_batch(next(batches))
-        state, sums = runner.step(state, frozen, batch, key)
-        last.append(sums["loss"])
+      state = loop.run(state, self._frozen(runner), jax.random.key(cell.seed))
       seen = batches.counters()["samples"]
     finally:
       batches.close()
-    loss = float(np.mean([np.ravel(value)[0] for value in last]))
-    if not math.isfinite(loss):
-      raise errors.UserError(
-        f"cell {cell.name}: the loss is {loss}; lower Transfer.optimizer's peak"
-      )
-    return runner.fetch(state).params, loss, seen
+    return runner.fetch(state.params), last_losses.mean(), seen
 
-  def _frozen(self, runner) -> array_types.Tree:
-    """The backbone on the devices; every method has it at the same place."""
-    if not hasattr(self, "_placed"):
-      self._placed = runner.shard(self._base)
-    return self._placed
+  def _stage(self, cell: grid.Cell) -> configs.Stage:
+    """The training of a cell, as the stage of an experiment."""
+    return configs.Stage(
+      cell.name,
+      self.steps(cell),
+      "adapter",
+      optimizer=self.study.optimizer,
+      mixture=dict.fromkeys(cell.tasks, 1.0),
+      rows=self.study.rows,
+      targets=cell.targets,
+    )
 
-  def _batches(self, cell: grid.Cell) -> loader.Loader:
+  def _frozen(self, runner: runner_lib.Runner) -> array_types.Tree:
+    """The backbone on the devices, sharded once: it is that of every method."""
+    if self._sharded is None:
+      self._sharded = runner.shard(self._base)
+    return self._sharded
+
+  def _batches(self, cell: grid.Cell, stage: configs.Stage) -> loader.Loader:
     """Training batches; a dataset comes in the same order in all cells.
 
     The mixture itself is not shuffled once more: its window would hold several
@@ -173,9 +208,9 @@ class Bench:
       self._place.tokenizer,
       data,
       self._experiment.model,
-      self.study.rows,
-      mixture=dict.fromkeys(cell.tasks, 1.0),
-      targets=cell.targets,
+      stage.rows,
+      mixture=stage.mixture,
+      targets=stage.targets,
       seed=data.seed + cell.seed,
       max_bad_share=data.max_bad_share,
       max_bad_task_share=data.max_bad_task_share,

@@ -37,7 +37,7 @@ def begin(
   experiment: configs.Experiment,
   workdir: files.Path,
   config_text: str,
-  notice: preemption.Notice,
+  handler: preemption.Handler,
 ) -> bool:
   """Makes the backbone, if it is not there; for the arguments see `run`.
 
@@ -49,7 +49,7 @@ def begin(
   """
   ledger = _ledger(experiment, workdir)
   _keep_programs(workdir)
-  made = backbone.make(experiment, workdir, config_text, ledger, notice)
+  made = backbone.make(experiment, workdir, config_text, ledger, handler)
   return made is not None
 
 
@@ -57,7 +57,7 @@ def run(
   experiment: configs.Experiment,
   workdir: files.Path,
   config_text: str,
-  notice: preemption.Notice,
+  handler: preemption.Handler,
 ) -> None:
   """Does what is not done yet of a study; prints where the report is.
 
@@ -65,14 +65,14 @@ def run(
     experiment: the settings, with `transfer`.
     workdir: the folder of the study.
     config_text: the configuration in force, kept beside the results.
-    notice: of a preemption; the cell at work is begun again.
+    handler: of a preemption; the cell at work is begun again.
 
   Raises:
     UserError: whatever a user can cause.
   """
   ledger = _ledger(experiment, workdir)
   _keep_programs(workdir)
-  made = backbone.make(experiment, workdir, config_text, ledger, notice)
+  made = backbone.make(experiment, workdir, config_text, ledger, handler)
   if made is None:
     return
   place, base = made

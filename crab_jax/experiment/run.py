@@ -36,7 +36,7 @@ def run(
   workdir: files.Path,
   config_text: str,
   *,
-  notice: preemption.Notice,
+  handler: preemption.Handler,
   profile: profiling.Window | None = None,
 ) -> None:
   """Does what is not done yet of an experiment; prints where the report is.
@@ -45,14 +45,14 @@ def run(
     experiment: the settings.
     workdir: the folder of the run; several hosts must see the same.
     config_text: the configuration in force, kept beside the results.
-    notice: of a preemption.
+    handler: of a preemption.
     profile: steps of every stage to trace.
 
   Raises:
     UserError: whatever a user can cause.
   """
   place = setup.prepare(experiment, workdir, config_text)
-  params = train(experiment, place, notice, profile)
+  params = train(experiment, place, handler, profile)
   if params is None:
     return
   report = _evaluate(experiment, params, place)
@@ -63,18 +63,18 @@ def run(
 def train(
   experiment: configs.Experiment,
   place: setup.Place,
-  notice: preemption.Notice,
+  handler: preemption.Handler,
   profile: profiling.Window | None = None,
 ) -> array_types.Tree | None:
   """Trains all stages and keeps the result; None: it was told to stop."""
   writer = metrics.Writer(
     place.workdir, experiment.logging, silent=not hosts.is_first()
   )
-  watches = stages.Watches(notice, writer, profile)
+  observers = stages.Observers(handler, writer, profile)
   params = None
   try:
     for stage in experiment.stages:
-      params = stages.train(experiment, stage, params, place, watches)
+      params = stages.train(experiment, stage, params, place, observers)
   except trainer.Stopped as stopped:
     print(f"{stopped}; the same command goes on from there")
     return None

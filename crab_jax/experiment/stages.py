@@ -15,24 +15,27 @@ from crab_jax.experiment import setup
 from crab_jax.experiment import validators
 from crab_jax.routers import monitor
 from crab_jax.training import checkpoint
+from crab_jax.training import compilation
 from crab_jax.training import hosts
 from crab_jax.training import losses
 from crab_jax.training import metrics
 from crab_jax.training import optim
 from crab_jax.training import preemption
 from crab_jax.training import profiling
+from crab_jax.training import recovery
 from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
+from crab_jax.training import step_log
 from crab_jax.training import trainer
 
 _TASK_NAMES = tuple(task.name for task in tasks.TASKS)
 
 
 @dataclasses.dataclass(frozen=True)
-class Watches:
-  """What looks at a run while it trains."""
+class Observers:
+  """What all stages of a run share beside their data: log, stop, traces."""
 
-  notice: preemption.Notice
+  preemption: preemption.Handler
   writer: metrics.Writer
   profile: profiling.Window | None = None  # steps of every stage to trace
 
@@ -42,7 +45,7 @@ def train(
   stage: configs.Stage,
   params: array_types.Tree | None,
   place: setup.Place,
-  watches: Watches,
+  observers: Observers,
 ) -> array_types.Tree:
   """All parameters after a stage; `params` None: before the first."""
   model = parameters.stage_model(experiment, stage)
@@ -64,16 +67,20 @@ def train(
   print(f"stage {stage.name}: {stage.steps} steps")
   print(state_lib.describe(params, stage.trains), flush=True)
   trained, frozen = state_lib.split(params, stage.trains)
-  loop = _loop(experiment, stage, model, runner, place, watches)
+  loop = _loop(experiment, stage, model, runner, place, observers)
   state = _first_state(loop, optimizer, trained)
   del params, trained  # or they would lie on the devices beside the state
   try:
-    state = loop.run(state, frozen, jax.random.key(experiment.seed))
+    # The sharded frozen leaves live as long as the loop: under pmap they are a
+    # copy on every device, beside the whole ones that come after it.
+    state = runner.to_save(
+      loop.run(state, runner.shard(frozen), jax.random.key(experiment.seed))
+    )
     if loop.validator is not None:
       state = loop.validator.best_of(state, runner.to_restore(state))
   finally:
     loop.loader.close()
-    loop.checkpoints.close()
+    loop.recovery.close()
     if loop.validator is not None:
       loop.validator.close()
   for sample, reason in loop.loader.counters()["skipped_ids"].items():
@@ -91,7 +98,7 @@ def _first_state(
   def make(leaves):
     return state_lib.create(leaves, optimizer)
 
-  if loop.checkpoints.latest() is not None:
+  if loop.recovery.has_checkpoint():
     return jax.eval_shape(make, trained)
   return loop.runner.init_sharded(make, trained)
 
@@ -102,26 +109,38 @@ def _loop(
   model: configs.Model,
   runner: runner_lib.Runner,
   place: setup.Place,
-  watches: Watches,
+  observers: Observers,
 ) -> trainer.Loop:
+  own = place.workdir / "checkpoints" / stage.name
+  source = _loader(experiment, stage, place)
   return trainer.Loop(
     stage=stage,
-    saving=experiment.saving,
-    logging=experiment.logging,
     runner=runner,
-    loader=_loader(experiment, stage, place),
-    checkpoints=checkpoint.StageCheckpoints(
-      place.workdir / "checkpoints" / stage.name, experiment.saving.keep
-    ),
-    writer=watches.writer,
-    learning_rate=optim.schedule(stage.optimizer, stage.steps),
+    loader=source,
     task_names=_TASK_NAMES,
-    notice=watches.notice,
-    profiler=profiling.Profiler(
-      watches.profile, place.workdir / "profile" / stage.name
+    recovery=recovery.CheckpointRecovery(
+      checkpoint.StageCheckpoints(own, experiment.saving.keep),
+      experiment.saving.every,
+      runner,
+      source,
+      observers.preemption,
+    ),
+    log=step_log.StepLog(
+      stage,
+      experiment.logging,
+      observers.writer,
+      runner,
+      optim.schedule(stage.optimizer, stage.steps),
+      _TASK_NAMES,
+      monitor.of(model, len(tasks.TASKS)),
     ),
     validator=validators.make(experiment, stage, model, runner, place),
-    monitor=monitor.of(model, len(tasks.TASKS)),
+    callbacks=(
+      compilation.Monitor(stage.name),
+      profiling.Profiler(
+        observers.profile, place.workdir / "profile" / stage.name
+      ),
+    ),
   )
 
 

@@ -41,7 +41,7 @@ def durations() -> Iterator[list[float]]:
 
 
 def _shapes(tree) -> dict[str, str]:
-  """Path of a leaf -> its dtype, shape and place."""
+  """Path of a leaf -> its dtype, shape and sharding."""
 
   def describe(leaf):
     where = getattr(leaf, "sharding", None)
@@ -67,11 +67,11 @@ def difference(before: dict[str, str], now: dict[str, str]) -> str:
   return "; ".join(changed[:_SHOWN]) + tail
 
 
-class Watch:
-  """Warns when the step compiles although it has run before.
+class Monitor:
+  """A callback that warns when the step compiles after it has run before.
 
   Such a compilation stops all devices for minutes; it means that the shape or
-  the place of an argument changed.
+  the sharding of an argument changed.
   """
 
   def __init__(self, stage: str):
@@ -84,17 +84,14 @@ class Watch:
     if event == _COMPILED:
       self._seconds += seconds
 
-  def begin(self) -> None:
+  def before_step(self, step: int) -> None:
     """Just before a step."""
+    del step
     self._seconds = 0.0
 
-  def end(self, step: int, arguments: Any) -> None:
-    """Just after it.
-
-    Args:
-      step: its number.
-      arguments: what it was called with; may be donated by now.
-    """
+  def after_step(self, step: int, arguments: Any, sums: Any) -> None:
+    """Just after it; compares shapes alone, as the state is donated by now."""
+    del sums
     if self._first is None:
       self._first = _shapes(arguments)
     elif self._seconds:

@@ -204,8 +204,8 @@ class Gathered:
 class Agreement:
   """One yes or no for all hosts, at the same step on all of them.
 
-  A host's notice of preemption comes to it alone, but a state that lies on all
-  of them is saved by all together. Each step sends a tiny sum over the devices
+  SIGTERM comes to one host alone, but a state that lies on all of them is saved
+  by all together. Each step sends a tiny sum over the devices
   and looks at the one of the step before, so that no device waits for a host.
   """
 

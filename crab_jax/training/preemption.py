@@ -1,12 +1,12 @@
-"""SIGTERM, the notice before a machine is taken away.
+"""Preemption: SIGTERM, which comes before a machine is taken away.
 
 A process that has done no step since its newest checkpoint has nothing to
-save: it leaves at once, wherever it is (preparing records, compiling, decoding
+save: it exits at once, wherever it is (preparing records, compiling, decoding
 answers), as everything it writes survives a kill. Once a step is done the loop
-*holds* the notice until it has saved.
+*holds* the exit back until it has saved.
 
 Python runs a signal's handler only between two bytecodes, and a compilation is
-one call that takes minutes. So a thread watches: the interpreter writes the
+one call that takes minutes. So a thread waits for it: the interpreter writes the
 number of a signal into a pipe at once, whatever the main thread does.
 """
 
@@ -18,14 +18,14 @@ import sys
 import threading
 from collections.abc import Callable
 
-# Seconds in which a loop that holds must have begun to save. Clouds give a
+# Seconds in which a loop that holds the exit must have begun to save. Clouds give a
 # machine 30 s; a save that has begun is waited for.
 PATIENCE = 25.0
 
-_LEFT = "stopped by SIGTERM; the same command goes on from what is saved"
+_STOPPED = "stopped by SIGTERM; the same command goes on from what is saved"
 
 
-def _leave(text: str) -> None:
+def _exit_now(text: str) -> None:
   """Ends this process and its workers, with exit code 0.
 
   Nothing of Python runs any more: the main thread may be in the middle of a
@@ -38,38 +38,39 @@ def _leave(text: str) -> None:
   os._exit(0)
 
 
-class Notice:
-  """Notes SIGTERM; see the module.
+class Handler:
+  """Handles SIGTERM; see the module.
 
-  Use it as a context manager, in the main thread. A notice ends the process,
-  except between `hold` and `release`.
+  Use it as a context manager, in the main thread. SIGTERM ends the process,
+  except between `hold` and `release`. One that was never entered handles
+  nothing.
   """
 
   def __init__(
     self,
-    leave: Callable[[str], None] = _leave,
+    exit_now: Callable[[str], None] = _exit_now,
     patience: float = PATIENCE,
   ):
-    """Watches nothing yet.
+    """Handles nothing yet.
 
     Args:
-      leave: ends the process; is given what to print.
-      patience: seconds from a notice in which a loop that holds must begin to
-        save.
+      exit_now: ends the process; is given what to print.
+      patience: seconds from SIGTERM in which a loop that holds the exit must
+        begin to save.
     """
-    self._leave = leave
+    self._exit = exit_now
     self._patience = patience
-    self._given = threading.Event()
+    self._requested = threading.Event()
     self._saving = threading.Event()
     self._held = False
     self._lock = threading.Lock()
 
   @property
-  def given(self) -> bool:
+  def requested(self) -> bool:
     """True once SIGTERM came."""
-    return self._given.is_set()
+    return self._requested.is_set()
 
-  def __enter__(self) -> "Notice":
+  def __enter__(self) -> "Handler":
     self._reader, self._writer = socket.socketpair()
     self._writer.setblocking(False)
     # The handler must exist for the pipe to be written; the thread does all.
@@ -78,17 +79,17 @@ class Notice:
       self._writer.fileno(), warn_on_full_buffer=False
     )
     os.register_at_fork(after_in_child=self._forget)
-    self._watcher = threading.Thread(target=self._watch, daemon=True)
-    self._watcher.start()
+    self._thread = threading.Thread(target=self._wait, daemon=True)
+    self._thread.start()
     return self
 
   def __exit__(self, *_) -> None:
     signal.set_wakeup_fd(self._pipe)
     # None: a handler that is not Python's was there before.
     signal.signal(signal.SIGTERM, self._handler or signal.SIG_DFL)
-    self._saving.set()  # wakes a watcher that is patient
+    self._saving.set()  # wakes a thread that is patient
     self._writer.close()  # wakes one that waits for a signal
-    self._watcher.join()
+    self._thread.join()
     self._reader.close()
 
   def _forget(self) -> None:
@@ -98,36 +99,36 @@ class Notice:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-  def _watch(self) -> None:
+  def _wait(self) -> None:
     while numbers := self._reader.recv(64):
       if signal.SIGTERM in numbers:
         break
     else:
       return
-    self._given.set()
+    self._requested.set()
     with self._lock:
       if not self._held:
-        self._leave(_LEFT)
+        self._exit(_STOPPED)
     if not self._saving.wait(self._patience):
-      self._leave(
+      self._exit(
         f"stopped by SIGTERM; no step ended within {self._patience:g} s to save"
         " after: the same command goes on from the newest checkpoint"
       )
 
   def hold(self) -> None:
-    """From now on a notice only sets `given`: there is something to save."""
+    """From now on SIGTERM only sets `requested`: there is something to save."""
     with self._lock:
       self._held = True
-      if not self.given:
+      if not self.requested:
         self._saving.clear()  # of an earlier save
 
-  def obey(self) -> None:
+  def saving(self) -> None:
     """The loop begins to save; it is waited for, however long it takes."""
     self._saving.set()
 
   def release(self) -> None:
-    """All is saved: a notice ends the process, also one that came before."""
+    """All is saved: SIGTERM ends the process, also one that came before."""
     with self._lock:
       self._held = False
-    if self.given:
-      self._leave(_LEFT)
+    if self.requested:
+      self._exit(_STOPPED)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import jax
 
@@ -33,14 +34,14 @@ def parse(text: str) -> Window:
 
 
 class Profiler:
-  """Traces the steps of a window into a folder; None: nothing."""
+  """A callback that traces the steps of a window; None: of no step."""
 
   def __init__(self, window: Window | None, folder: files.Path):
     self._window = window
     self._folder = folder
     self._on = False
 
-  def before(self, step: int) -> None:
+  def before_step(self, step: int) -> None:
     """Just before a step."""
     wanted = self._window is not None and (
       self._window.first <= step <= self._window.last
@@ -49,10 +50,11 @@ class Profiler:
       jax.profiler.start_trace(self._folder)
       self._on = True
 
-  def after(self, step: int, result) -> None:
-    """Just after a step: `result` is waited for when the trace ends."""
+  def after_step(self, step: int, arguments: Any, sums: Any) -> None:
+    """Just after a step."""
+    del arguments
     if self._on and step >= self._window.last:
-      jax.block_until_ready(result)
+      jax.block_until_ready(sums)  # or the trace would lack the step's end
       self.close()
 
   def close(self) -> None:

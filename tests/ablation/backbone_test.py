@@ -10,6 +10,7 @@ from crab_jax import errors
 from crab_jax.ablation import backbone
 from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.experiment import run
+from crab_jax.experiment import setup
 from crab_jax.training import model_folder
 
 _PARAMS = {"kernel": np.arange(3.0, dtype=np.float32)}
@@ -28,7 +29,7 @@ class _World:
     (folder / "records").mkdir(parents=True, exist_ok=True)
     return "place"
 
-  def train(self, experiment, place, notice):
+  def train(self, experiment, place, handler):
     if self.stopped:
       return None
     self.trained.append([stage.name for stage in experiment.stages])
@@ -51,7 +52,7 @@ def ledger(tmp_path):
 
 def _make(small_study, tmp_path, ledger, **changes):
   experiment = dataclasses.replace(small_study[0], **changes)
-  return backbone.make(experiment, tmp_path, "", ledger, notice=None)
+  return backbone.make(experiment, tmp_path, "", ledger, handler=None)
 
 
 def test_the_stages_that_train_the_base_are_run_once(

@@ -13,13 +13,14 @@ from crab_jax.ablation import run
 from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.routers import statistics as router_statistics
+from crab_jax.training import pmapped
 
 _TASKS = len(tasks.Tasks())
 _JOINT = grid.Cell("all", ("ks", "meld"), "ilora_e2", "reasoning", 0)
 _ALONE = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
 
 
-class _Runner:
+class _Runner(pmapped.PmapRunner):
   """Adds one to the adapter in each step; notes the samples that it sees."""
 
   loss = 2.0
@@ -27,20 +28,21 @@ class _Runner:
   def __init__(self):
     self.seen = []
 
-  def place(self, tree):
+  def shard(self, tree):
     return tree
 
   def fetch(self, tree):
     return tree
 
-  def put(self, batch):
+  def shard_batch(self, batch):
     return batch
 
   def step(self, state, frozen, batch, key):
     ids = batch["sample_ids"].reshape(-1, batch["sample_ids"].shape[-1])
     self.seen += [tuple(row) for row in ids[ids[:, 0] >= 0].tolist()]
     params = jax.tree.map(lambda leaf: leaf + 1, state.params)
-    return state.replace(params=params), {"loss": np.float32(self.loss)}
+    sums = {"loss": self.loss, "gradient_norm": 1.0}
+    return state.replace(params=params), jax.tree.map(np.float32, sums)
 
 
 class _Answerer:

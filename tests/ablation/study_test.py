@@ -63,7 +63,7 @@ def experiment(small_study):
 
 
 def _run(experiment, workdir):
-  study.run(experiment, workdir, "", notice=None)
+  study.run(experiment, workdir, "", handler=None)
 
 
 def _cells(experiment):
@@ -129,10 +129,10 @@ def test_the_report_is_left_to_the_process_that_writes_it(
 def test_the_backbone_may_be_made_before_the_cells(
   experiment, tmp_path, monkeypatch
 ):
-  assert study.begin(experiment, tmp_path, "", notice=None)
+  assert study.begin(experiment, tmp_path, "", handler=None)
   assert not _Bench.done
   monkeypatch.setattr(backbone, "make", lambda *_: None)
-  assert not study.begin(experiment, tmp_path, "", notice=None)
+  assert not study.begin(experiment, tmp_path, "", handler=None)
 
 
 def test_a_study_that_was_told_to_stop_says_nothing(

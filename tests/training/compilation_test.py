@@ -22,21 +22,21 @@ def warnings(caplog):
   absl.propagate = before
 
 
-def _run(watch, step, sizes):
+def _run(monitor, step, sizes):
   for number, size in enumerate(sizes, 1):
     arguments = ({"tokens": np.zeros((2, size), np.float32)},)
-    watch.begin()
-    step(*arguments)
-    watch.end(number, arguments)
+    monitor.before_step(number)
+    sums = step(*arguments)
+    monitor.after_step(number, arguments, sums)
 
 
 def test_a_new_shape_is_the_cause(warnings):
   step = jax.jit(lambda batch: batch["tokens"] * 2)
-  watch = compilation.Watch("tuning")
+  monitor = compilation.Monitor("tuning")
   try:
-    _run(watch, step, (4, 4, 6))
+    _run(monitor, step, (4, 4, 6))
   finally:
-    watch.close()
+    monitor.close()
   (text,) = warnings()
   assert "stage tuning, step 3: the step was compiled again" in text
   assert "tokens" in text
@@ -45,15 +45,15 @@ def test_a_new_shape_is_the_cause(warnings):
 
 def test_steps_of_one_shape_say_nothing(warnings):
   step = jax.jit(lambda batch: batch["tokens"] * 3)
-  watch = compilation.Watch("tuning")
+  monitor = compilation.Monitor("tuning")
   try:
-    _run(watch, step, (4, 4, 4))
+    _run(monitor, step, (4, 4, 4))
   finally:
-    watch.close()
+    monitor.close()
   assert warnings() == []
 
 
-def test_a_place_is_part_of_the_shape():
+def test_a_sharding_is_part_of_the_shape():
   here, there = jax.devices()[:2]
   shapes = [
     compilation._shapes({"a": jax.device_put(np.zeros(2), where)})

@@ -1,4 +1,4 @@
-"""The notice: at once where nothing is new, patient while the loop saves."""
+"""SIGTERM: an exit at once where nothing is new, held back for a save."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def _terminate():
 
 def test_with_nothing_to_save_it_leaves_at_once():
   left = _Left()
-  with preemption.Notice(left):
+  with preemption.Handler(left):
     _terminate()
     assert left.event.wait(10)
   assert "SIGTERM" in left.texts[0]
@@ -37,21 +37,21 @@ def test_with_nothing_to_save_it_leaves_at_once():
 
 def test_while_held_it_only_says_so():
   left = _Left()
-  with preemption.Notice(left) as notice:
-    notice.hold()
-    assert not notice.given
+  with preemption.Handler(left) as handler:
+    handler.hold()
+    assert not handler.requested
     _terminate()
-    _wait_until(lambda: notice.given)
+    _wait_until(lambda: handler.requested)
     assert not left.texts
-    notice.obey()
-    notice.release()
+    handler.saving()
+    handler.release()
   assert len(left.texts) == 1
 
 
 def test_a_step_that_does_not_end_is_not_waited_for():
   left = _Left()
-  with preemption.Notice(left, patience=0.2) as notice:
-    notice.hold()
+  with preemption.Handler(left, patience=0.2) as handler:
+    handler.hold()
     _terminate()
     assert left.event.wait(10)
   assert "newest checkpoint" in left.texts[0]
@@ -59,9 +59,9 @@ def test_a_step_that_does_not_end_is_not_waited_for():
 
 def test_a_save_that_began_is_waited_for():
   left = _Left()
-  with preemption.Notice(left, patience=0.2) as notice:
-    notice.hold()
-    notice.obey()
+  with preemption.Handler(left, patience=0.2) as handler:
+    handler.hold()
+    handler.saving()
     _terminate()
     time.sleep(0.6)
     assert not left.texts
@@ -69,7 +69,7 @@ def test_a_save_that_began_is_waited_for():
 
 def test_it_gives_the_signal_back():
   before = signal.getsignal(signal.SIGTERM)
-  with preemption.Notice(_Left()):
+  with preemption.Handler(_Left()):
     assert signal.getsignal(signal.SIGTERM) != before
   assert signal.getsignal(signal.SIGTERM) == before
   assert signal.set_wakeup_fd(-1) == -1
@@ -77,7 +77,7 @@ def test_it_gives_the_signal_back():
 
 def test_the_end_of_a_forked_worker_is_none_of_ours():
   left = _Left()
-  with preemption.Notice(left):
+  with preemption.Handler(left):
     child = os.fork()
     if not child:
       signal.pause()
@@ -95,7 +95,7 @@ def test_a_main_thread_in_native_code_is_left_too():
   script = """
     import ctypes
     from crab_jax.training import preemption
-    with preemption.Notice():
+    with preemption.Handler():
       print("ready", flush=True)
       ctypes.CDLL(None).usleep(60_000_000)  # lets go of the interpreter lock
       while True: ctypes.CDLL(None).usleep(60_000_000)

@@ -14,25 +14,25 @@ def _traces(folder):
 def test_a_window_is_traced_once(tmp_path):
   profiler = profiling.Profiler(profiling.parse("2:3"), tmp_path)
   for step in range(1, 6):
-    profiler.before(step)
+    profiler.before_step(step)
     assert profiler._on == (step in (2, 3))
-    profiler.after(step, jnp.ones(2) + step)
+    profiler.after_step(step, None, jnp.ones(2) + step)
   profiler.close()
   assert len(_traces(tmp_path)) == 1
 
 
 def test_a_stage_that_ends_early_still_has_its_trace(tmp_path):
   profiler = profiling.Profiler(profiling.parse("1:9"), tmp_path)
-  profiler.before(1)
-  profiler.after(1, jnp.ones(2))
+  profiler.before_step(1)
+  profiler.after_step(1, None, jnp.ones(2))
   profiler.close()
   assert len(_traces(tmp_path)) == 1
 
 
 def test_without_a_window_nothing_is_traced(tmp_path):
   profiler = profiling.Profiler(None, tmp_path)
-  profiler.before(1)
-  profiler.after(1, None)
+  profiler.before_step(1)
+  profiler.after_step(1, None, None)
   profiler.close()
   assert not _traces(tmp_path)
 

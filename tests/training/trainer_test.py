@@ -19,7 +19,9 @@ from crab_jax.training import optim
 from crab_jax.training import pmapped
 from crab_jax.training import preemption
 from crab_jax.training import profiling
+from crab_jax.training import recovery
 from crab_jax.training import state as state_lib
+from crab_jax.training import step_log
 from crab_jax.training import trainer
 
 _TASKS = ("first", "second")
@@ -32,14 +34,14 @@ class _Loader:
     self.next = 0
     self.poison = poison
     self.terminate = terminate
-    self.notice = None
+    self.handler = None
 
   def __next__(self):
     rng = np.random.default_rng(self.next)
     self.next += 1
     if self.next == self.terminate:
       os.kill(os.getpid(), signal.SIGTERM)
-      while not self.notice.given:  # another thread reads the signal
+      while not self.handler.requested:  # another thread reads the signal
         time.sleep(0.001)
     batch = {
       "segments": np.ones((8, 4), np.int32),
@@ -69,7 +71,7 @@ def _likelihood(params, batch, key):
   return (batch["labels"] - guess) ** 2
 
 
-def _left(text):
+def _exit(text):
   raise AssertionError(text)
 
 
@@ -82,7 +84,7 @@ def _loop(
   validator=None,
   monitor=None,
   router_every=50,
-  leave=_left,
+  exit_now=_exit,
 ):
   stage = configs.Stage(name="toy", steps=steps, trains="all")
   optimizer = optim.optimizer(configs.Optimizer(peak=0.1, warmup=0.5), 10)
@@ -94,30 +96,39 @@ def _loop(
     router_every=router_every,
     tensorboard=False,
   )
+  handler = loader.handler = preemption.Handler(exit_now=exit_now)
   loop = trainer.Loop(
     stage=stage,
-    saving=configs.Saving(every=every, keep=2),
-    logging=logging,
     runner=runner,
     loader=loader,
-    checkpoints=checkpoint.StageCheckpoints(folder / "checkpoints", keep=2),
-    writer=metrics.Writer(folder, logging),
-    learning_rate=optim.schedule(configs.Optimizer(), 10),
     task_names=_TASKS,
-    notice=preemption.Notice(leave=leave),
-    profiler=profiling.Profiler(profile, folder / "profile"),
+    recovery=recovery.CheckpointRecovery(
+      checkpoint.StageCheckpoints(folder / "checkpoints", keep=2),
+      every,
+      runner,
+      loader,
+      handler,
+    ),
+    log=step_log.StepLog(
+      stage,
+      logging,
+      metrics.Writer(folder, logging),
+      runner,
+      optim.schedule(configs.Optimizer(), 10),
+      _TASKS,
+      monitor,
+    ),
     validator=validator,
-    monitor=monitor,
+    callbacks=(profiling.Profiler(profile, folder / "profile"),),
   )
-  loader.notice = loop.notice
   state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
-  if loop.checkpoints.latest() is not None:
+  if loop.recovery.has_checkpoint():
     state = jax.eval_shape(lambda: state)  # all that it needs then
   try:
-    with loop.notice:
-      return loop.run(state, {}, jax.random.key(0))
+    with handler:
+      return runner.to_save(loop.run(state, {}, jax.random.key(0)))
   finally:
-    loop.checkpoints.close()
+    loop.recovery.close()
 
 
 def _lines(folder: pathlib.Path):
@@ -185,3 +196,57 @@ def test_the_routers_are_looked_at_in_a_while(tmp_path, every, steps):
     len(steps) - 1
   )
   assert "router/x" not in lines[-1]
+
+
+class _Steps:
+  """A callback that notes what it is called for."""
+
+  def __init__(self):
+    self.calls = []
+
+  def before_step(self, step):
+    self.calls.append(("before", step))
+
+  def after_step(self, step, arguments, sums):
+    state, frozen, batch, _ = arguments
+    assert (frozen, set(batch) >= {"labels", "weights"}) == ({}, True)
+    assert state.params["a"]["kernel"].shape[-1] == 3
+    self.calls.append(("after", step))
+
+  def close(self):
+    self.calls.append("close")
+
+
+def _bare(steps, loader, callback, **fields):
+  """A loop with nothing but steps, as a run of a study has it."""
+  optimizer = optim.optimizer(configs.Optimizer(peak=0.1, warmup=0.5), 10)
+  runner = pmapped.PmapRunner(
+    8, 1, likelihood=_likelihood, optimizer=optimizer, tasks=len(_TASKS)
+  )
+  loop = trainer.Loop(
+    stage=configs.Stage(name="toy", steps=steps, trains="all"),
+    runner=runner,
+    loader=loader,
+    task_names=_TASKS,
+    callbacks=(callback,),
+    **fields,
+  )
+  state = state_lib.create({"a": {"kernel": jnp.zeros(3)}}, optimizer)
+  return runner.to_save(loop.run(state, {}, jax.random.key(0)))
+
+
+def test_a_loop_of_steps_alone_trains_the_same(tmp_path, capfd):
+  callback = _Steps()
+  found = _bare(4, _Loader(), callback)
+  assert capfd.readouterr() == ("", "")  # no progress bar either
+  whole = _loop(tmp_path, 4, _Loader())
+  jax.tree.map(np.testing.assert_array_equal, found, whole)
+  steps = [(when, n) for n in (1, 2, 3, 4) for when in ("before", "after")]
+  assert callback.calls == [*steps, "close"]
+
+
+def test_a_loop_that_fails_closes_its_callbacks_and_says_what_to_do():
+  callback = _Steps()
+  with pytest.raises(errors.UserError, match="step 2: .*; lower the peak; "):
+    _bare(4, _Loader(poison=2), callback, remedy="lower the peak")
+  assert callback.calls[-1] == "close"

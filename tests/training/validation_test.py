@@ -207,7 +207,7 @@ def test_sigterm_ends_a_validation_at_once_and_it_is_made_up_for(tmp_path):
       toy._Loader(),
       every=100,
       validator=judge,
-      leave=lambda _: judge.left.set(),
+      exit_now=lambda _: judge.left.set(),
     )
   judge.best.close()
   assert _validations(tmp_path / "run") == []
