@@ -83,20 +83,20 @@ def assess(
   """
   folder, first = out / decode.FOLDER, jax.process_index() == 0
   clips = held_out.clips(subject.records, config)
-  place = generation_sharding.local(subject.mesh, subject.model)
-  params = place.place(subject.params)
+  layout = generation_sharding.local(subject.mesh, subject.model)
+  params = layout.shard(subject.params)
   run = {**_run(params, data, config), **_records(subject.records, clips)}
   prediction_files.claim(folder, run, first)
   maker = samples.sample_maker(subject.tokenizer, data, subject.model)
   answerer = decode.Answerer(
-    subject.model, params, maker, subject.tokenizer, config, place
+    subject.model, params, maker, subject.tokenizer, config, layout
   )
   decode.decode(answerer, clips, folder)
   hosts.barrier("decoded")
   if first:
     prediction_files.join(folder)
     found = _score(folder, clips)
-    with place.scope():
+    with layout.scope():
       gates = _gates(subject, params, data, rows)
     artefacts = report_files.Artefacts(
       title=_TITLE,

@@ -75,18 +75,18 @@ class Answerer:
     maker: samples.SampleMaker,
     tokenizer: tokenizers.Tokenizer,
     config: configs.Evaluation,
-    place: generation_sharding.Placement | None = None,
+    layout: generation_sharding.Layout | None = None,
     least: samples.Lengths = pipeline.NO_LEAST,
   ):
     """Compiles nothing yet.
 
     Args:
       model: the model.
-      params: its parameters, where `place` wants them.
+      params: its parameters, sharded by `layout`.
       maker: makes the prompts.
       tokenizer: reads the answers.
       config: rows of a batch, length of an answer.
-      place: the devices; None: the default one.
+      layout: the devices; None: the default one.
       least: see `pipeline.prompt_batches`.
     """
     sampling = generate.Sampling(
@@ -96,8 +96,8 @@ class Answerer:
     self.params = params
     self._maker = maker
     self._tokenizer = tokenizer
-    self._place = place or generation_sharding.one_device()
-    self._batch = self._place.whole_rows(config.batch)
+    self._layout = layout or generation_sharding.one_device()
+    self._batch = self._layout.whole_rows(config.batch)
     self._least = least
 
   def answers(
@@ -117,7 +117,7 @@ class Answerer:
     )
     for batch_records, batch, failed in batches:
       if batch is not None:
-        with self._place.scope():
+        with self._layout.scope():
           found = self._generator(params, batch)
         tokens, lengths = np.asarray(found.tokens), np.asarray(found.lengths)
         for index, record in enumerate(batch_records):

@@ -25,7 +25,7 @@ class SpotCheck:
   def __init__(
     self,
     answerer: decode.Answerer,
-    place: generation_sharding.Placement,
+    layout: generation_sharding.Layout,
     clips: held_out.Clips,
     folder: files.Path | None,
   ):
@@ -33,12 +33,12 @@ class SpotCheck:
 
     Args:
       answerer: its parameters are replaced at every call.
-      place: where they go.
+      layout: of parameters on the devices.
       clips: the clips.
       folder: {step}.jsonl, the rows with their scores, is written here; None:
         this process writes none.
     """
-    self._answerer, self._place = answerer, place
+    self._answerer, self._layout = answerer, layout
     self._clips, self._folder = clips, folder
 
   def __call__(self, step: int, params: array_types.Tree) -> dict[str, float]:
@@ -48,7 +48,7 @@ class SpotCheck:
       step: the step after which this is.
       params: all the parameters.
     """
-    self._answerer.params = self._place.place(params)
+    self._answerer.params = self._layout.shard(params)
     rows: dict[str, list[dict]] = {}
     for row in self._answerer.answers(self._clips):
       rows.setdefault(row["task"], []).append(row)
@@ -83,11 +83,11 @@ def make(
     chosen: datasets with a val split.
     folder: see `SpotCheck`.
   """
-  place = generation_sharding.local(experiment.mesh, model)
+  layout = generation_sharding.local(experiment.mesh, model)
   maker = samples.sample_maker(tokenizer, experiment.data, model)
   splits = dict.fromkeys(chosen, "val")
   clips = held_out.of_splits(root, splits, experiment.validation.clips)
   answerer = decode.Answerer(
-    model, {}, maker, tokenizer, experiment.evaluation, place
+    model, {}, maker, tokenizer, experiment.evaluation, layout
   )
-  return SpotCheck(answerer, place, clips, folder)
+  return SpotCheck(answerer, layout, clips, folder)

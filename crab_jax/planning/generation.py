@@ -61,7 +61,7 @@ class Phase(report.Compiled):
   new_tokens: int  # room for an answer
 
 
-def _placed(tree: Any, where: Any) -> Any:
+def _with_shardings(tree: Any, where: Any) -> Any:
   """Shapes with the shardings of a tree of the same structure."""
   return jax.tree.map(
     lambda leaf, there: jax.ShapeDtypeStruct(
@@ -77,7 +77,7 @@ class Programs:
 
   Args:
     model: the network.
-    place: of parameters and prompts.
+    layout: of parameters and prompts.
     devices: of the host.
     prompts: shapes of a batch.
   """
@@ -85,11 +85,11 @@ class Programs:
   def __init__(
     self,
     model: configs.Model,
-    place: generation_sharding.Placement,
+    layout: generation_sharding.Layout,
     devices: Sequence[Any],
     prompts: Prompts,
   ):
-    self._place = place
+    self._layout = layout
     self._model = model
     shape = batch_lib.prompt_rows(
       prompts.rows, prompts.tokens, prompts.frame_pairs, prompts.chunks
@@ -98,7 +98,7 @@ class Programs:
     shapes = jax.eval_shape(
       lambda key: nn.meta.unbox(thinker.init(key, model)), _key()
     )
-    self.params = _placed(shapes, place.shardings(shapes, devices[0]))
+    self.params = _with_shardings(shapes, layout.shardings(shapes, devices[0]))
     sampling = generate.Sampling(max_new_tokens=prompts.new_tokens)
     fixed = {"config": model, "sampling": sampling}
     self._prefill = functools.partial(generate.prefill, **fixed)
@@ -107,7 +107,7 @@ class Programs:
 
   def prefill(self) -> aot.Program:
     """The prompts' pass, compiled."""
-    with self._place.scope():
+    with self._layout.scope():
       lowered = jax.jit(self._prefill).lower(self.params, self.batch, _key())
     return aot.compile_lowered(lowered)
 
@@ -117,15 +117,15 @@ class Programs:
     Args:
       state_places: where `prefill` leaves the state.
     """
-    state = _placed(
+    state = _with_shardings(
       jax.eval_shape(self._prefill, self.params, self.batch, _key()),
       state_places,
     )
     split = jax.jit(self._split).lower(self.params).compile()
-    params = _placed(
+    params = _with_shardings(
       jax.eval_shape(self._split, self.params), split.output_shardings
     )
-    with self._place.scope():
+    with self._layout.scope():
       step = jax.jit(self._advance, donate_argnums=1)
       lowered = step.lower(params, state, _key())
     return aot.compile_lowered(lowered), params, state
@@ -210,11 +210,11 @@ def plan(
   host = chips.host_of(topology)
   chip, count = chips.of_topology(host)
   devices = aot.devices(host)
-  place = generation_sharding.local(mesh, model, devices)
-  rows = place.whole_rows(prompts.rows)
+  layout = generation_sharding.local(mesh, model, devices)
+  rows = layout.whole_rows(prompts.rows)
   prompts = dataclasses.replace(prompts, rows=rows)
-  programs = Programs(model, place, devices, prompts)
-  sides = dict(place.mesh.shape) if place.mesh else {"data": 1}
+  programs = Programs(model, layout, devices, prompts)
+  sides = dict(layout.mesh.shape) if layout.mesh else {"data": 1}
   shape = _rows(programs.batch)
   about = {
     "topology": host,

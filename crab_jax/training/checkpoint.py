@@ -139,7 +139,7 @@ class StageCheckpoints:
       "if it is damaged, remove it and start again: the run goes on from the"
       " one before it"
     )
-    return unreadable.told(self._folder / str(step), remedy)
+    return unreadable.as_user_error(self._folder / str(step), remedy)
 
   def _fail(self, error: Exception):
     raise errors.UserError(

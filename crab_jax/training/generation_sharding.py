@@ -26,11 +26,11 @@ from crab_jax.training import sharding
 
 
 @dataclasses.dataclass(frozen=True)
-class Placement:
-  """Where parameters and prompts lie.
+class Layout:
+  """How parameters and prompts lie on the devices.
 
   Attributes:
-    mesh: of the devices; None: the default device, nothing is placed.
+    mesh: of the devices; None: the default device alone.
     rules: logical axis -> mesh axes, inside the program.
     specs: parameter path -> layout; {}: every device has all.
   """
@@ -39,7 +39,7 @@ class Placement:
   rules: tuple
   specs: dict
 
-  def place(self, params: array_types.Tree) -> array_types.Tree:
+  def shard(self, params: array_types.Tree) -> array_types.Tree:
     """The parameters on the devices.
 
     Args:
@@ -47,7 +47,7 @@ class Placement:
         after the other, so every process has to call this.
     """
     return jax.tree.map(
-      lambda leaf, there: jax.device_put(_whole(leaf), there),
+      lambda leaf, sharding: jax.device_put(_whole(leaf), sharding),
       params,
       self.shardings(params),
     )
@@ -55,7 +55,7 @@ class Placement:
   def shardings(
     self, params: array_types.Tree, device: Any | None = None
   ) -> array_types.Tree:
-    """The place of every parameter.
+    """The sharding of every parameter.
 
     Args:
       params: arrays or shapes.
@@ -93,25 +93,25 @@ def _whole(leaf: array_types.Array) -> array_types.Array:
   return leaf
 
 
-def one_device() -> Placement:
+def one_device() -> Layout:
   """The default device alone."""
-  return Placement(None, (), {})
+  return Layout(None, (), {})
 
 
 def local(
   config: configs.Mesh,
   model: configs.Model,
   devices: Sequence[Any] | None = None,
-) -> Placement:
+) -> Layout:
   """All devices of one process.
 
   Args:
     config: its strategy says whether weights are split. Of its shape only a
       `tensor` above 1 counts, as a process has devices of its own alone;
-      otherwise as many of them share the heads as divide the kv heads. What
-      devices are left take other prompts, or, where no two can share the
+      otherwise as many of them share the heads as divide the kv heads. The
+      other devices take other prompts, or, where no two can share the
       heads, parts of the weights.
-    model: whose parameters are to be placed.
+    model: whose parameters are to be sharded.
     devices: of the process; None: of this one.
 
   Raises:
@@ -133,10 +133,10 @@ def local(
   mesh = sharding.make_mesh(shape, devices)
   rules = sharding.rules_of(config)
   specs = sharding.parameter_specs(model, mesh.shape, rules) if split else {}
-  # Activations alone: to decode one token, weights are better left in parts.
+  # Activations alone: to decode one token, weights are better kept in parts.
   active = tuple(
-    (name, placed)
-    for name, placed in sharding.rules_in_use(rules, model, mesh.shape)
+    (name, mesh_axes)
+    for name, mesh_axes in sharding.rules_in_use(rules, model, mesh.shape)
     if name in axes.ACTIVATIONS
   )
-  return Placement(mesh, active, specs)
+  return Layout(mesh, active, specs)

@@ -186,7 +186,7 @@ def barrier(name: str, seconds: float = _TURN) -> None:
 
 
 class Gathered:
-  """An array of any place that becomes a whole numpy array when asked.
+  """An array of any sharding that becomes a whole numpy array when asked.
 
   Over several hosts all must ask for the same ones in the same order.
   """

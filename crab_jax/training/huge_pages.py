@@ -1,10 +1,10 @@
-"""Memory in large pages, for programs that train on a CPU.
+"""Transparent huge pages, for commands that train on a CPU.
 
-A step takes gigabytes of temporary memory and gives them back. In pages of
-4 KiB the kernel spends a third of the step on handing them out; on two CPU
-cores large ones make a step half as fast again. Linux gives them to a program
-that asks, and glibc asks (from 2.35 on) for one that was started with a certain
-variable in its environment; so a door starts itself anew.
+Step time on a CPU depends on them: a step allocates and frees gigabytes of
+temporary memory, and in pages of 4 KiB the kernel spends a third of the step on
+it. On two CPU cores huge pages make 1.5 times as many steps. Linux gives them
+to a program that asks. glibc asks (from 2.35 on) if a variable was in the
+environment when the program started, so a command restarts itself with it.
 """
 
 import os

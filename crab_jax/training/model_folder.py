@@ -132,13 +132,13 @@ def _sharded(
 ) -> array_types.Tree:
   """A tree of parameters, each part straight to the device it belongs to."""
   with ocp.StandardCheckpointer() as checkpointer:
-    with unreadable.told(path):
+    with unreadable.as_user_error(path):
       found = checkpointer.metadata(path).item_metadata.tree
     shapes = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), dict(found)
     )
     wanted = shard(shapes)
-    with unreadable.told(path):
+    with unreadable.as_user_error(path):
       return checkpointer.restore(path, wanted)
 
 
@@ -147,7 +147,7 @@ def _as_numpy(path: files.Path) -> array_types.Tree:
 
   Not by way of the devices that it was saved from: they may be others.
   """
-  with unreadable.told(path), ocp.PyTreeCheckpointer() as checkpointer:
+  with unreadable.as_user_error(path), ocp.PyTreeCheckpointer() as checkpointer:
     saved = checkpointer.metadata(path).item_metadata.tree
     arguments = jax.tree.map(
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)

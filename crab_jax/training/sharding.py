@@ -70,13 +70,13 @@ def rules_of(config: configs.Mesh) -> Rules:
     UserError: a name that is not in the legend, or an unknown mesh axis.
   """
   rules = {**RULES, **(config.rules or {})}
-  for name, placed in rules.items():
+  for name, mesh_axes in rules.items():
     if name not in axes.PARAMETERS + axes.ACTIVATIONS:
       raise errors.UserError(
         f"Mesh.rules: {name!r} is no logical axis; there are"
         f" {', '.join(axes.PARAMETERS + axes.ACTIVATIONS)}"
       )
-    if unknown := set(placed) - set(AXES):
+    if unknown := set(mesh_axes) - set(AXES):
       raise errors.UserError(
         f"Mesh.rules: {name!r} names the mesh axis {min(unknown)!r}; there are"
         f" {', '.join(AXES)}"
@@ -142,8 +142,8 @@ def _claims(leaf: str, names: Sequence[str | None], rules: Rules) -> list:
   """
   wanted = [rules.get(name, ()) if name else () for name in names]
   owner: dict[str, str | None] = {}
-  for name, placed in zip(names, wanted, strict=True):
-    for axis in placed:
+  for name, mesh_axes in zip(names, wanted, strict=True):
+    for axis in mesh_axes:
       if axis in owner:
         raise errors.UserError(
           f"the sharding rules give the mesh axis {axis!r} to both"
@@ -172,40 +172,41 @@ def spec(
   Raises:
     UserError: a mesh axis is claimed twice, or a large array cannot be split.
   """
-  placed: list[tuple[str, ...]] = [() for _ in shape]
-  left = list(shape)  # what one device holds of each dimension
+  split: list[tuple[str, ...]] = [() for _ in shape]  # mesh axes of each
+  local = list(shape)  # what one device holds of each dimension
 
-  def put(axis: str, dimension: int) -> bool:
-    if sizes[axis] == 1 or left[dimension] % sizes[axis]:
+  def assign(axis: str, dimension: int) -> bool:
+    if sizes[axis] == 1 or local[dimension] % sizes[axis]:
       return False
-    placed[dimension] += (axis,)
-    left[dimension] //= sizes[axis]
+    split[dimension] += (axis,)
+    local[dimension] //= sizes[axis]
     return True
 
   claims = _claims(leaf, names, rules)
   for dimension, wanted in enumerate(claims):
     for axis in wanted:
-      put(axis, dimension)
+      assign(axis, dimension)
   open_axes = {*WEIGHT_AXES, *(axis for wanted in claims for axis in wanted)}
   large = math.prod(shape) >= SMALL
   for axis in AXES:
     if axis not in open_axes or sizes[axis] == 1 or not large:
       continue
-    if any(axis in done for done in placed):
+    if any(axis in done for done in split):
       continue
-    order = sorted(range(len(shape)), key=lambda i: -left[i])
-    if not any(names[i] != "layers" and put(axis, i) for i in order):
+    order = sorted(range(len(shape)), key=lambda i: -local[i])
+    # Never the axis of stacked layers: the scan reads one layer at a time.
+    if not any(names[i] != "layers" and assign(axis, i) for i in order):
       raise errors.UserError(
         f"{leaf} {tuple(shape)} is too large to be replicated and no dimension"
         f" of it is a multiple of Mesh.{axis}={sizes[axis]}: make that smaller"
         " and Mesh.data larger"
       )
   # No axis of one device, no None at the end: so the compiler writes where the
-  # outputs of a step lie; a state placed otherwise would compile it anew.
-  while placed and not placed[-1]:
-    placed.pop()
+  # outputs of a step lie; a state of another spec would compile it anew.
+  while split and not split[-1]:
+    split.pop()
   return jax.sharding.PartitionSpec(
-    *(done if len(done) > 1 else (done or (None,))[0] for done in placed)
+    *(done if len(done) > 1 else (done or (None,))[0] for done in split)
   )
 
 
@@ -249,13 +250,13 @@ def rules_in_use(
   query heads from their kv head.
   """
   chosen = {
-    name: tuple(a for a in placed if a == "tensor" or name in axes.ACTIVATIONS)
-    for name, placed in rules.items()
+    name: tuple(a for a in found if a == "tensor" or name in axes.ACTIVATIONS)
+    for name, found in rules.items()
   }
   ways = math.prod(sizes[axis] for axis in rules.get("act_kv_heads", ()))
   if model.decoder.kv_heads % ways:
     chosen["act_kv_heads"] = ()
-  return tuple((name, placed or None) for name, placed in chosen.items())
+  return tuple((name, found or None) for name, found in chosen.items())
 
 
 def tree_shardings(

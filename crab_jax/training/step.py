@@ -158,8 +158,10 @@ def train_step(
     The next state, and sums of the global batch: those of `by_task`, the loss
     (nats a supervised token), the gradient's norm and `adapter_norms`.
   """
+  # From the step's number, so that a resumed run draws the same dropout.
   key = jax.random.fold_in(key, state.step)
   if axis is not None:
+    # Devices hold other rows of the batch: each draws its own.
     key = jax.random.fold_in(key, jax.lax.axis_index(axis))
   gradients, sums = (
     _accumulated(
@@ -170,6 +172,8 @@ def train_step(
   )
   if axis is not None:
     gradients, sums = jax.lax.psum((gradients, sums), axis)
+  # Sums first, then one division: rows with few supervised tokens weigh little,
+  # on however many devices and micro-batches they lie.
   count = jnp.maximum(sums["tokens"], 1)
   gradients = jax.tree.map(lambda leaf: leaf / count, gradients)
   updates, opt_state = optimizer.update(

@@ -40,7 +40,7 @@ def save(
 ) -> None:
   """Writes a model folder block by block; replaces one that is there.
 
-  Orbax writes the tree with a scalar in the place of every parameter, and
+  Orbax writes the tree with a scalar instead of every parameter, and
   tensorstore then puts the arrays where the scalars were, in the same format
   (zarr): orbax itself would hold a copy of each whole parameter.
 
@@ -52,7 +52,7 @@ def save(
 
   Raises:
     UserError: `folder` is something else, a block cannot be read or the disk
-      is full; nothing is left behind.
+      is full; nothing remains of it.
   """
   model_folder.check_replaceable(folder)
   texts = {**beside, model_folder.CONFIG_FILE: model_folder.config_text(model)}
@@ -95,11 +95,11 @@ def _write_leaf(path: files.Path, leaf: StreamedLeaf) -> None:
   array = tensorstore.open(spec, create=True, delete_existing=True).result()
   pending = None  # one block is compressed while the next is read
   for start, block in leaf.blocks():
-    place = tuple(
+    region = tuple(
       slice(first, first + size)
       for first, size in zip(start, block.shape, strict=True)
     )
     if pending is not None:
       pending.result()
-    pending = array[place].write(block)
+    pending = array[region].write(block)
   pending.result()

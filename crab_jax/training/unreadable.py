@@ -1,4 +1,4 @@
-"""Folders of orbax's that cannot be read, told in one line."""
+"""Faults of reading a folder of orbax, as errors of one line."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from crab_jax import files
 
 # What damaged or forbidden files raise; no lack of memory is among it.
 _FAULTS = (OSError, ValueError, LookupError, TypeError)
-# Orbax tells a page; its beginning names the array and the file.
-_TOLD = 300
+# Orbax writes a page; its beginning names the array and the file.
+_SHOWN = 300  # characters
 
 
 @contextlib.contextmanager
-def told(path: files.Path, remedy: str = "") -> Iterator[None]:
+def as_user_error(path: files.Path, remedy: str = "") -> Iterator[None]:
   """Reads of `path` in its body fail as one error of the user's.
 
   Args:
     path: the folder that is read; the error names it.
-    remedy: what to do, told after the fault.
+    remedy: what to do, at the end of the message.
 
   Raises:
     UserError: a file of the folder is damaged, missing or forbidden.
@@ -30,6 +30,6 @@ def told(path: files.Path, remedy: str = "") -> Iterator[None]:
     fault = error.__cause__ if type(error) is Exception else error
     if not isinstance(fault, _FAULTS):
       raise
-    said = " ".join(str(fault).split())[:_TOLD]
+    said = " ".join(str(fault).split())[:_SHOWN]
     end = f"; {remedy}" if remedy else ""
     raise errors.UserError(f"{path} cannot be read: {said}{end}") from error

@@ -88,6 +88,8 @@ class Best:
     if self.value is not None and self._sign * (value - self.value) <= 0:
       return False
     self._checkpoints.save(state(), b"", {"value": value})
+    # On disk before the loop goes on: the log says that the validation is done,
+    # so a start after a kill would not offer this state again.
     self._checkpoints.wait()
     self.value = value
     return True
@@ -194,7 +196,7 @@ class Validator:
 
     Args:
       state: after the last step.
-      like: its shapes and places, as of `StageCheckpoints.restore`.
+      like: its shapes and shardings, as of `StageCheckpoints.restore`.
     """
     if self.best is None or self.best.step is None:
       return state

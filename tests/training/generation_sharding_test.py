@@ -23,15 +23,15 @@ def subject():
   return records, tokenizer, random_parameters.draw(_MODEL)
 
 
-def _texts(subject, place):
+def _texts(subject, layout):
   records, tokenizer, params = subject
   answerer = decode.Answerer(
     _MODEL,
-    place.place(params),
+    layout.shard(params),
     samples.sample_maker(tokenizer, small_records.DATA, _MODEL),
     tokenizer,
     configs.Evaluation(batch=3, max_new_tokens=4),
-    place,
+    layout,
   )
   return {row["id"]: row["text"] for row in answerer.answers(records)}
 
@@ -53,9 +53,9 @@ def _with_kv_heads(count):
 def test_all_devices_answer_as_one(subject, config):
   alone = _texts(subject, generation_sharding.one_device())
   assert len(alone) == 5
-  place = generation_sharding.local(config, _MODEL)
-  assert place.mesh.size == 8
-  assert _texts(subject, place) == alone
+  layout = generation_sharding.local(config, _MODEL)
+  assert layout.mesh.size == 8
+  assert _texts(subject, layout) == alone
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_all_devices_answer_as_one(subject, config):
 )
 def test_devices_share_the_heads_if_they_can(kv_heads, shape):
   config = configs.Mesh(strategy="mesh", fsdp=8)
-  place = generation_sharding.local(config, _with_kv_heads(kv_heads))
-  assert dict(place.mesh.shape) == shape
+  layout = generation_sharding.local(config, _with_kv_heads(kv_heads))
+  assert dict(layout.mesh.shape) == shape
 
 
 def test_parts_and_rows():
@@ -87,6 +87,6 @@ def test_parts_and_rows():
   )
   table = np.zeros((_MODEL.decoder.vocabulary, _MODEL.decoder.width))
   tree = {"model": {"embed_tokens": {"weight": table}}}
-  placed = split.place(tree)["model"]["embed_tokens"]["weight"]
+  placed = split.shard(tree)["model"]["embed_tokens"]["weight"]
   assert placed.sharding.spec == specs["model/embed_tokens/weight"]
   assert placed.addressable_shards[0].data.size * 4 == table.size
