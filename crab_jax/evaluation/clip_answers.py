@@ -169,7 +169,7 @@ def _picture(
     task = tasks.BY_NAME[record.task]
     # Sharper than what the model sees.
     frame = clip_lib.frame(clip, task, _PICTURE)
-    return pictures.place(
+    return pictures.grounding(
       frame, said_box=answer.box, points=answer.points, size=_PICTURE
     )
   if answer.events:

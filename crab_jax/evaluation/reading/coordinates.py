@@ -45,7 +45,7 @@ def read_box(text: str, leniency: set[str]) -> tuple[Box | None, str | None]:
 
   Args:
     text: any text.
-    leniency: names of what reading it took are added here.
+    leniency: names of the leniency that it needs are added here.
 
   Returns:
     The box in 0..223 or None; and why there is none, if one was written.
@@ -72,7 +72,7 @@ def read_points(text: str, leniency: set[str]) -> tuple[Point, ...]:
 
   Args:
     text: any text.
-    leniency: names of what reading them took are added here.
+    leniency: names of the leniency that they need are added here.
   """
   obj = _OBJECT.search(text)
   inside = obj.span() if obj else (0, 0)

@@ -13,6 +13,7 @@ import re
 from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 
 # The three fields of the AVE test reference, space separated.
 _AVE = re.compile(
@@ -65,7 +66,7 @@ def _events(text: str, reference: dict) -> answers.Answer:
     fields = match.groups() if match else None
   if not fields:
     return found
-  event = answers.Event(str(fields[0]), float(fields[1]), float(fields[2]))
+  event = intervals.Event(str(fields[0]), float(fields[1]), float(fields[2]))
   return answers.Answer("events", events=(event,))
 
 

@@ -52,7 +52,7 @@ def contact_sheet(
   return sheet
 
 
-def place(
+def grounding(
   frame: bytes,
   truth: np.ndarray | None = None,
   true_box=None,
@@ -118,7 +118,7 @@ def timeline(
 
   Args:
     frames: encoded frames, evenly spread over the clip.
-    events: of `answers.Event`.
+    events: of `intervals.Event`.
     seconds: what the width of the row stands for.
     size: pixels of a frame.
   """

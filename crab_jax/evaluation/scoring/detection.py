@@ -8,7 +8,7 @@ import collections
 
 import numpy as np
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.reading import labels
 
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))  # tIoU
@@ -18,7 +18,7 @@ Segment = tuple[float, float]
 Clip = dict[str, list[Segment]]
 
 
-def clip(events: tuple[answers.Event, ...]) -> Clip:
+def clip(events: tuple[intervals.Event, ...]) -> Clip:
   """The segments of each class of one answer, in the order of the text."""
   found = collections.defaultdict(list)
   for event in events:

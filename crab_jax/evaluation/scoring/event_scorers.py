@@ -10,7 +10,7 @@ import collections
 
 import numpy as np
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import detection
@@ -73,7 +73,7 @@ def _sequence_words(sequence: list[str], samples) -> str:
   return "always " + ", ".join(words)
 
 
-def _constant_lists(samples) -> dict[str, tuple[answers.Event, ...]]:
+def _constant_lists(samples) -> dict[str, tuple[intervals.Event, ...]]:
   """Event lists that a blind guess may always say, by a name in words.
 
   Nothing; the commonest whole lists of the references; the commonest label
@@ -90,13 +90,13 @@ def _constant_lists(samples) -> dict[str, tuple[answers.Event, ...]]:
       (event.label, event.modality) for event in each
     ).most_common(1)[0]
     for which in {"both", modality}:
-      events = (answers.Event(label, 0.0, end, which),)
+      events = (intervals.Event(label, 0.0, end, which),)
       lists[f"always {_in_words(events)}"] = events
     lists["every label with its commonest span"] = _every_label(each)
   return lists
 
 
-def _in_words(events: tuple[answers.Event, ...]) -> str:
+def _in_words(events: tuple[intervals.Event, ...]) -> str:
   """ "dog 0-4, car 3-10 (audio)"."""
   words = [
     f"{event.label} {event.start:g}-{event.end:g}"
@@ -106,13 +106,13 @@ def _in_words(events: tuple[answers.Event, ...]) -> str:
   return ", ".join(words) or "no event"
 
 
-def _every_label(each: list[answers.Event]) -> tuple[answers.Event, ...]:
+def _every_label(each: list[intervals.Event]) -> tuple[intervals.Event, ...]:
   """For every label and modality the commonest span it has."""
   spans = collections.defaultdict(collections.Counter)
   for event in each:
     spans[event.label, event.modality][event.start, event.end] += 1
   return tuple(
-    answers.Event(label, *count.most_common(1)[0][0], modality)
+    intervals.Event(label, *count.most_common(1)[0][0], modality)
     for (label, modality), count in spans.items()
   )
 

@@ -9,20 +9,20 @@ import math
 
 import numpy as np
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.reading import labels
 
 SEGMENTS = 10  # seconds, and segments
 BACKGROUND = ""  # the label of a segment without an event
 
 
-def span(event: answers.Event) -> slice:
+def span(event: intervals.Event) -> slice:
   """The segments of an event, as a slice of the grid."""
   start, end = (math.floor(t + 0.5) for t in (event.start, event.end))
   return slice(min(start, SEGMENTS), min(end, SEGMENTS))
 
 
-def sequence(events: tuple[answers.Event, ...]) -> list[str]:
+def sequence(events: tuple[intervals.Event, ...]) -> list[str]:
   """The label of each segment; where events overlap, the first one wins."""
   row = [BACKGROUND] * SEGMENTS
   for event in reversed(events):

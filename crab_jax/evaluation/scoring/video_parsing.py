@@ -14,7 +14,7 @@ import functools
 
 import numpy as np
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.scoring import segments
 
@@ -33,7 +33,7 @@ Grid = dict[str, int]
 Counts = tuple[int, int, int]  # true positives, false positives, misses
 
 
-def grids(events: tuple[answers.Event, ...]) -> tuple[Grid, Grid]:
+def grids(events: tuple[intervals.Event, ...]) -> tuple[Grid, Grid]:
   """What is heard and what is seen; an event of modality "both" is in both."""
   heard: Grid = {}
   seen: Grid = {}

@@ -1,4 +1,4 @@
-"""Reading answers: every format, every kindness, and hostile text."""
+"""Reading answers: every format, every leniency, and hostile text."""
 
 import json
 import random
@@ -47,63 +47,14 @@ def test_label_failures(text, failure):
   assert answers.parse(_TABLE["ks"], text).failure == failure
 
 
-def _spans(answer):
-  return [(e.label, e.start, e.end, e.modality) for e in answer.events]
-
-
-@pytest.mark.parametrize(
-  ("text", "spans", "leniency"),
-  [
-    (
-      "<event>Violin, fiddle, (0 10)</event>",
-      [("Violin, fiddle", 0, 10, "both")],
-      (),
-    ),
-    (
-      "<event>dog,(1 2)(3,4)[5,6]</event> <event>cat, (0 1)</event>",
-      [
-        ("dog", 1, 2, "both"),
-        ("dog", 3, 4, "both"),
-        ("dog", 5, 6, "both"),
-        ("cat", 0, 1, "both"),
-      ],
-      (),
-    ),
-    (
-      "<visual>Frying (food), (0 3)</visual> <audio>dog,(3 4)</audio>",
-      [("Frying (food)", 0, 3, "visual"), ("dog", 3, 4, "audio")],
-      (),
-    ),
-    ("<event>dog (0 3)</event>", [("dog", 0, 3, "both")], ("no_comma",)),
-    (
-      "<event>dog, (0.5s - 3 s)</event>",
-      [("dog", 0.5, 3, "both")],
-      ("interval_style",),
-    ),
-    (
-      "<Event>dog, (0 3)</event>",
-      [("dog", 0, 3, "both")],
-      ("tag_style",),
-    ),
-    ("<event>dog, (0 3)", [("dog", 0, 3, "both")], ("unclosed",)),
-    (
-      "<event>dog, (3 3)(4 2)(1 2)</event>",
-      [("dog", 1, 2, "both")],
-      ("bad_interval_dropped",),
-    ),
-    (
-      "is <event> Male speech, man </event> at <range> 0,8 </range>.",
-      [("Male speech, man", 0, 8, "both")],
-      ("interval_style", "range_tag"),
-    ),
-    ("<event>none</event>", [], ()),
-    ("<event></event>", [], ()),
-  ],
-)
-def test_events(text, spans, leniency):
+def test_events():
+  text = "<audio>dog, (0s 3)(4 5)</audio>"
   answer = answers.parse(_TABLE["avvp"], text)
-  assert _spans(answer) == spans
-  assert (answer.leniency, answer.failure) == (leniency, None)
+  assert [(e.label, e.start, e.modality) for e in answer.events] == [
+    ("dog", 0, "audio"),
+    ("dog", 4, "audio"),
+  ]
+  assert (answer.leniency, answer.failure) == (("interval_style",), None)
 
 
 def test_events_that_cannot_be_read():

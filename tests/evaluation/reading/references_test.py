@@ -4,7 +4,7 @@ import pytest
 
 from crab_jax import errors
 from crab_jax.data import tasks
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.reading import references
 
 _TABLE = tasks.Tasks()
@@ -30,7 +30,7 @@ def test_label_with_and_without_tags():
   ],
 )
 def test_the_three_forms_of_an_ave_reference(reference):
-  event = answers.Event("Violin, fiddle", 0, 10)
+  event = intervals.Event("Violin, fiddle", 0, 10)
   assert references.read(_TABLE["ave"], reference).events == (event,)
 
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.report import pictures
 from crab_jax.evaluation.scoring import masks
 
@@ -40,7 +40,7 @@ def test_contact_sheet_takes_frames_evenly():
 
 def test_place_draws_truth_and_answer():
   truth = masks.filled_box((100, 100, 119, 119))
-  drawn = pictures.place(
+  drawn = pictures.grounding(
     _frame("black"), truth, None, (10, 10, 49, 49), [(80, 80)]
   )
   colours = {drawn.getpixel((x, x)) for x in range(drawn.width)}
@@ -53,7 +53,7 @@ def test_place_draws_truth_and_answer():
 
 def test_an_answer_on_the_truth_leaves_both_in_sight():
   box = (50, 50, 99, 99)
-  drawn = pictures.place(_frame("black"), None, box, box)
+  drawn = pictures.grounding(_frame("black"), None, box, box)
   line = {drawn.getpixel((x, 110)) for x in range(60, 90)}
   assert {pictures.SAID, pictures.TRUE} <= line
 
@@ -70,7 +70,7 @@ def test_mp3_keeps_the_length():
 
 
 def test_a_jpeg_keeps_the_colour_of_a_thin_line():
-  drawn = pictures.place(_frame("green"), None, None, (50, 50, 99, 99))
+  drawn = pictures.grounding(_frame("green"), None, None, (50, 50, 99, 99))
   kept = Image.open(io.BytesIO(pictures.jpeg(drawn)))
   for x in (75, 76, 77):  # across the answered line
     assert drawn.getpixel((x, 110)) == pictures.SAID
@@ -89,7 +89,10 @@ def test_jpeg_and_true_mask():
 
 def test_a_timeline_has_a_bar_where_an_event_is():
   frame = _frame("black")
-  events = [answers.Event("drum", 2.0, 5.0), answers.Event("bell", 0.0, 99.0)]
+  events = [
+    intervals.Event("drum", 2.0, 5.0),
+    intervals.Event("bell", 0.0, 99.0),
+  ]
   drawn = np.asarray(pictures.timeline([frame] * 10, events, 10.0, size=40))
   bars = (abs(drawn.astype(int) - pictures.SAID).max(-1) < 5)[40:]
   bell, drum = (bars[24 * line + 4] for line in (0, 1))

@@ -4,10 +4,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.scoring import segments
 
-Event = answers.Event
+Event = intervals.Event
 
 
 def test_spans_are_half_open_and_cut_at_ten():

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.scoring import video_parsing
 
 
 def _grids(*events):
-  return video_parsing.grids(tuple(answers.Event(*event) for event in events))
+  return video_parsing.grids(tuple(intervals.Event(*event) for event in events))
 
 
 def test_golden():
@@ -99,7 +99,7 @@ def test_silence_about_what_is_seen_and_heard_is_zero(row):
 
 EVENTS = st.lists(
   st.builds(
-    lambda label, start, length, modality: answers.Event(
+    lambda label, start, length, modality: intervals.Event(
       label, start, start + length, modality
     ),
     st.sampled_from("abc"),
