@@ -33,12 +33,6 @@ def encode_image(
   return buffer.getvalue()
 
 
-def decode_image(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-  """The pixels of JPEG or PNG bytes."""
-  with Image.open(io.BytesIO(data)) as image:
-    return np.asarray(image.convert("RGB"))
-
-
 def decode_frame(data: bytes, size: int) -> UInt8[np.ndarray, "H W 3"]:
   """One frame, uint8[size, size, 3] RGB; another size is resized bicubically.
 
@@ -105,9 +99,3 @@ def encode_mask(mask: Bool[np.ndarray, "H W"]) -> bytes:
   buffer = io.BytesIO()
   Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
   return buffer.getvalue()
-
-
-def decode_mask(data: bytes) -> Bool[np.ndarray, "H W"]:
-  """The mask of greyscale PNG bytes."""
-  with Image.open(io.BytesIO(data)) as image:
-    return np.asarray(image) > 0

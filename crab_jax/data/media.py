@@ -3,7 +3,7 @@
 Follows the official preprocessing: frames at evenly spread indices of all that
 decode, bicubic antialiased resize without keeping the aspect ratio, mono audio
 at 16 kHz resampled by soxr. Nothing is substituted: what does not decode to
-its end raises `RecordError`; a video of too few frames says so in `short`.
+its end raises `RecordError`; a video of too few frames repeats its last one.
 """
 
 import dataclasses
@@ -44,11 +44,6 @@ class Video:
   seconds: list[float]
   decodable: int
   duration: float
-
-  @property
-  def short(self) -> bool:
-    """True: fewer frames than wanted, so the last one was repeated."""
-    return self.decodable < len(self.frames)
 
 
 def frame_indices(decodable: int, wanted: int) -> Int[np.ndarray, "n"]:

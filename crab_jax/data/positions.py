@@ -72,18 +72,6 @@ def _grid_positions(
   return np.stack([times[pairs], rows, columns], axis=1)
 
 
-def delta(positions: Int[np.ndarray, "T 3"]) -> int:
-  """What is added to a token's index to get its position after a prompt.
-
-  Args:
-    positions: int32[T, 3] of the T real tokens of one prompt.
-
-  Returns:
-    The generated token k (from 0) has the position T + delta + k on all axes.
-  """
-  return int(positions.max()) + 1 - len(positions)
-
-
 def clip_seconds_per_unit(
   frame_seconds: Sequence[float], unit_frames: int
 ) -> float | None:

@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Iterable
 from collections.abc import Iterator
 
 import numpy as np
@@ -140,11 +139,6 @@ def decode(data: bytes) -> Record:
     raise errors.UserError(
       f"these {len(data)} bytes are no record of crab_jax: {error}"
     ) from error
-
-
-def write_shard(path: str | os.PathLike, records: Iterable[Record]) -> int:
-  """Writes records to one TFRecord file; returns how many."""
-  return tfrecord.write(path, map(encode, records))
 
 
 def read_shard(path: str | os.PathLike) -> Iterator[Record]:

@@ -11,8 +11,6 @@ from crab_jax.evaluation import predictions
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import scores
 
-REPORT = "report.html"
-
 
 def rescore(
   source: files.Path | None,

@@ -351,14 +351,3 @@ def count(module: hlo.Module) -> Costs:
   return Costs(
     flops, again, adapter, adapter_again, moved, received, calls, largest
   )
-
-
-def moved_arrays(module: hlo.Module) -> list[tuple[str, hlo.Array, str]]:
-  """(kind, array, op_name) of every array that a collective writes."""
-  return [
-    (kind, array, line.op_name)
-    for scope in module.computations.values()
-    for line in scope.values()
-    if (kind := _kind(line))
-    for array in line.arrays
-  ]

@@ -17,7 +17,6 @@ PLACES = ("northwest", "northeast", "southwest", "southeast")
 # At rest; from left to right, up and down, or along the diagonal, and back.
 MOTIONS = ("standing", "sliding", "jumping", "swinging")
 MOUTHS = ("smile", "frown", "open mouth", "flat mouth")
-VOICES = ("rising", "shaking", "harsh", "level")
 NUMBERS = ("zero", "one", "two", "three")
 
 SPLITS = ("train", "val", "test")

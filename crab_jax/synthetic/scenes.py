@@ -102,7 +102,7 @@ class Face:
 
   seconds: int
   mouth: str  # of attributes.MOUTHS
-  voice: str  # of attributes.VOICES
+  voice: str  # of sounds.VOICES
   colour: str
   studio: str  # the dataset, told by the colour of the wall
   seed: int

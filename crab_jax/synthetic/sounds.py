@@ -125,7 +125,7 @@ def _level(t, pitch, rng):
   return _voiced(np.full(t.size, pitch))
 
 
-_VOICES = {
+VOICES = {
   "rising": _rising,
   "shaking": _shaking,
   "harsh": _harsh,
@@ -166,4 +166,4 @@ def _music(scene: scenes.Scene, rng: np.random.Generator) -> np.ndarray:
 
 def _voice(face: scenes.Face, rng: np.random.Generator) -> np.ndarray:
   t = _time(face.seconds * _RATE)
-  return _VOICES[face.voice](t, rng.uniform(150, 210), rng)
+  return VOICES[face.voice](t, rng.uniform(150, 210), rng)

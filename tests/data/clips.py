@@ -1,5 +1,6 @@
 """Small media files and annotation folders for the tests of preparation."""
 
+import io
 import json
 import pathlib
 
@@ -32,6 +33,11 @@ def write_video(
         container.mux(packet)
     for packet in stream.encode():
       container.mux(packet)
+
+
+def pixels(data: bytes) -> np.ndarray:
+  """An encoded image as it is stored: uint8[H, W, 3], of a mask uint8[H, W]."""
+  return np.asarray(Image.open(io.BytesIO(data)))
 
 
 def tone(seconds: float, hertz: float = 440.0, rate: int = RATE) -> np.ndarray:

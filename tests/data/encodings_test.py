@@ -9,6 +9,7 @@ from hypothesis import strategies
 from hypothesis.extra import numpy as arrays
 
 from crab_jax.data import encodings
+from tests.data import clips
 
 
 @hypothesis.settings(max_examples=20, deadline=None)
@@ -39,10 +40,10 @@ def test_png_is_lossless_and_jpeg_close():
   image = coarse.repeat(8, axis=0).repeat(8, axis=1)
   png = encodings.encode_image(image, "png", 95)
   assert png.startswith(b"\x89PNG")
-  np.testing.assert_array_equal(encodings.decode_image(png), image)
+  np.testing.assert_array_equal(clips.pixels(png), image)
   jpeg = encodings.encode_image(image, "jpeg", 95)
   assert jpeg.startswith(b"\xff\xd8")
-  error = encodings.decode_image(jpeg).astype(int) - image
+  error = clips.pixels(jpeg).astype(int) - image
   assert np.abs(error).max() <= 6  # blocks are flat: only rounding is lost
 
 
@@ -59,7 +60,7 @@ def test_the_quality_of_a_jpeg_counts():
 @hypothesis.given(arrays.arrays(bool, (9, 13)))
 def test_masks_survive(mask):
   data = encodings.encode_mask(mask)
-  np.testing.assert_array_equal(encodings.decode_mask(data), mask)
+  np.testing.assert_array_equal(clips.pixels(data) > 0, mask)
 
 
 def _tone(samples=16000) -> np.ndarray:

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 from crab_jax.data import metadata
 from crab_jax.data import records
 from crab_jax.data import tfrecord
+from tests.data import small_records
 
 
 def _record(row):
@@ -40,7 +41,7 @@ def test_tensorflow_datasets_reads_the_folder(tmp_path, load):
   for shard in range(2):
     name = records.shard_name("train", shard, 2)
     rows = [_record(2 * shard + i) for i in range(2)]
-    records.write_shard(records.folder(tmp_path, "ave") / name, rows)
+    small_records.write_shard(records.folder(tmp_path, "ave") / name, rows)
   counts = {"shard_records": [2, 2], "bytes": 1000}
   metadata.write(tmp_path, "ave", {"train": counts})
   info = load(tmp_path).info

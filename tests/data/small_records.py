@@ -12,6 +12,7 @@ from crab_jax.data import prompts
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks
+from crab_jax.data import tfrecord
 from crab_jax.data import tokenizer
 from crab_jax.paradigms import front
 
@@ -65,6 +66,11 @@ def record(name: str, row: int, split: str = "train", **changes):
   return records.Record(**{**fields, **changes})
 
 
+def write_shard(path: pathlib.Path, found: list[records.Record]) -> None:
+  """Writes records to one TFRecord file."""
+  tfrecord.write(path, map(records.encode, found))
+
+
 def write(root: pathlib.Path, found: list[records.Record], shard: int = 4):
   """Writes records as a finished preparation with so many a shard."""
   groups = {}
@@ -75,7 +81,7 @@ def write(root: pathlib.Path, found: list[records.Record], shard: int = 4):
     parts = [items[i : i + shard] for i in range(0, len(items), shard)]
     for index, part in enumerate(parts):
       file = records.shard_name(split, index, len(parts))
-      records.write_shard(records.folder(root, name) / file, part)
+      write_shard(records.folder(root, name) / file, part)
     lengths = [str(len(part)) for part in parts]
     infos.setdefault(name, []).append({"name": split, "shardLengths": lengths})
   for name, rows in infos.items():

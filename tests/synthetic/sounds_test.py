@@ -75,7 +75,7 @@ def _voice(voice, seed=0):
 
 
 def test_voices_have_their_signs():
-  waves = {voice: _voice(voice) for voice in attributes.VOICES}
+  waves = {voice: _voice(voice) for voice in sounds.VOICES}
   noisy, loudness = {}, {}
   for voice, wave in waves.items():
     power, hertz = _spectrum(wave)

@@ -15,7 +15,6 @@ from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.paradigms import thinker
-from crab_jax.planning import costs
 from crab_jax.planning import hlo
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import losses
@@ -25,6 +24,7 @@ from crab_jax.training import pmapped
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
 from tests.models import random_parameters
+from tests.planning import collectives
 
 _STEPS = 20
 # Of a loss near 8: float32 rounding of sums in another order, kept small by a
@@ -160,8 +160,7 @@ def _moved(shape):
   text = runner.lower("adapter", batch).compile().as_text()
   return [
     (kind, array.sizes, name)
-    for kind, array, name in costs.moved_arrays(hlo.parse(text))
-    if not array.kind.startswith(("s", "u", "pred"))
+    for kind, array, name in collectives.arrays(hlo.parse(text))
   ]
 
 

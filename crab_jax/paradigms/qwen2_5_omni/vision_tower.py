@@ -50,15 +50,6 @@ def patch_coordinates(config: configs.VisionTower) -> np.ndarray:
   return (corner[:, :, None] + inside[:, None]).reshape(2, -1).T
 
 
-def normalise(
-  frames: at.UInt8[at.Array, "*B 3"],
-) -> at.Float[at.Array, "*B 3"]:
-  """Pixels 0..255, channels last -> (x / 255 - mean) / std."""
-  shape = (1,) * (frames.ndim - 1) + (3,)
-  mean, std = (np.float32(x).reshape(shape) for x in (MEAN, STD))
-  return (frames.astype(jnp.float32) / 255 - mean) / std
-
-
 def patchify(
   frames: at.UInt8[at.Array, "B V 2 height width 3"],
   config: configs.VisionTower,
