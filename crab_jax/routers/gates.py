@@ -1,7 +1,7 @@
 """Numbers out of the routers' sums: load, entropy, dead heads, distances.
 
-Works on `router_statistics.Statistics`; every adapted projection of every layer counts
-alike. Entropies are shares of log E: 1 is uniform. Low entropy of the tokens
+Works on `statistics.Statistics`; every adapted projection of every layer has the
+same weight. Entropies are shares of log E: 1 is uniform. Low entropy of the tokens
 with high entropy of their mean is specialisation, both low is collapse.
 """
 
@@ -9,7 +9,7 @@ import collections
 
 import numpy as np
 
-from crab_jax.array_types import Float
+from crab_jax import array_types as at
 from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.routers import sums as router_sums
@@ -21,8 +21,8 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 def by_layer(
-  sums: Float[np.ndarray, "*L Q S"],
-) -> Float[np.ndarray, "L Q S"]:
+  sums: at.Float[np.ndarray, "*L Q S"],
+) -> at.Float[np.ndarray, "L Q S"]:
   """Sums of a projection with a layer axis, stacked or not."""
   return sums if sums.ndim == 3 else sums[None]
 
@@ -63,12 +63,15 @@ def summary(
   return found
 
 
-def _scalars(total: Float[np.ndarray, "L S"], heads: int) -> dict[str, float]:
+def _scalars(
+  total: at.Float[np.ndarray, "L S"], heads: int
+) -> dict[str, float]:
   if not len(total):
     return {}
   columns = router_sums.Columns(heads)
   means = total / router_statistics.token_count(total, heads)[:, None]
   load, entropy = means[:, columns.gates], means[:, columns.entropy]
+  # E[x^2] - E[x]^2 of float sums may be slightly below 0: see the maximum.
   variance = means[:, columns.entropy_square] - entropy**2
   quantiles = [
     largest_quantiles(histogram, heads, QUANTILES)
@@ -89,8 +92,8 @@ def _scalars(total: Float[np.ndarray, "L S"], heads: int) -> dict[str, float]:
 
 
 def largest_quantiles(
-  histogram: Float[np.ndarray, "S"], heads: int, quantiles: tuple[float, ...]
-) -> Float[np.ndarray, "K"]:
+  histogram: at.Float[np.ndarray, "S"], heads: int, quantiles: tuple[float, ...]
+) -> at.Float[np.ndarray, "K"]:
   """Quantiles of the tokens' largest gate, straight lines within a bin.
 
   Args:
@@ -104,17 +107,18 @@ def largest_quantiles(
 
 
 def entropy_share(
-  gates: Float[np.ndarray, "*L E"],
-) -> Float[np.ndarray, "*L"]:
+  gates: at.Float[np.ndarray, "*L E"],
+) -> at.Float[np.ndarray, "*L"]:
   """Entropy of the gates' shares of their sum, as a share of log E."""
   shares = gates / gates.sum(-1, keepdims=True)
+  # A head without load has share 0, and 0 log 0 is 0: no -inf must arise.
   logs = np.log(np.maximum(shares, 1e-30))
   return -(shares * logs).sum(-1) / np.log(max(gates.shape[-1], 2))
 
 
 def mean_gates(
   statistics: router_statistics.Statistics, heads: int
-) -> Float[np.ndarray, "P Q E"]:
+) -> at.Float[np.ndarray, "P Q E"]:
   """Mean gates of every projection of every layer; NaN: no such token."""
   found = statistics.gates(heads)
   return np.concatenate([by_layer(leaf) for leaf in found.values()])
@@ -122,15 +126,15 @@ def mean_gates(
 
 def vectors(
   statistics: router_statistics.Statistics, heads: int, groups: int
-) -> Float[np.ndarray, "Q X"]:
+) -> at.Float[np.ndarray, "Q X"]:
   """For each of the first groups its mean gates, all projections in a row."""
   gates = mean_gates(statistics, heads)[:, :groups]
   return gates.transpose(1, 0, 2).reshape(groups, -1)
 
 
 def distances(
-  points: Float[np.ndarray, "Q X"], heads: int
-) -> Float[np.ndarray, "Q Q"]:
+  points: at.Float[np.ndarray, "Q X"], heads: int
+) -> at.Float[np.ndarray, "Q Q"]:
   """Jensen-Shannon distance of groups by their shares, mean over projections.
 
   The square root of the divergence to base 2: 0 alike, 1 disjoint heads.
@@ -152,4 +156,5 @@ def distances(
 
   middle = (one + two) / 2
   divergence = (bits(one, middle) + bits(two, middle)) / 2
+  # Of equal groups the rounded divergence may be negative.
   return np.sqrt(np.maximum(divergence, 0)).mean(-1)

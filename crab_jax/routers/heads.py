@@ -1,6 +1,6 @@
 """How alike an adapter's heads have become, and which of them do nothing.
 
-Looks at the weights alone. Heads start equal (zero) and differ only through
+Reads the weights alone. Heads start equal (zero) and differ only through
 the router; a tower whose heads are all zero never trained.
 """
 
@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crab_jax import array_types
-from crab_jax.array_types import Float
+from crab_jax import array_types as at
 from crab_jax.models import ilora
 from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 
 
-def up_projections(params: array_types.Tree) -> dict[str, np.ndarray]:
+def up_projections(params: at.Tree) -> dict[str, np.ndarray]:
   """Projection path -> its heads B, float32[L, E, R, F]."""
   found = {}
   for path, projection in ilora.projections(params).items():
@@ -25,13 +24,17 @@ def up_projections(params: array_types.Tree) -> dict[str, np.ndarray]:
 
 
 def cosines(
-  b: Float[np.ndarray, "L E R F"],
-) -> Float[np.ndarray, "L E E"]:
+  b: at.Float[np.ndarray, "L E R F"],
+) -> at.Float[np.ndarray, "L E E"]:
   """Cosine between the heads of each layer, 0 with a head of zeros."""
-  flat = b.reshape(*b.shape[:2], -1)
-  norms = np.linalg.norm(flat, axis=-1, keepdims=True)
-  unit = flat / np.where(norms > 0, norms, 1)
-  return np.einsum("LEX,LGX->LEG", unit, unit)
+  return _cosines(np.einsum("LERF,LGRF->LEG", b, b))
+
+
+def _cosines(gram: at.Float[np.ndarray, "L E E"]) -> np.ndarray:
+  """Cosines out of the inner products of heads, 0 with a head of zeros."""
+  norms = np.sqrt(np.einsum("LEE->LE", gram))
+  sizes = norms[:, :, None] * norms[:, None]
+  return gram / np.where(sizes > 0, sizes, 1)
 
 
 @jax.jit
@@ -45,7 +48,7 @@ def _grams(params):
   }
 
 
-def while_training(params: array_types.Tree) -> dict[str, dict[str, float]]:
+def while_training(params: at.Tree) -> dict[str, dict[str, float]]:
   """Tower -> "cosine" and "zero" of `summary`, computed where the weights lie.
 
   Nothing as large as a weight comes to the host.
@@ -58,19 +61,16 @@ def while_training(params: array_types.Tree) -> dict[str, dict[str, float]]:
   return {tower: _of_grams(np.concatenate(p)) for tower, p in parts.items()}
 
 
-def _of_grams(gram: Float[np.ndarray, "L E E"]) -> dict[str, float]:
-  norms = np.sqrt(np.einsum("LEE->LE", gram))
-  sizes = norms[:, :, None] * norms[:, None]
-  cosines = gram / np.where(sizes > 0, sizes, 1)
+def _of_grams(gram: at.Float[np.ndarray, "L E E"]) -> dict[str, float]:
   upper = np.triu_indices(gram.shape[-1], 1)
   return {
-    "cosine": float(cosines[:, upper[0], upper[1]].mean()),
-    "zero": float((norms == 0).mean()),
+    "cosine": float(_cosines(gram)[:, upper[0], upper[1]].mean()),
+    "zero": float((np.einsum("LEE->LE", gram) == 0).mean()),
   }
 
 
 def mean_angle(
-  one: Float[np.ndarray, "R F"], two: Float[np.ndarray, "R F"]
+  one: at.Float[np.ndarray, "R F"], two: at.Float[np.ndarray, "R F"]
 ) -> float:
   """Mean principal angle between the row spaces of two heads, degrees.
 
@@ -85,14 +85,16 @@ def mean_angle(
     _, strength, rows = np.linalg.svd(head, full_matrices=False)
     if not strength[0]:
       return float("nan")
+    # Weaker directions are noise: their angles would hide those of the rest.
     bases.append(rows[strength > 1e-3 * strength[0]])
   cosine = np.linalg.svd(bases[0] @ bases[1].T, compute_uv=False)
+  # Rounding may give 1 + 1e-7, of which arccos is NaN.
   return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))).mean())
 
 
 def updates(
-  params: array_types.Tree,
-) -> dict[str, Float[np.ndarray, "L E"]]:
+  params: at.Tree,
+) -> dict[str, at.Float[np.ndarray, "L E"]]:
   """Projection path -> Frobenius norm of A B_e, what a gate of 1 would add.
 
   Without the adapter's scale. A is one for all heads or one a head.
@@ -102,12 +104,13 @@ def updates(
   for path, b in up_projections(params).items():
     a = np.asarray(projections[path].a, np.float32)
     a = a.reshape(len(b), -1, *a.shape[-2:])  # [L, 1 or E, D, R]
+    # ||A B||^2 = sum(B * (A^T A B)): [R, R] in place of the [D, F] product.
     gram = np.swapaxes(a, -1, -2) @ a
     found[path] = np.sqrt(np.maximum((b * (gram @ b)).sum((-2, -1)), 0))
   return found
 
 
-def summary(params: array_types.Tree) -> dict[str, dict[str, float]]:
+def summary(params: at.Tree) -> dict[str, dict[str, float]]:
   """Tower -> numbers of its heads, means over projections, layers and pairs.
 
   Returns:
@@ -143,6 +146,6 @@ def _mean(values: list) -> float:
   return float(np.mean(known)) if known else float("nan")
 
 
-def dead_towers(params: array_types.Tree) -> list[str]:
+def dead_towers(params: at.Tree) -> list[str]:
   """Towers whose heads are all zeros: the adapter does nothing there."""
   return [t for t, numbers in summary(params).items() if numbers["zero"] == 1]

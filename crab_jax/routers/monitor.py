@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crab_jax import array_types
+from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.routers import gates
 from crab_jax.routers import heads as heads_lib
@@ -28,9 +28,7 @@ class Monitor:
     self._heads = model.adapter.heads
     self._tasks = tasks
 
-  def __call__(
-    self, params: array_types.Tree, batch: array_types.Batch
-  ) -> dict[str, Any]:
+  def __call__(self, params: at.Tree, batch: at.Batch) -> dict[str, Any]:
     """What the routers do with a batch.
 
     Returns:

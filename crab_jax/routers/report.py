@@ -51,7 +51,7 @@ def embed(
 def write(
   out: files.Path, found: routing.Found, params: array_types.Tree
 ) -> files.Path:
-  """Writes router_statistics.json, router_statistics.md and the pictures; returns router_statistics.md."""
+  """Writes router.json, router.md and the pictures; returns router.md."""
   files.make_folder(out / _PLOTS)
   content = to_json(found, params)
   files.write_json(out / "router.json", content)
@@ -64,7 +64,7 @@ def write(
 
 
 def to_json(found: routing.Found, params: array_types.Tree) -> dict:
-  """The content of router_statistics.json; None where nothing was seen."""
+  """The content of router.json; None where nothing was seen."""
   statistics, heads = found.statistics, found.heads
   seen = found.seen
   points = gates.vectors(statistics, heads, len(_DATASETS))[seen]
@@ -213,7 +213,7 @@ def _distances(found: routing.Found) -> figure.Figure:
 
 
 def to_markdown(content: dict, drawn: list[str]) -> str:
-  """The content of router_statistics.md."""
+  """The content of router.md."""
   lines = [
     "# Routers",
     "",

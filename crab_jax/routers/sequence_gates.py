@@ -10,10 +10,8 @@ import functools
 import flax.traverse_util
 import jax
 import numpy as np
-from jaxtyping import Float
-from jaxtyping import UInt8
 
-from crab_jax import array_types
+from crab_jax import array_types as at
 from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.data import packing
@@ -32,21 +30,21 @@ class Along:
     kinds: uint8[T], `array_types.TokenKind` of each token.
   """
 
-  gates: Float[np.ndarray, "T E"]
-  kinds: UInt8[np.ndarray, "T"]
+  gates: np.ndarray
+  kinds: np.ndarray
 
   def by_kind(self) -> dict[str, list[float]]:
     """Kind of token -> the mean gate of each head, for kinds that occur."""
     return {
       kind.name.lower(): self.gates[self.kinds == kind].mean(0).tolist()
-      for kind in array_types.TokenKind
+      for kind in at.TokenKind
       if np.any(self.kinds == kind)
     }
 
 
 def along(
   model: configs.Model,
-  params: array_types.Tree,
+  params: at.Tree,
   maker: samples.SampleMaker,
   record: records.Record,
   answer: str,

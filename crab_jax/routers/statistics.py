@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from crab_jax import array_types
+from crab_jax import array_types as at
 from crab_jax import configs
-from crab_jax.array_types import Float
 from crab_jax.models import token_context
 from crab_jax.paradigms import thinker
 from crab_jax.routers import sums as router_sums
@@ -24,7 +23,7 @@ from crab_jax.routers import sums as router_sums
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-  """Sums over tokens; add two of them to look at more tokens.
+  """Sums over tokens; the sum of two of them is that of all their tokens.
 
   Attributes:
     sums: projection path -> float64[L, Q, S] (or [Q, S] where layers are not
@@ -57,6 +56,7 @@ class Statistics:
     found = {}
     for name, leaf in self.sums.items():
       part, tokens = leaf[..., columns], token_count(leaf, heads)
+      # A group without tokens has no mean: NaN, and no warning of numpy.
       tokens = np.where(tokens > 0, tokens, np.nan)
       wide = part.ndim > tokens.ndim
       found[name] = part / (tokens[..., None] if wide else tokens)
@@ -64,15 +64,15 @@ class Statistics:
 
 
 def token_count(
-  sums: Float[np.ndarray, "*L S"], heads: int
-) -> Float[np.ndarray, "*L"]:
+  sums: at.Float[np.ndarray, "*L S"], heads: int
+) -> at.Float[np.ndarray, "*L"]:
   """Tokens that were added up: each is won by one head."""
   return sums[..., router_sums.Columns(heads).wins].sum(-1)
 
 
-def groups(batch: array_types.Batch, tasks: int) -> jax.Array:
+def groups(batch: at.Batch, tasks: int) -> jax.Array:
   """Membership of every token, float32[B, T, tasks + kinds]."""
-  kinds = len(array_types.TokenKind)
+  kinds = len(at.TokenKind)
   kind = jax.nn.one_hot(batch["kinds"], kinds)
   used = (batch["segments"] > 0)[..., None]
   return (
@@ -80,7 +80,7 @@ def groups(batch: array_types.Batch, tasks: int) -> jax.Array:
   )
 
 
-def sample_groups(batch: array_types.Batch) -> jax.Array:
+def sample_groups(batch: at.Batch) -> jax.Array:
   """Membership of every token in the samples: float32[B, T, B * Q].
 
   Sample q of row b is group b * Q + q, as in `batch["sample_ids"]`.
@@ -88,6 +88,7 @@ def sample_groups(batch: array_types.Batch) -> jax.Array:
   rows, each = batch["sample_ids"].shape[:2]
   number = jnp.arange(rows)[:, None] * each + batch["segments"] - 1
   used = batch["segments"] > 0
+  # one_hot gives zeros for -1, so padding belongs to no sample.
   return jax.nn.one_hot(jnp.where(used, number, -1), rows * each)
 
 
@@ -107,15 +108,11 @@ class Watch:
     )
     return variables["router"], member.sum((0, 1))
 
-  def __call__(
-    self, params: array_types.Tree, batch: array_types.Batch
-  ) -> Statistics:
+  def __call__(self, params: at.Tree, batch: at.Batch) -> Statistics:
     """Statistics of one batch, with all parameters of the model."""
     return self._statistics(params, batch, by_sample=False)
 
-  def by_sample(
-    self, params: array_types.Tree, batch: array_types.Batch
-  ) -> Statistics:
+  def by_sample(self, params: at.Tree, batch: at.Batch) -> Statistics:
     """Statistics whose groups are the batch's samples, `sample_groups`."""
     return self._statistics(params, batch, by_sample=True)
 
@@ -131,7 +128,7 @@ class Watch:
 
 
 def on_host(leaf: jax.Array) -> np.ndarray:
-  """An array on this host, float64, wherever its parts lie."""
-  if not leaf.is_fully_addressable:
+  """An array on this host, float64, however it is sharded."""
+  if not leaf.is_fully_addressable:  # of several hosts: all must call this
     leaf = multihost_utils.process_allgather(leaf, tiled=True)
   return np.asarray(leaf, np.float64)

@@ -18,7 +18,7 @@ BINS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """Where what is added up stands in a token's vector.
+  """The columns of a token's vector.
 
   Gates are the weights of the heads as they are applied. Those of a token need
   not sum to one, so that wins, not gates, count tokens.
