@@ -72,7 +72,7 @@ def assess(
     config: which datasets, how many clips, how long an answer.
     rows: shape of the batches for the router's statistics.
     out: the folder to write.
-    about: facts to stand in the report.
+    about: facts that are shown in the report.
     metrics: lines of metrics.jsonl, for the plot of the losses.
 
   Returns:
@@ -123,7 +123,7 @@ def _run(
 
 
 def _records(root: files.Path, clips: held_out.Clips) -> dict:
-  """What tells records that were prepared anew; see `prediction_files.claim`."""
+  """What identifies a preparation of the records; see `prediction_files.claim`."""
   return {
     f"{task} records": records.manifest(root, task) for task in clips.sources
   }

@@ -64,7 +64,7 @@ def run(
   model = folder.load(checkpoint, adapter)
   if request.gates and not model.config.routes:
     raise errors.UserError(
-      "--gates: there is no router to look at; give --adapter with one of"
+      "--gates: the model has no router; give --adapter with one of"
       " several heads"
     )
   found, drawn = _answer(request, chosen, model)

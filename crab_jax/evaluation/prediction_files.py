@@ -106,7 +106,7 @@ class Journal:
 def join(folder: files.Path) -> None:
   """Puts what several processes wrote into one file a task.
 
-  Rows stand in the order of the annotation, an id once. A stop in the middle
+  Rows are in the order of the annotation, an id once. A stop in the middle
   leaves rows in two files at worst, and the next join makes them one.
   """
   for task in tasks.BY_NAME:

@@ -25,7 +25,7 @@ def rescore(
       `predictions` in `out`.
     out: the folder to write.
     config: which datasets, and how many clips of each the records give.
-    root: prepared records: they give references and media, and tell which
+    root: prepared records: they give references and media, and say which
       rows are missing. None: the files have to say it all.
 
   Returns:

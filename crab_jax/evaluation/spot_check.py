@@ -1,6 +1,6 @@
 """A few held-out clips, decoded and scored while a model trains.
 
-Small samples tell little of a score; they tell whether answers have the form
+Small samples say little of a score; they show whether answers have the form
 that they should have, and the rows can be read.
 """
 

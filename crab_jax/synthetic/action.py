@@ -33,7 +33,7 @@ def _thing(rng, split, motion, name) -> tuple[scenes.Thing, bool]:
   thing = scenes.Thing(
     name,
     attributes.colour_where(rng, held_out, wanted),
-    attributes.choose(rng, attributes.PLACES),
+    attributes.choose(rng, attributes.QUARTERS),
     motion=motion,
     spotlight=True,
   )
@@ -71,7 +71,7 @@ def _add_ks(out, rng, split, row, motion, name) -> None:
       f" {phrasing.answer(action)}."
     )
   out.add_clip(scene, "ks", video, audio)
-  seen = [thing.colour, motion, thing.place]
+  seen = [thing.colour, motion, thing.quarter]
   out.add(record, action, "", seen, [name], held_out)
 
 

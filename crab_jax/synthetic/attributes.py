@@ -12,8 +12,8 @@ import numpy as np
 # An instrument has one silhouette (drawing.py) and one timbre (sounds.py).
 INSTRUMENTS = ("drum", "horn", "guitar", "flute", "bell", "shaker")
 COLOURS = ("red", "green", "blue", "yellow", "pink")
-# The quarters of the frame, row by row: a word each, said beside a name.
-PLACES = ("northwest", "northeast", "southwest", "southeast")
+# The quarters of the frame, row by row: one word each, written after a name.
+QUARTERS = ("northwest", "northeast", "southwest", "southeast")
 # At rest; from left to right, up and down, or along the diagonal, and back.
 MOTIONS = ("standing", "sliding", "jumping", "swinging")
 MOUTHS = ("smile", "frown", "open mouth", "flat mouth")

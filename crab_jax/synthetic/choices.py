@@ -1,8 +1,8 @@
 """avqa_thu: multiple choice with four options.
 
 A clip of 10 s shows two or three instruments that all beat all the time; one
-or two of them are heard, one after the other. The options hold what the eye
-and what the ear would each fall for.
+or two of them are heard, one after the other. The options include what the
+frames alone and what the audio alone suggest.
 """
 
 import collections
@@ -137,11 +137,11 @@ def _only(things, thing: scenes.Thing):
       "Where is the instrument that you hear?",
       "At which place is the instrument that sounds?",
     ),
-    thing.place,
-    f"In view is the {thing.name} {thing.place}",
+    thing.quarter,
+    f"In view is the {thing.name} {thing.quarter}",
     listed="Audio",
-    wrong=tuple(t.place for t in rest),
-    fill=attributes.PLACES,
+    wrong=tuple(t.quarter for t in rest),
+    fill=attributes.QUARTERS,
   )
   yield _source(things, thing)
 

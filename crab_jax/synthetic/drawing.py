@@ -2,17 +2,17 @@
 
 Every silhouette fills its bounding square to all four edges, so the box of a
 mask is the box of the thing. A thing that plays is larger, has a white rim
-and beats with the frames. The four places are the quarters of the frame, and
-a motion steps from one to the next each second: a thing looks the same to a
-patch grid wherever it is.
+and beats with the frames. A thing rests in a quarter of the frame, and a motion
+steps to the next position each second: a thing covers the patch grid in the
+same way wherever it is.
 
 The wall is grey, about the mean that the towers subtract from pixels, and the
 details of the things are black and bold: measured on this tower, shapes are
 then learned from a third of the pictures that dark walls take.
 
 A clip has a timeline, as a player has: under each quarter a white mark that
-moves from left to right. A tower that sees two frames at a time could not tell
-otherwise when an event begins.
+moves from left to right. Without it a vision encoder that sees two frames at a
+time does not know when an event begins.
 """
 
 import dataclasses
@@ -175,7 +175,7 @@ def frames(scene: scenes.Scene, size: int, fps: int) -> np.ndarray:
   """uint8[seconds * fps, size, size, 3]: the frames of a clip."""
   rng = np.random.default_rng([scene.seed, 0])
   wall = _wall(rng, size)
-  drawn = {}  # most frames of a second look the same
+  drawn = {}  # most frames of a second are equal
   video = []
   count = scene.seconds * fps
   for i in range(count):
@@ -193,9 +193,9 @@ def frames(scene: scenes.Scene, size: int, fps: int) -> np.ndarray:
 def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
   """A grey wall, lit from above and warm on its left.
 
-  By its light a quarter of the frame tells where it is: a tower's rotary
-  positions are relative and do not say. With a light of 24 fewer things were
-  placed right after as many steps.
+  Its light says which quarter of the frame is seen: the rotary positions of a
+  vision encoder are relative and do not. With a light of 24 instead of 40 fewer
+  things were located correctly after as many steps.
   """
   wall = background(rng, rng.uniform(100, 130, 3), size).astype(np.int16)
   half = size // 2

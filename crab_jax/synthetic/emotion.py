@@ -1,10 +1,10 @@
-"""Emotion: an expression and a tone of voice that only together tell.
+"""Emotion: an expression and a tone of voice that decide only together.
 
 An emotion is a pair of a mouth and a voice. Of a mouth alone (or a voice
 alone) two or three emotions remain in the sets where it occurs twice or
 thrice: the best guess from one modality is right in 4 of n cases, n being the
 number of emotions of the set. The sets have the label words of the real ones;
-the wall of the studio tells which set it is.
+the wall of the studio shows which set it is.
 """
 
 import numpy as np

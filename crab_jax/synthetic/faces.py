@@ -1,7 +1,7 @@
 """From a talking face to frames.
 
-The mouth and the brows tell the expression, the wall tells the dataset (each
-emotion set has its studio, as the real ones have their look).
+The mouth and the brows show the expression, the wall shows the dataset (each
+emotion set has its studio, as the real ones have their own style).
 """
 
 import numpy as np

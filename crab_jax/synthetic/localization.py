@@ -4,8 +4,8 @@
         while. The event is where both hold, so neither modality knows it.
   unav  two instruments play in view one after the other; a sound may be that
         of another, unseen one. Only what is seen and heard is an event.
-  avvp  what is seen and what is heard are told apart, `<visual>` and
-        `<audio>`; each modality knows its half.
+  avvp  what is seen and what is heard are separate, `<visual>` and `<audio>`;
+        each modality has its half.
 
 Intervals are half-open: (2 5) is the seconds 2, 3 and 4.
 """
@@ -145,7 +145,7 @@ def _two_spans(rng: np.random.Generator):
 def events_scene(rng: np.random.Generator, split: str) -> scenes.Scene:
   """Two instruments play in turn; in half of the scenes one is not heard.
 
-  Another instrument, that is not in view, is heard in its place.
+  Another instrument, that is not in view, is heard instead of it.
   """
   names = scenes.instruments(rng, 2)
   spans = _two_spans(rng)

@@ -2,8 +2,8 @@
 
 Both directions draw from one pool of clips, in each of which one instrument
 plays and is heard. The candidates are two different instruments; the answer
-is their place, 1 or 2, and needs the ear for one side and the eye for the
-other.
+is their number, 1 or 2, and needs the audio for one side and the frames for
+the other.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 A clip lasts 20 s, as the windows of this dataset are sixtieths of the clip:
 ten windows of two thirds of a second. Sounds begin at different times and
 are long or short. Instruments in view beat all the time, whether or not they
-are heard: the eye does not know when or whether they sound.
+are heard: the frames do not say when or whether they sound.
 """
 
 import collections
@@ -105,6 +105,6 @@ def _add(out, rng, split, files, scene, question: questions.Question) -> None:
 
 
 def _hearing(scene: scenes.Scene) -> list[str]:
-  """What the ear alone can know, with the lengths of the sounds."""
+  """What is known from the audio alone, with the lengths of the sounds."""
   lengths = [f"{questions.length_word(s)} {s.name}" for s in scene.sounds]
   return scenes.hearing(scene.sounds) + lengths

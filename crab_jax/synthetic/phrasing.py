@@ -1,9 +1,8 @@
 """The language of the world: short sentences in a fixed order.
 
 A target says what is seen, what is heard, how they fit, and hence the answer,
-in one of three phrasings; what is heard comes first where the ear tells what
-the eye has to look for. Words are few: a target has 12 to
-40 of them.
+in one of three phrasings; what is heard comes first where the sound says which thing in
+the frames is asked about. Words are few: a target has 12 to 40 of them.
 """
 
 import dataclasses
@@ -50,13 +49,13 @@ def coloured(it) -> str:
 
 
 def thing(it) -> str:
-  """A thing with its colour and place."""
-  return f"{coloured(it)} {it.place}"
+  """A thing with its colour and quarter of the frame."""
+  return f"{coloured(it)} {it.quarter}"
 
 
 def found(it) -> str:
   """A thing without its colour: what an answer repeats."""
-  return f"the {it.name} {it.place}"
+  return f"the {it.name} {it.quarter}"
 
 
 def perceived(style: Style, things, heard: list[str], modality: str) -> str:

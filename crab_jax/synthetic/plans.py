@@ -28,10 +28,10 @@ class Video:
   def write(self, root: files.Path, size: int, fps: int) -> None:
     draw = faces if isinstance(self.content, scenes.Face) else drawing
     video = draw.frames(self.content, size, fps)
-    first = _place(root / self.targets[0])
+    first = _with_folder(root / self.targets[0])
     encoding.write_video(first, video, fps)
     for copy in self.targets[1:]:
-      files.link(first, _place(root / copy))
+      files.link(first, _with_folder(root / copy))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Audio:
 
   def write(self, root: files.Path, size: int, fps: int) -> None:
     del size, fps
-    first = _place(root / self.targets[0])
+    first = _with_folder(root / self.targets[0])
     encoding.write_audio(first, sounds.waveform(self.content))
     for copy in self.targets[1:]:
-      files.link(first, _place(root / copy))
+      files.link(first, _with_folder(root / copy))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +68,15 @@ class AvsFolder:
       colour = np.array([40 * number, 255 - 30 * number, 128], np.uint8)
       rgb = (mask[..., None] // 255) * colour
       semantic = (mask // 255) * np.uint8(number)
-      encoding.write_image(_place(folder / f"labels_rgb/{i}.png"), rgb)
+      encoding.write_image(_with_folder(folder / f"labels_rgb/{i}.png"), rgb)
       encoding.write_image(
-        _place(folder / f"labels_semantic/{i}.png"), semantic
+        _with_folder(folder / f"labels_semantic/{i}.png"), semantic
       )
     for copy in self.targets[1:]:
       for source in files.find(folder, "*.*"):
-        files.link(source, _place(root / copy / source.relative_to(folder)))
+        files.link(
+          source, _with_folder(root / copy / source.relative_to(folder))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class RefFolder:
       things = [t for t in self.content.things if t.name == name]
       mask = drawing.mask(things, size)
       for i in range(self.content.seconds):
-        encoding.write_image(_place(root / folder / f"{i:05d}.png"), mask)
+        encoding.write_image(_with_folder(root / folder / f"{i:05d}.png"), mask)
 
 
 Job = Video | Audio | AvsFolder | RefFolder
@@ -122,8 +124,8 @@ class Plan:
       record: the annotation.
       answer: what there is to find out.
       question: the text of the question, "" where the task has one question.
-      sight: features that the eye alone can know.
-      hearing: features that the ear alone can know.
+      sight: features that are known from the frames alone.
+      hearing: features that are known from the audio alone.
       held_out: whether a combination kept for the test split is shown.
     """
     self.records.append(record)
@@ -151,7 +153,7 @@ def merged(jobs: list[Job]) -> list[Job]:
   ]
 
 
-def _place(path: files.Path) -> files.Path:
+def _with_folder(path: files.Path) -> files.Path:
   """The path, its folder made."""
   files.make_folder(path.parent)
   return path
@@ -160,7 +162,7 @@ def _place(path: files.Path) -> files.Path:
 def _write_pictures(scene, folder: files.Path, size: int) -> None:
   """frames/{second}.jpg and audio.wav."""
   picture = drawing.picture(scene, size)
-  first = _place(folder / "frames/0.jpg")
+  first = _with_folder(folder / "frames/0.jpg")
   encoding.write_image(first, picture)
   for i in range(1, scene.seconds):
     files.link(first, folder / f"frames/{i}.jpg")

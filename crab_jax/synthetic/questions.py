@@ -3,7 +3,7 @@
 A question has a template (what is asked), words, an answer, and the reasoning
 from what is seen and heard. Those of more than one modality cannot be
 answered from one: an instrument in view may be silent, a sound may come from
-outside the view, and the ear knows neither colours nor places.
+outside the view, and the audio has neither colours nor positions.
 """
 
 import collections
@@ -30,8 +30,8 @@ class Question:
   answer: str
   fit: str  # how what is perceived leads to the answer
   named: str = ""  # what the question names, said before all else
-  listed: str | None = None  # what is told of the scene; None: as modality
-  stratum: int = 0  # answers are balanced within it, so it tells nothing
+  listed: str | None = None  # what is said of the scene; None: as modality
+  stratum: int = 0  # answers are balanced within it, so it gives none away
 
   @property
   def key(self) -> tuple[str, int, str]:
@@ -41,7 +41,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class _View:
-  """A scene from the side of the questions."""
+  """A scene as the questions see it."""
 
   things: tuple[scenes.Thing, ...]
   sounds: tuple[scenes.Sound, ...]  # in order of their beginnings
@@ -196,8 +196,8 @@ def _places(seen: _View):
         f"Where do you see the {thing.name}?",
         f"At which place is the {thing.name}?",
       ),
-      thing.place,
-      f"In view is the {thing.name} {thing.place}",
+      thing.quarter,
+      f"In view is the {thing.name} {thing.quarter}",
       listed="",
     )
 
@@ -287,8 +287,8 @@ def _order(seen: _View):
         f"At which place is the instrument that sounds {when}?",
         f"Where do you see the instrument that sounds {when}?",
       ),
-      thing.place,
-      f"In view {when} sounds the {thing.name} {thing.place}",
+      thing.quarter,
+      f"In view {when} sounds the {thing.name} {thing.quarter}",
     )
     yield Question(
       "colour first or last",

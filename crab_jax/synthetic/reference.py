@@ -4,7 +4,7 @@ A description names an instrument by its sound ("the instrument that sounds")
 or by colour and sound ("the red instrument that is silent"). Each clip has
 one description that fits and one that fits nothing. Which forms are drawn how
 often (`_FITTING`, `_NULL`) makes true and false equally likely for each form,
-so the words alone do not tell.
+so the words alone do not decide.
 
 Test records are of three kinds: test_s (combinations seen in training),
 test_u (held out of it) and test_n (nothing fits; the mask is empty).
@@ -38,8 +38,8 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   return out
 
 
-def _add_clip(out, rng, split, number, unseen, room) -> None:
-  """Adds a clip with its records, at most `room`."""
+def _add_clip(out, rng, split, number, unseen, most) -> None:
+  """Adds a clip with its records, at most `most`."""
   names = scenes.instruments(rng, 2)
   things = scenes.stills(scenes.arrange(rng, split, names, held_out=unseen))
   in_view = bool(rng.random() < _IN_VIEW)
@@ -48,7 +48,7 @@ def _add_clip(out, rng, split, number, unseen, room) -> None:
   scene = scenes.scene(rng, _SECONDS, things, sounds)
   vid = f"{split}_{number:04d}"
   masks = []
-  for fid, fits in list(enumerate((True, False)))[:room]:
+  for fid, fits in list(enumerate((True, False)))[:most]:
     form, target = _description(rng, things, heard, fits)
     masks.append(
       (f"ref_avs/REFAVS/gt_mask/{vid}/fid_{fid}", fits and target.name)
@@ -112,18 +112,18 @@ def _target(style: phrasing.Style, scene, form: str, target, fits: bool) -> str:
   if form == "any sounds":
     judged = [
       f"{phrasing.coloured(thing)}"
-      f" {thing.place} {phrasing.verdict(thing.name == heard)}"
+      f" {thing.quarter} {phrasing.verdict(thing.name == heard)}"
       for thing in scene.things
     ]
-    told = f"{sounds} {style.sight} {phrasing.join(judged)}"
+    reason = f"{sounds} {style.sight} {phrasing.join(judged)}"
   else:
-    told = (
+    reason = (
       f"{sounds} The {target.colour} one is a {target.name}"
       f" {phrasing.verdict(target.name == heard)}"
     )
   end = (
-    f", it is {phrasing.found(target)}: {segmentation.place(target)}."
+    f", it is {phrasing.found(target)}: {segmentation.grounding(target)}."
     if fits
     else ", it is not there."
   )
-  return f"{told}, {style.hence} {phrasing.answer(str(fits).lower())}{end}"
+  return f"{reason}, {style.hence} {phrasing.answer(str(fits).lower())}{end}"

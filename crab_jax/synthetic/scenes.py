@@ -1,4 +1,4 @@
-"""Scenes: instruments at places that play at times, and what is heard.
+"""Scenes: instruments in quarters of the frame, when they play, what is heard.
 
 The ground truth of a clip or a picture. Coordinates are in the 224 x 224
 frame of AV-UIE v2 whatever the size of the rendered frames; times are whole
@@ -15,7 +15,7 @@ import numpy as np
 from crab_jax.synthetic import attributes
 
 RESTING = 72  # side in clips, while it does not play
-QUARTER = 112  # side of a place
+QUARTER = 112  # side of a quarter of the frame
 # Sides of the instruments in still pictures.
 STILL = {
   "drum": 84,
@@ -26,7 +26,7 @@ STILL = {
   "shaker": 56,
 }
 STEPS = 10  # of a motion in a clip: as many as a tower sees frames
-_SWING = 20  # from the middle of a place to either end of a motion
+_SWING = 20  # from the middle of a quarter to either end of a motion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Thing:
 
   name: str  # of attributes.INSTRUMENTS, or "dancer"
   colour: str
-  place: str  # of attributes.PLACES
+  quarter: str  # of attributes.QUARTERS
   side: int = RESTING  # of its bounding square
   spans: tuple[tuple[int, int], ...] = ()  # [start, end) while it plays
   motion: str = "standing"  # of attributes.MOTIONS; ten steps a clip
@@ -44,7 +44,7 @@ class Thing:
   @property
   def centre(self) -> tuple[int, int]:
     """x, y of its middle at rest."""
-    row, column = divmod(attributes.PLACES.index(self.place), 2)
+    row, column = divmod(attributes.QUARTERS.index(self.quarter), 2)
     return QUARTER // 2 + QUARTER * column, QUARTER // 2 + QUARTER * row
 
   def centre_at(self, step: int) -> tuple[int, int]:
@@ -104,7 +104,7 @@ class Face:
   mouth: str  # of attributes.MOUTHS
   voice: str  # of sounds.VOICES
   colour: str
-  studio: str  # the dataset, told by the colour of the wall
+  studio: str  # the dataset, shown by the colour of the wall
   seed: int
 
 
@@ -140,7 +140,7 @@ def arrange(
   names: tuple[str, ...],
   held_out: bool | None = None,
 ) -> tuple[Thing, ...]:
-  """Instruments of different colours at different places.
+  """Instruments of different colours in different quarters of the frame.
 
   Args:
     rng: source of all choices.
@@ -150,18 +150,18 @@ def arrange(
 
   Returns:
     The things in the order of `attributes.COLOURS`: what a picture shows
-    can be said in one order without knowing where it stands.
+    can be said in one order without knowing where it is.
   """
   if held_out is None:
     held_out = attributes.wants_held_out(rng, split)
   while True:
     order = attributes.shuffled(rng, names)
-    places = attributes.shuffled(rng, attributes.PLACES)
+    quarters = attributes.shuffled(rng, attributes.QUARTERS)
     colours = rng.permutation(len(attributes.COLOURS))[: len(names)]
     things = tuple(
-      Thing(name, attributes.COLOURS[colour], place)
-      for name, colour, place in zip(
-        order, sorted(colours), places, strict=False
+      Thing(name, attributes.COLOURS[colour], quarter)
+      for name, colour, quarter in zip(
+        order, sorted(colours), quarters, strict=False
       )
     )
     if any(thing.held_out for thing in things) == held_out:
@@ -185,13 +185,13 @@ def others(rng: np.random.Generator, used) -> list[str]:
 
 
 def sight(things) -> list[str]:
-  """What the eye alone can know of the things, as features."""
+  """What is known of the things from the frames alone, as features."""
   features = []
   for thing in things:
     features += [
       f"{thing.colour} {thing.name}",
-      f"{thing.name} {thing.place}",
-      f"{thing.colour} {thing.place}",
+      f"{thing.name} {thing.quarter}",
+      f"{thing.colour} {thing.quarter}",
       f"side {thing.side} {thing.name}",
       thing.motion,
     ]
@@ -202,7 +202,7 @@ def sight(things) -> list[str]:
 
 
 def hearing(sounds) -> list[str]:
-  """What the ear alone can know of the sounds, as features."""
+  """What is known of the sounds from the audio alone, as features."""
   features = [f"sounds {len(sounds)}"]
   for number, sound in enumerate(sorted(sounds, key=lambda s: s.start)):
     features += [

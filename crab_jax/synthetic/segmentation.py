@@ -1,7 +1,7 @@
 """Segmentation and grounding: where in the picture the sounding thing is.
 
-The pictures show instruments at rest, so the eye cannot tell which sounds;
-the ear knows the instrument and not the place.
+The pictures show instruments at rest, so the frames do not say which one
+sounds; the audio says which instrument it is and not where it is.
 
   s4, arig  one instrument sounds for five seconds (the same media)
   ms3       the sound changes from one visible instrument to another; the
@@ -36,22 +36,22 @@ def _things(rng, split) -> tuple[scenes.Thing, ...]:
   return scenes.stills(scenes.arrange(rng, split, names))
 
 
-def place(thing: scenes.Thing, points: bool = True) -> str:
+def grounding(thing: scenes.Thing, points: bool = True) -> str:
   """The box and, if wanted, three points."""
   parts = [thing.box, *(thing.points if points else ())]
   return " ".join(phrasing.box(part) for part in parts)
 
 
 def _target(style, things, target, points: bool) -> str:
-  """What is heard comes first: it tells which of the things to look for.
+  """What is heard comes first: it says which of the things is the answer.
 
-  The silent ones are placed after the answer, which then has one place to
-  repeat.
+  The silent ones are named after the answer, so that only one quarter is
+  written before it and can be repeated.
   """
   silent = [phrasing.thing(it) for it in things if it is not target]
   return (
     f"{style.hearing} a {target.name}. {style.sight} {phrasing.thing(target)},"
-    f" {style.hence} it is {phrasing.found(target)}: {place(target, points)}."
+    f" {style.hence} it is {phrasing.found(target)}: {grounding(target, points)}."
     f" Silent: {phrasing.join(silent)}."
   )
 

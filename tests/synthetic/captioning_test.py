@@ -11,7 +11,7 @@ def test_caption_names_things_and_sounds_in_order():
   for record, seen, heard in zip(train.records, pictures, noises, strict=True):
     first, second = record["label_content"].rstrip(".").split(". ")
     for thing in seen.content.things:
-      assert f"{thing.colour} {thing.name} {thing.place}" in first
+      assert f"{thing.colour} {thing.name} {thing.quarter}" in first
     names = [sound.name for sound in heard.content.sounds]
     assert second.index(names[0]) < second.index(names[1])
 

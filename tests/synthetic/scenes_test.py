@@ -7,10 +7,10 @@ from crab_jax.synthetic import attributes
 from crab_jax.synthetic import scenes
 
 
-@pytest.mark.parametrize("place", attributes.PLACES)
+@pytest.mark.parametrize("quarter", attributes.QUARTERS)
 @pytest.mark.parametrize("side", sorted(set(scenes.STILL.values())))
-def test_box_surrounds_the_centre_inside_the_frame(place, side):
-  thing = scenes.Thing("drum", "red", place, side=side)
+def test_box_surrounds_the_centre_inside_the_frame(quarter, side):
+  thing = scenes.Thing("drum", "red", quarter, side=side)
   x1, y1, x2, y2 = thing.box
   assert 0 <= x1 < x2 <= 223
   assert 0 <= y1 < y2 <= 223
@@ -20,8 +20,8 @@ def test_box_surrounds_the_centre_inside_the_frame(place, side):
 
 def test_place_says_where_the_centre_is():
   centres = {
-    place: scenes.Thing("drum", "red", place).centre
-    for place in attributes.PLACES
+    quarter: scenes.Thing("drum", "red", quarter).centre
+    for quarter in attributes.QUARTERS
   }
   assert centres == {
     "northwest": (56, 56),

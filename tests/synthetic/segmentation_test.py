@@ -1,4 +1,4 @@
-"""Segmentation: the ear selects, the eye places."""
+"""Segmentation: the audio selects a thing, the frames say where it is."""
 
 import re
 
@@ -13,7 +13,7 @@ from tests.synthetic import guessing
 def test_one_modality_does_not_know_the_box(task):
   pair = guessing.plans(task, 1000)
   assert guessing.hits(*pair).mean() < 0.2  # of eight boxes
-  # The sound tells the size, one of four places remains.
+  # The sound says which size; one of four quarters remains.
   assert guessing.hits(*pair, ("hearing",)).mean() < 0.33
   sight = guessing.hits(*pair, ("sight",)).mean()
   assert sight < 0.57  # two or three boxes are in view
@@ -42,11 +42,11 @@ def test_target_gives_the_box_of_the_sounding_thing(task):
     assert len(things[vid]) >= 2
     heard, _, seen = record["label_content"].partition(". ")
     assert heard.endswith(thing.name)
-    # The answer repeats the only place that was named before it.
+    # The answer repeats the only quarter that was named before it.
     answer, silent = seen.split(" Silent: ")
-    assert re.findall(rf"{thing.name} (\w+)", answer) == [thing.place] * 2
+    assert re.findall(rf"{thing.name} (\w+)", answer) == [thing.quarter] * 2
     others = [it for it in things[vid] if it is not thing]
-    assert all(f"{it.name} {it.place}" in silent for it in others)
+    assert all(f"{it.name} {it.quarter}" in silent for it in others)
 
 
 def test_ms3_asks_two_seconds_of_one_picture():

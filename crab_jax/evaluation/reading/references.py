@@ -81,7 +81,7 @@ def _place(text: str, reference: dict) -> answers.Answer:
 
 
 def _existence(text: str, reference: dict, placed: bool) -> answers.Answer:
-  """Whether the object is there (not the null split), and its box if told."""
+  """Whether the object is there (not the null split), and its box if there is one."""
   if "split" in reference:
     return answers.Answer(
       "existence", exists=str(reference["split"]) != "test_n"

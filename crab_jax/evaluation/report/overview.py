@@ -29,7 +29,7 @@ class Artefacts:
     metrics: lines of metrics.jsonl: {"stage", "step", "loss", ..}.
     gates: name -> mean router gates, float[tasks, heads] or
       float[layers, modules, tasks, heads]; tasks in canonical order.
-    notes: sentences that stand under the table (how files were joined).
+    notes: sentences that are shown under the table (how files were joined).
     table: the tasks, whose numbers are the rows of `gates`.
   """
 

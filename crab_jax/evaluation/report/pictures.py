@@ -119,7 +119,7 @@ def timeline(
   Args:
     frames: encoded frames, evenly spread over the clip.
     events: of `intervals.Event`.
-    seconds: what the width of the row stands for.
+    seconds: what the width of the row is.
     size: pixels of a frame.
   """
   lines = sorted({(event.label, event.modality) for event in events})

@@ -21,45 +21,45 @@ def score_against_chance(
   Args:
     names: of the tasks, in the order shown.
     values, chances: float[n], the primary metric in [0, 1].
-    families: of each task; tasks of a family stand together.
+    families: of each task; tasks of a family are next to each other.
     anchors: model -> its number for each task, None where unknown.
   """
   drawn, axes = plotting.axes_of(max(6.0, 0.52 * len(names) + 1.5), 3.9)
   order = list(dict.fromkeys(families))
-  places = np.arange(len(names)) + 0.5 * np.array(
+  centres = np.arange(len(names)) + 0.5 * np.array(
     [order.index(family) for family in families]
   )
   colours = [
     plotting.COLOURS[order.index(f) % len(plotting.COLOURS)] for f in families
   ]
-  axes.bar(places, values, 0.72, color=colours, zorder=2)
-  for place, chance in zip(places, chances, strict=True):
+  axes.bar(centres, values, 0.72, color=colours, zorder=2)
+  for centre, chance in zip(centres, chances, strict=True):
     axes.plot(
-      [place - 0.44, place + 0.44],
+      [centre - 0.44, centre + 0.44],
       [chance] * 2,
       color=plotting.INK,
       lw=2.2,
       zorder=3,
     )
-  for place, value, chance in zip(places, values, chances, strict=True):
+  for centre, value, chance in zip(centres, values, chances, strict=True):
     near = value < chance < value + 0.06  # the mark would strike it through
     axes.text(
-      place,
+      centre,
       (chance if near else value) + 0.012,
       f"{value:.2f}",
       ha="center",
       fontsize=8,
       color=plotting.INK,
     )
-  _anchor_dots(axes, places, anchors or {})
+  _anchor_dots(axes, centres, anchors or {})
   axes.plot(
     [], [], color=plotting.INK, lw=2.2, label="chance (best blind guess)"
   )
-  axes.set_xticks(places, names, rotation=38, ha="right")
+  axes.set_xticks(centres, names, rotation=38, ha="right")
   axes.set_ylim(0, 1.08)
   axes.set_ylabel("primary metric")
   axes.grid(axis="y", color="#e4e7ec", zorder=0)
-  _family_names(axes, places, families)
+  _family_names(axes, centres, families)
   axes.legend(
     loc="upper left",
     bbox_to_anchor=(0, 1.17),
@@ -70,11 +70,11 @@ def score_against_chance(
   return drawn
 
 
-def _anchor_dots(axes, places, anchors) -> None:
+def _anchor_dots(axes, centres, anchors) -> None:
   markers = "oDs^"
   for i, (model, numbers) in enumerate(anchors.items()):
     known = [
-      (p, n) for p, n in zip(places, numbers, strict=True) if n is not None
+      (p, n) for p, n in zip(centres, numbers, strict=True) if n is not None
     ]
     if known:
       axes.scatter(
@@ -88,10 +88,10 @@ def _anchor_dots(axes, places, anchors) -> None:
       )
 
 
-def _family_names(axes, places, families) -> None:
+def _family_names(axes, centres, families) -> None:
   """The family's name over its tasks."""
   for family in dict.fromkeys(families):
-    own = [p for p, f in zip(places, families, strict=True) if f == family]
+    own = [p for p, f in zip(centres, families, strict=True) if f == family]
     axes.text(
       np.mean(own),
       1.065,

@@ -110,7 +110,7 @@ def with_missing(rows, expected: dict[str, dict]) -> list[dict]:
 
 
 def counts(kept: list[Sample], duplicates: int) -> dict:
-  """What stands beside every number.
+  """The counts beside every number.
 
   n: rows scored. parse_failures: rows with a text that could not be read.
   failed: rows without a text (an error, or missing). split: its name, by the

@@ -12,7 +12,7 @@ from crab_jax.evaluation.scoring import masks
 
 _PIXELS = masks.SIZE * masks.SIZE
 _BLOCK = 256  # masks unpacked at a time
-_MASKS = 1000  # looked at; of more, evenly spaced ones
+_MASKS = 1000  # tried; of more, evenly spaced ones
 
 
 def pack(mask: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Scores of captions.
 
 The primary metric is CIDEr-D over 10, so that 1 is the reference itself. It
-weighs words by how well they tell clips apart, so a constant caption, the
+weighs words by how well they distinguish clips, so a constant caption, the
 best one of which is chance, stays low; ROUGE-L gives such a caption most of
-its words. Both stand in the details, with what the constant has.
+its words. Both are in the details, with what the constant has.
 """
 
 import numpy as np

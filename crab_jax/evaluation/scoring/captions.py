@@ -98,16 +98,17 @@ def meteor_exact(reference: list[str], candidate: list[str]) -> float:
   matches = chunks = 0
   last = -2
   for word in candidate:
-    places = free.get(word)
-    if not places:
+    positions = free.get(word)
+    if not positions:
       last = -2
       continue
     follows = last + 1 < len(reference) and reference[last + 1] == word
-    place = last + 1 if follows and last + 1 in places else places[-1]
-    places.remove(place)
+    # The next position continues a chunk, and fewer chunks score higher.
+    position = last + 1 if follows and last + 1 in positions else positions[-1]
+    positions.remove(position)
     matches += 1
-    chunks += place != last + 1
-    last = place
+    chunks += position != last + 1
+    last = position
   if not matches:
     return 0.0
   precision, recall = matches / len(candidate), matches / len(reference)
@@ -198,7 +199,7 @@ def _norms(vector: dict[tuple, float]) -> list[float]:
 
 
 def common_words(references: list[list[str]]) -> set[str]:
-  """The words of more than half of the references: they tell nothing."""
+  """The words of more than half of the references: they say nothing."""
   count = collections.Counter(w for tokens in references for w in {*tokens})
   return {w for w, n in count.items() if n > _COMMON * len(references)}
 

@@ -128,7 +128,7 @@ def union_iou(segment: Segment, others: list[Segment]) -> float:
 def count_f1(
   counts: list[tuple[int, int]], none_is_one: bool = False
 ) -> dict[str, float | None]:
-  """How well the number of segments is told, whatever their times.
+  """How well the number of segments is predicted, whatever their times.
 
   Args:
     counts: for each query the true number of segments (>= 1) and the

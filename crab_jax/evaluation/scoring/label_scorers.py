@@ -154,9 +154,9 @@ def avqa(samples: list[accounting.Sample]) -> results.Result:
     or "unknown"
     for sample in samples
   ]
-  places = _places(truth, options)
+  positions = _positions(truth, options)
   extra = {"by_type": kinds, "by_relation": relations}
-  return _qa(samples, truth, said, parts, kinds, extra, places)
+  return _qa(samples, truth, said, parts, kinds, extra, positions)
 
 
 def _options(sample: accounting.Sample) -> tuple[str, ...]:
@@ -168,8 +168,8 @@ def _options(sample: accounting.Sample) -> tuple[str, ...]:
 def _truth(label: str, choices: tuple[str, ...]) -> str:
   known = {labels.key(choice) for choice in choices}
   if labels.key(label) not in known and label.isdecimal():
-    place = int(label[:4])
-    return choices[place] if place < len(choices) else label
+    position = int(label[:4])
+    return choices[position] if position < len(choices) else label
   return label
 
 
@@ -179,22 +179,25 @@ def _choice(answer: str | None, choices: tuple[str, ...]):
   if word in {labels.key(choice) for choice in choices}:
     return answer, None
   letter, _, rest = word.partition(" ")
-  place = _LETTERS.find(letter) if len(letter) == 1 else -1
-  if 0 <= place < len(choices) and rest in ("", labels.key(choices[place])):
-    return choices[place], "option_letter"
+  position = _LETTERS.find(letter) if len(letter) == 1 else -1
+  if 0 <= position < len(choices) and rest in (
+    "",
+    labels.key(choices[position]),
+  ):
+    return choices[position], "option_letter"
   return answer, None
 
 
-def _places(truth, options) -> list[str]:
+def _positions(truth, options) -> list[str]:
   """The position of the right option of each sample; "" where it has none."""
-  places = []
+  positions = []
   for true, choices in zip(truth, options, strict=True):
     words = [labels.canonical(choice, "qa") for choice in choices]
-    places.append(str(words.index(true)) if true in words else "")
-  return places
+    positions.append(str(words.index(true)) if true in words else "")
+  return positions
 
 
-def _qa(samples, truth, said, parts, kinds, extra, places=()):
+def _qa(samples, truth, said, parts, kinds, extra, positions=()):
   """Accuracy overall and by group, and the best of the blind guesses."""
   shown = dict(zip(truth, (s.reference.label for s in samples), strict=True))
   constant = classification.constant(truth)
@@ -205,10 +208,10 @@ def _qa(samples, truth, said, parts, kinds, extra, places=()):
       truth, by_type
     ).mean(),
   }
-  known = [place for place in places if place]
+  known = [position for position in positions if position]
   if known:
     best = classification.constant(known)[0]
-    guesses["always the same option"] = np.equal(places, best).mean()
+    guesses["always the same option"] = np.equal(positions, best).mean()
   guess = max(guesses, key=guesses.get)
   right = [part["score"] == 1 for part in parts]
   tables = {

@@ -88,7 +88,7 @@ METRICS = {
 
 @dataclasses.dataclass(frozen=True)
 class TaskScore:
-  """The score of one task and what stands beside it.
+  """The score of one task and the numbers beside it.
 
   Attributes:
     metric: name of the primary metric; 1 is perfect.
@@ -99,7 +99,7 @@ class TaskScore:
     parse_failures: rows with a text that could not be read.
     failed: rows without a text.
     duplicates: rows removed because their id was there before.
-    lenient: rows whose reading, or the match of whose label, took a kindness.
+    lenient: rows that needed leniency, to be parsed or to match a label.
     split: name of the split.
     details: further metrics, tables, reasons and kinds of leniency.
     official_compatible: under the conventions of the official scripts.

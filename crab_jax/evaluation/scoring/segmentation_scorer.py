@@ -7,7 +7,7 @@ the PNG of the record that a `lookup` finds.
 
 A filled box cannot reach a J of 1 on a mask that is no rectangle. So while no
 row has a mask, the primary metric is the box IoU with the extent of the true
-mask, and J and F of the filled boxes stand in the details beside the J that
+mask, and J and F of the filled boxes are in the details beside the J that
 perfect boxes would have. With masks the primary metric is J. Chance is the
 best constant box (`boxes.candidates`), or the best constant mask
 (`blind_masks`).
