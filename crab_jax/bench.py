@@ -51,10 +51,15 @@ def _data(experiment: configs.Experiment, stage: configs.Stage):
       " records/ of a run of crab_jax.train"
     )
   # Here, as the step is timed without the libraries of the input pipeline.
+  from crab_jax.data import prepared_records
   from crab_jax.data import throughput
 
   found = throughput.measure(
-    root, experiment.data, experiment.model, stage, _SAMPLES.value
+    prepared_records.read(root),
+    experiment.data,
+    experiment.model,
+    stage,
+    _SAMPLES.value,
   )
   return dataclasses.asdict(found), throughput.lines(found)
 

@@ -21,10 +21,8 @@ from absl import flags
 
 from crab_jax import cli
 from crab_jax import configs
-from crab_jax import errors
 from crab_jax import files
 from crab_jax import gin_utils
-from crab_jax.data import tasks
 from crab_jax.training import preemption
 
 cli.define_config_flags()
@@ -51,12 +49,6 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def _chosen(config: configs.Evaluation) -> configs.Evaluation:
   """The configuration with what --tasks and --limit say."""
-  unknown = set(_TASKS.value) - set(tasks.BY_NAME)
-  if unknown:
-    raise errors.UserError(
-      f"--tasks: unknown {', '.join(sorted(unknown))}; there are"
-      f" {', '.join(tasks.BY_NAME)}"
-    )
   return dataclasses.replace(
     config,
     tasks=tuple(_TASKS.value) or config.tasks,
@@ -72,9 +64,14 @@ def _rescore() -> files.Path:
     cli.refuse("needs --data beside --rescore", _LIMIT)
   config = _chosen(configs.Evaluation())
   # After the flags: it imports jax, which takes seconds.
+  from crab_jax.data import prepared_records
+  from crab_jax.data import tasks
   from crab_jax.evaluation import rescoring
 
-  return rescoring.rescore(cli.path(_PREDICTIONS), out, config, cli.path(_DATA))
+  records = cli.path(_DATA)
+  prepared = prepared_records.read(records) if records else None
+  table = prepared.table if prepared else tasks.Tasks()
+  return rescoring.rescore(cli.path(_PREDICTIONS), out, config, table, prepared)
 
 
 def _evaluate() -> files.Path | None:
@@ -89,12 +86,15 @@ def _evaluate() -> files.Path | None:
     experiment, evaluation=_chosen(experiment.evaluation)
   )
   # After the flags: these import jax, which takes seconds.
+  from crab_jax.data import prepared_records
   from crab_jax.evaluation import checkpoint_report
   from crab_jax.training import hosts
 
   if _DISTRIBUTED.value:
     hosts.join()
-  checkpoint = checkpoint_report.Checkpoint(model, cli.path(_ADAPTER), records)
+  checkpoint = checkpoint_report.Checkpoint(
+    model, cli.path(_ADAPTER), prepared_records.read(records)
+  )
   if _ROUTER.value:
     return checkpoint_report.routers(checkpoint, experiment, out)
   return checkpoint_report.answers(checkpoint, experiment, out)

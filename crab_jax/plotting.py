@@ -9,7 +9,7 @@ import io
 from matplotlib import axes as axes_lib
 from matplotlib import figure
 
-# One colour a family, in the order of `tasks.FAMILIES`.
+# One colour a family, in the order of `tasks.FAMILIES`; see `colour`.
 COLOURS = (
   "#4269d0",
   "#efb118",
@@ -22,6 +22,11 @@ COLOURS = (
 DPI = 144  # of `png`, unless told otherwise
 GREY = "#8b93a1"
 INK = "#1f2430"
+
+
+def colour(index: int) -> str:
+  """The colour of the index-th of many: they come again after the last."""
+  return COLOURS[index % len(COLOURS)]
 
 
 def png(drawn: figure.Figure, dpi: int = DPI) -> bytes:

@@ -41,6 +41,7 @@ def main() -> None:
   out = cli.required_path(_OUT)
   # After the flags: these import jax, which takes seconds.
   from crab_jax.data import clip
+  from crab_jax.data import tasks
   from crab_jax.evaluation import clip_answers
 
   request = clip_answers.Request(
@@ -55,7 +56,7 @@ def main() -> None:
     max_new_tokens=_LONGEST.value,
     gates=_GATES.value,
   )
-  clip_answers.run(request, checkpoint, cli.path(_ADAPTER), out)
+  clip_answers.run(request, checkpoint, cli.path(_ADAPTER), out, tasks.Tasks())
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ import numpy as np
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax import files
 from crab_jax.array_types import Int
 from crab_jax.data import packing
+from crab_jax.data import prepared_records
 from crab_jax.data import samples
 from crab_jax.data import sources
 from crab_jax.data import tokenizer as tokenizers
@@ -56,7 +56,7 @@ def _endless(datasets: Sequence[Sizes]):
 
 
 def measure(
-  root: files.Path,
+  prepared: prepared_records.Prepared,
   tokenizer: tokenizers.Tokenizer,
   experiment: configs.Experiment,
   tasks: tuple[str, ...],
@@ -69,15 +69,17 @@ def measure(
   found = {}
   for targets in experiment.transfer.targets:
     maker = samples.sample_maker(
-      tokenizer, experiment.data, experiment.model, targets
+      tokenizer, experiment.data, experiment.model, prepared.table, targets
     )
     for task in tasks:
-      found[targets, task] = _sizes(root, task, maker)
+      found[targets, task] = _sizes(prepared, task, maker)
   return found
 
 
-def _sizes(root: files.Path, task: str, maker: samples.SampleMaker) -> Sizes:
-  source = sources.RecordSource(root, task, "train")
+def _sizes(
+  prepared: prepared_records.Prepared, task: str, maker: samples.SampleMaker
+) -> Sizes:
+  source = sources.RecordSource(prepared.root, task, "train")
   first = itertools.islice(range(len(source)), _MEASURED)
   found = list(_readable(first, source, maker))
   if not found:

@@ -34,8 +34,13 @@ class Results:
   """The results of a study's cells."""
 
   study: configs.Transfer
-  tasks: tuple[str, ...]
+  groups: grid.Groups
   cells: Mapping[grid.Cell, dict]
+
+  @property
+  def tasks(self) -> tuple[str, ...]:
+    """The datasets compared."""
+    return grid.datasets(self.groups)
 
   def value(self, cell: grid.Cell, task: str, measure: str) -> float:
     """One number of a cell; NaN if it has none."""
@@ -97,8 +102,7 @@ class Results:
 
     The mean over the row family's datasets of A + B against A alone.
     """
-    groups = grid.families(self.tasks)
-    names = list(groups)
+    names = list(self.groups)
     found = np.full((len(self.study.seeds), len(names), len(names)), np.nan)
     for s, seed in enumerate(self.study.seeds):
       for i, one in enumerate(names):
@@ -108,7 +112,7 @@ class Results:
     return names, found
 
   def _pair(self, one: str, two: str, method, seed, measure) -> float:
-    groups, targets = grid.families(self.tasks), self.study.pair_targets
+    groups, targets = self.groups, self.study.pair_targets
     first, last = (f for f in groups if f in (one, two))
     own = grid.Cell(one, groups[one], method, targets, seed)
     label, both = f"{first}+{last}", groups[first] + groups[last]

@@ -23,7 +23,6 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax.data import tasks as tasks_lib
 from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 
@@ -120,20 +119,16 @@ def _known(name: str, known, field: str) -> None:
     )
 
 
-def families(tasks: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-  """Family -> its datasets among `tasks`, in canonical order."""
-  return {
-    family: own
-    for family in tasks_lib.FAMILIES
-    if (own := tuple(t for t in tasks if _family(t) == family))
-  }
+# Family -> the datasets of it that are compared, families in their order.
+Groups = Mapping[str, tuple[str, ...]]
 
 
-def _family(task: str) -> str:
-  return tasks_lib.BY_NAME[task].family
+def datasets(groups: Groups) -> tuple[str, ...]:
+  """All datasets compared, family by family."""
+  return tuple(itertools.chain.from_iterable(groups.values()))
 
 
-def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
+def cells(study: configs.Transfer, groups: Groups) -> list[Cell]:
   """All cells, in the order in which they are trained.
 
   The comparison itself first, then its second reading, then the pairs; each
@@ -142,7 +137,7 @@ def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
 
   Args:
     study: the settings.
-    tasks: the datasets compared, in canonical order.
+    groups: the datasets compared.
   """
   parts = (
     (_comparison, study.targets),
@@ -154,24 +149,25 @@ def cells(study: configs.Transfer, tasks: tuple[str, ...]) -> list[Cell]:
     for part, kinds in parts
     for kind in kinds
     for seed in study.seeds
-    for cell in part(study, tasks, kind, seed)
+    for cell in part(study, groups, kind, seed)
   ]
 
 
-def _comparison(study, tasks, targets: str, seed: int):
+def _comparison(study, groups, targets: str, seed: int):
+  tasks = datasets(groups)
   for method in study.methods:
     yield Cell(ALL, tasks, method, targets, seed)
   for task in tasks:
     yield Cell(task, (task,), study.baseline, targets, seed)
 
 
-def _same_steps(study, tasks, targets: str, seed: int):
+def _same_steps(study, groups, targets: str, seed: int):
+  tasks = datasets(groups)
   for task in tasks:
     yield Cell(task, (task,), study.baseline, targets, seed, "steps")
 
 
-def _pairs(study, tasks, method: str, seed: int):
-  groups = families(tasks)
+def _pairs(study, groups, method: str, seed: int):
   for family, own in groups.items():
     yield Cell(family, own, method, study.pair_targets, seed)
   for one, two in itertools.combinations(groups, 2):
@@ -181,7 +177,7 @@ def _pairs(study, tasks, method: str, seed: int):
 
 
 def finished(
-  study: configs.Transfer, tasks: tuple[str, ...], done: Collection[Cell]
+  study: configs.Transfer, groups: Groups, done: Collection[Cell]
 ) -> configs.Transfer | None:
   """The part of a study whose cells are all done.
 
@@ -190,7 +186,7 @@ def finished(
 
   Args:
     study: the settings.
-    tasks: the datasets compared, in canonical order.
+    groups: the datasets compared.
     done: cells.
 
   Returns:
@@ -198,7 +194,7 @@ def finished(
   """
 
   def complete(part, kind, seed):
-    return all(cell in done for cell in part(study, tasks, kind, seed))
+    return all(cell in done for cell in part(study, groups, kind, seed))
 
   first = study.targets[0]
   seeds = [s for s in study.seeds if complete(_comparison, first, s)]

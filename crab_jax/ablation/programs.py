@@ -16,7 +16,7 @@ from crab_jax import configs
 from crab_jax.ablation import grid
 from crab_jax.data import media_cache
 from crab_jax.data import samples
-from crab_jax.data import tasks as tasks_lib
+from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.paradigms import thinker
@@ -26,8 +26,6 @@ from crab_jax.training import optim
 from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
-
-_TASKS = len(tasks_lib.TASKS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +37,14 @@ class Programs:
     runner: runs the training step.
     watch: sums the router's gates; None: the method has no router.
     answerer: answers prompts.
+    tasks: number of datasets that a batch may hold.
   """
 
   model: configs.Model
   runner: runner_lib.Runner
   watch: router_statistics.Watch | None
   answerer: decode.Answerer
+  tasks: int
 
   @functools.cached_property
   def _fresh(self):
@@ -64,7 +64,7 @@ class Programs:
 
     def sums(params, batch):
       nll = network.apply({"params": params}, batch, method="loss").nll
-      return step_lib.by_task(nll, batch, _TASKS)
+      return step_lib.by_task(nll, batch, self.tasks)
 
     return jax.jit(sums)
 
@@ -80,6 +80,7 @@ def make(
   method: str,
   tokenizer: tokenizers.Tokenizer,
   longest: samples.Lengths,
+  table: tasks.Tasks,
   memory: media_cache.Memory | None = None,
 ) -> Programs:
   """The programs of a method; nothing is compiled yet.
@@ -89,6 +90,7 @@ def make(
     method: of `grid.METHODS`.
     tokenizer: of the backbone.
     longest: the longest prompt of the study: all prompts share one shape.
+    table: the tasks.
     memory: keeps decoded media.
   """
   study = experiment.transfer
@@ -102,11 +104,13 @@ def make(
     model=model,
     likelihood=losses.likelihood(model),
     optimizer=optimizer,
-    tasks=_TASKS,
+    tasks=len(table),
   )
-  maker = samples.sample_maker(tokenizer, experiment.data, model, memory=memory)
+  maker = samples.sample_maker(
+    tokenizer, experiment.data, model, table, memory=memory
+  )
   answerer = decode.Answerer(
     model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )
-  watch = router_statistics.Watch(model, _TASKS) if model.routes else None
-  return Programs(model, runner, watch, answerer)
+  watch = router_statistics.Watch(model, len(table)) if model.routes else None
+  return Programs(model, runner, watch, answerer, len(table))

@@ -28,7 +28,7 @@ class Points:
 
 def family_distances(results: comparison.Results, method: str):
   """[families, families] mean over seeds and datasets; None: no gates."""
-  groups = list(grid.families(results.tasks).values())
+  groups = list(results.groups.values())
   found = []
   for seed in results.study.seeds:
     cell = grid.Cell(

@@ -13,7 +13,6 @@ from crab_jax.ablation import grid
 from crab_jax.ablation import plots
 from crab_jax.ablation import relation
 from crab_jax.ablation import statistics
-from crab_jax.data import tasks as tasks_lib
 
 _PLOTS = "plots"
 _UNITS = {
@@ -29,7 +28,7 @@ _READINGS = {
 def write(
   out: files.Path,
   study: configs.Transfer,
-  tasks: tuple[str, ...],
+  groups: grid.Groups,
   cells: Mapping[grid.Cell, dict],
 ) -> files.Path:
   """Writes the report; returns the path of report.md.
@@ -37,10 +36,10 @@ def write(
   Args:
     out: the folder of the study.
     study: the settings.
-    tasks: the datasets compared.
+    groups: the datasets compared.
     cells: the result of every cell.
   """
-  results = comparison.Results(study, tasks, cells)
+  results = comparison.Results(study, groups, cells)
   files.make_folder(out / _PLOTS)
   drawn = figures(results)
   for name, picture in drawn.items():
@@ -80,7 +79,7 @@ def figures(results: comparison.Results) -> dict[str, figure.Figure]:
 
 
 def _families(results: comparison.Results) -> list[str]:
-  return [tasks_lib.BY_NAME[task].family for task in results.tasks]
+  return [family for family, own in results.groups.items() for _ in own]
 
 
 def _shares(results: comparison.Results) -> figure.Figure:

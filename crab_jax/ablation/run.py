@@ -22,9 +22,7 @@ from crab_jax.ablation import programs as programs_lib
 from crab_jax.data import loader
 from crab_jax.data import media_cache
 from crab_jax.data import pipeline
-from crab_jax.data import records
 from crab_jax.data import samples
-from crab_jax.data import tasks as tasks_lib
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation.scoring import scores as scores_lib
 from crab_jax.experiment import setup
@@ -33,8 +31,6 @@ from crab_jax.training import optim
 from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import trainer
-
-_NAMES = tuple(task.name for task in tasks_lib.TASKS)
 
 
 class LastLosses:
@@ -79,12 +75,14 @@ class Bench:
     self.study = experiment.transfer
     available = [
       task
-      for task, splits in records.splits(place.records).items()
+      for task, splits in place.records.splits().items()
       if splits.get("train")
     ]
     grid.check(self.study, dict.fromkeys(available))
     chosen = self.study.tasks or available
-    self.tasks = tuple(name for name in _NAMES if name in chosen)
+    self._table = place.records.table
+    self.groups = self._table.by_family(chosen)
+    self.tasks = grid.datasets(self.groups)
     self._experiment, self._place, self._base = experiment, place, base
     self._sharded: array_types.Tree | None = None
     self._memory = media_cache.Memory(int(1e9 * self.study.memory))
@@ -151,6 +149,7 @@ class Bench:
         method,
         self._place.tokenizer,
         self._longest,
+        self._table,
         self._memory,
       )
     return self._programs[method]
@@ -166,7 +165,7 @@ class Bench:
       stage=stage,
       runner=runner,
       loader=batches,
-      task_names=_NAMES,
+      task_names=tuple(self._table),
       callbacks=(last_losses,),
       remedy="lower Transfer.optimizer's peak",
     )
@@ -227,7 +226,7 @@ class Bench:
   def _read_validation(
     self, targets: str, task: str
   ) -> Iterator[array_types.Batch]:
-    if not records.splits(self._place.records)[task].get("val"):
+    if not self._place.records.splits()[task].get("val"):
       return
     seen = 0
     for batch in pipeline.one_pass(
@@ -248,7 +247,7 @@ class Bench:
     """Dataset -> nats a supervised token on validation records."""
     found = {}
     for task in cell.tasks:
-      number, total, count = tasks_lib.BY_NAME.number(task), 0.0, 0.0
+      number, total, count = self._table.number(task), 0.0, 0.0
       for batch in self._held_out(cell.targets, task):
         sums = programs.loss_sums(params, batch)
         total += float(sums["task_nll"][number])
@@ -267,7 +266,10 @@ class Bench:
   def _longest(self) -> samples.Lengths:
     """The largest of every size over all prompts."""
     maker = samples.sample_maker(
-      self._place.tokenizer, self._experiment.data, self._experiment.model
+      self._place.tokenizer,
+      self._experiment.data,
+      self._experiment.model,
+      self._table,
     )
     found = [maker.prompt_lengths(record) for record in self._clips]
     return samples.Lengths(
@@ -285,9 +287,7 @@ class Bench:
       rows[row["task"]].append(row)
     found = {}
     for task in cell.tasks:
-      score = scores_lib.score_rows(
-        tasks_lib.BY_NAME[task], rows[task], clips.find
-      )
+      score = scores_lib.score_rows(self._table[task], rows[task], clips.find)
       names = ("metric", "value", "chance", "n", "parse_failures")
       found[task] = {name: getattr(score, name) for name in names}
     return found
@@ -302,8 +302,8 @@ class Bench:
     if total is None:
       return {}
     heads = programs.model.adapter.heads
-    vectors = gates.vectors(total, heads, len(_NAMES))
+    vectors = gates.vectors(total, heads, len(self._table))
     return {
-      task: np.round(vectors[tasks_lib.BY_NAME.number(task)], 6).tolist()
+      task: np.round(vectors[self._table.number(task)], 6).tolist()
       for task in cell.tasks
     }

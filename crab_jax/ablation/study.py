@@ -24,6 +24,7 @@ from crab_jax.ablation import grid
 from crab_jax.ablation import manifest as ledger_lib
 from crab_jax.ablation import report
 from crab_jax.ablation import run as run_lib
+from crab_jax.data import tasks
 from crab_jax.training import preemption
 from crab_jax.weights import adapter
 
@@ -77,7 +78,7 @@ def run(
     return
   place, base = made
   bench = run_lib.Bench(experiment, place, base)
-  cells = grid.cells(bench.study, bench.tasks)
+  cells = grid.cells(bench.study, bench.groups)
   _same_study(experiment, base, bench, workdir)
   steps = {cell.name: bench.steps(cell) for cell in cells}
   ledger_lib.write_whole(workdir / _PLAN, steps)
@@ -90,7 +91,7 @@ def run(
     return
   with ledger.holding(_REPORT):
     results = {cell: ledger.result(cell.name) for cell in cells}
-    path = report.write(workdir, bench.study, bench.tasks, results)
+    path = report.write(workdir, bench.study, bench.groups, results)
   print(f"report: {path}")
 
 
@@ -119,19 +120,20 @@ def draw(experiment: configs.Experiment, workdir: files.Path) -> None:
   if not path.is_file():
     raise errors.UserError(f"{workdir} has no cells yet: the backbone first")
   ledger = _ledger(experiment, workdir)
-  tasks = tuple(json.loads(path.read_text())["study"]["tasks"])
+  names = json.loads(path.read_text())["study"]["tasks"]
+  groups = tasks.Tasks().by_family(names)
   results = {
     cell: result
-    for cell in grid.cells(experiment.transfer, tasks)
+    for cell in grid.cells(experiment.transfer, groups)
     if (result := ledger.result(cell.name)) is not None
   }
-  done = grid.finished(experiment.transfer, tasks, results)
+  done = grid.finished(experiment.transfer, groups, results)
   if done is None:
     raise errors.UserError(
       f"{workdir} has no seed whose comparison is done; see --status"
     )
-  kept = {cell: results[cell] for cell in grid.cells(done, tasks)}
-  print(f"report: {report.write(workdir, done, tasks, kept)}")
+  kept = {cell: results[cell] for cell in grid.cells(done, groups)}
+  print(f"report: {report.write(workdir, done, groups, kept)}")
 
 
 def _ledger(experiment: configs.Experiment, workdir: files.Path):

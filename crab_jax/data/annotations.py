@@ -74,24 +74,23 @@ def root(source: files.Path) -> files.Path:
 
 
 def find(
-  source: files.Path, names: tuple[str, ...] | None = None
+  source: files.Path,
+  table: tasks.Tasks,
+  names: tuple[str, ...] | None = None,
 ) -> dict[str, dict[str, files.Path]]:
   """Task -> split -> annotation file, of those that exist.
 
   Args:
     source: the folder of the datasets.
+    table: the tasks.
     names: the tasks wanted; None: all that are there.
 
   Raises:
     UserError: an unknown task, a wanted one without annotations, or none.
   """
-  for name in names or ():
-    if name not in tasks.BY_NAME:
-      raise errors.UserError(
-        f"unknown task {name!r}: the tasks are {', '.join(tasks.BY_NAME)}"
-      )
+  table.require(names or (), "--tasks")
   found = {}
-  for name in tasks.BY_NAME:
+  for name in table:
     if names is None or name in names:
       paths = {split: source / name / f"{split}.json" for split in tasks.SPLITS}
       found[name] = {s: path for s, path in paths.items() if path.is_file()}

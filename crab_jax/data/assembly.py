@@ -96,20 +96,20 @@ class Reader:
 
 
 def assemble(
-  reader: Reader, task: str, split: str, row: int, values: Any
+  reader: Reader, task: tasks.Task, split: str, row: int, values: Any
 ) -> Outcome:
   """One row of an annotation file as a record, or the reason why not.
 
   Args:
     reader: the source folder and the settings.
-    task: a name of `tasks.BY_NAME`.
+    task: its row of the table of tasks.
     split: "train", "val" or "test".
     row: index of the row in its file.
     values: the row as JSON gives it.
   """
-  line = {"id": f"{task}/{split}/{row}", "status": "", "reason": ""}
+  line = {"id": f"{task.name}/{split}/{row}", "status": "", "reason": ""}
   try:
-    found = annotations.parse(tasks.BY_NAME[task], split, row, values)
+    found = annotations.parse(task, split, row, values)
     line["media"] = [path for _, path in found.media]
     record, facts = _record(reader, found)
   except statuses.RecordError as error:

@@ -24,6 +24,7 @@ class Tally:
   """Counts what was read, and stops a run that loses too much.
 
   Args:
+    table: the tasks.
     sizes: dataset -> records of an epoch.
     max_bad_share: failed records tolerated, of all.
     max_bad_task_share: failed records tolerated, of one dataset.
@@ -31,10 +32,12 @@ class Tally:
 
   def __init__(
     self,
+    table: tasks.Tasks,
     sizes: Mapping[str, int],
     max_bad_share: float,
     max_bad_task_share: float,
   ):
+    self._table = table
     self._sizes = dict(sizes)
     self._max_share = max_bad_share
     self._max_task_share = max_bad_task_share
@@ -52,8 +55,8 @@ class Tally:
     used = batch["segments"] > 0
     self._tokens += [used.sum(), used.size]
     numbers = batch["sample_ids"][..., 0]
-    counts = np.bincount(numbers[numbers >= 0], minlength=len(tasks.TASKS))
-    for name, count in zip(tasks.BY_NAME, counts, strict=True):
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(self._table))
+    for name, count in zip(self._table, counts, strict=True):
       if count:
         self._samples[name] += int(count)
     self._short_videos += int(summary["short_videos"])

@@ -13,23 +13,23 @@ from crab_jax.data import tasks
 INFO = "dataset_info.json"
 
 
-def write(root: files.Path, task: str, splits: dict[str, dict]) -> None:
+def write(root: files.Path, task: tasks.Task, splits: dict[str, dict]) -> None:
   """Writes the metadata of one dataset.
 
   Args:
     root: the folder of the prepared datasets.
-    task: a name of `tasks.BY_NAME`.
+    task: its row of the table of tasks.
     splits: split -> counts, with "shard_records" (the records of each shard)
       and "bytes".
   """
-  folder = records.folder(root, task)
+  folder = records.folder(root, task.name)
   identity = tfds.core.dataset_info.DatasetIdentity(
     name=records.NAME,
     version=tfds.core.Version(records.VERSION),
     data_dir=str(folder),
     module_name="",
-    config_name=task,
-    config_description=f"{task}, of the family {tasks.BY_NAME[task].family}",
+    config_name=task.name,
+    config_description=f"{task.name}, of the family {task.family}",
   )
   info = tfds.core.DatasetInfo(
     builder=identity,

@@ -15,7 +15,6 @@ For generation, `prompt_batches` puts one prompt in a row.
 
 import collections
 import concurrent.futures
-import os
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from crab_jax.data import loader
 from crab_jax.data import media_cache
 from crab_jax.data import packed
 from crab_jax.data import packing
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
@@ -48,7 +48,7 @@ NO_LEAST = samples.Lengths(0, 0, 0)
 
 
 def train_loader(
-  root: os.PathLike | str,
+  prepared: prepared_records.Prepared,
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
   model: configs.Model,
@@ -67,7 +67,7 @@ def train_loader(
   """The endless batches of one host for one stage.
 
   Args:
-    root: the folder of the prepared records.
+    prepared: the records.
     tokenizer: gives ids and padding.
     data: prompts, template, positions, shuffling, threads, workers, seed.
     model: sizes of frames, chunks and the vocabulary.
@@ -91,9 +91,12 @@ def train_loader(
     raise errors.UserError(
       f"Rows.rows={rows.rows} must be a multiple of the {process_count} hosts"
     )
-  maker = samples.sample_maker(tokenizer, data, model, targets, memory)
-  found = sources.open_mixture(root, split, mixture)
+  maker = samples.sample_maker(
+    tokenizer, data, model, prepared.table, targets, memory
+  )
+  found = sources.open_mixture(prepared, split, mixture)
   order = _mixture(
+    prepared.table,
     {n: packed.SampleSource(found[n], maker, rows) for n in found},
     mixture or {name: float(len(source)) for name, source in found.items()},
     data.seed if seed is None else seed,
@@ -110,12 +113,13 @@ def train_loader(
     return _ahead(packed.PackedDataset(order, layout, options, streams), data)
 
   sizes = {n: -(-len(found[n]) // process_count) for n in found}
-  tally = loader.Tally(sizes, max_bad_share, max_bad_task_share)
+  tally = loader.Tally(prepared.table, sizes, max_bad_share, max_bad_task_share)
   streams = max(data.workers, 1)
   return loader.Loader(make, tally, process_index, process_count, streams)
 
 
 def _mixture(
+  table: tasks.Tasks,
   parts: Mapping[str, packed.SampleSource],
   weights: Mapping[str, float],
   seed: int,
@@ -124,7 +128,7 @@ def _mixture(
   """The endless mixture of samples that all hosts share."""
   datasets = []
   for name, part in parts.items():
-    own_seed = np.random.SeedSequence([seed, tasks.BY_NAME[name].seed])
+    own_seed = np.random.SeedSequence([seed, table[name].seed])
     dataset = grain.MapDataset.source(part)
     dataset = dataset.shuffle(seed=int(own_seed.generate_state(1)[0]))
     datasets.append(dataset.repeat())
@@ -153,7 +157,7 @@ def _ahead(dataset: grain.IterDataset, data: configs.Data) -> grain.IterDataset:
 
 
 def one_pass(
-  root: os.PathLike | str,
+  prepared: prepared_records.Prepared,
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
   model: configs.Model,
@@ -171,9 +175,10 @@ def one_pass(
   last rows of the last batch may be empty. For the arguments and errors see
   `train_loader`; a mixture's weights only choose.
   """
-  maker = samples.sample_maker(tokenizer, data, model, targets)
-  found = sources.open_mixture(root, split, mixture)
+  maker = samples.sample_maker(tokenizer, data, model, prepared.table, targets)
+  found = sources.open_mixture(prepared, split, mixture)
   tally = loader.Tally(
+    prepared.table,
     {name: len(source) for name, source in found.items()},
     MAX_BAD_SHARE,
     MAX_BAD_TASK_SHARE,

@@ -49,6 +49,7 @@ class Preparer:
   source: files.Path  # the folder of the datasets
   out: files.Path
   config: configs.Preparation
+  table: tasks.Tasks
 
   def settings(self) -> dict:
     """What all records of a folder must have in common."""
@@ -59,7 +60,7 @@ class Preparer:
     """The first line of a shard's journal."""
     facts = {
       "settings": self.settings(),
-      "task": dataclasses.asdict(tasks.BY_NAME[shard.task]),
+      "task": self.table[shard.task].recipe(),
       "shard": dataclasses.asdict(shard),
       "media": [self._stat(shard, row) for row in shard.rows],
     }
@@ -71,7 +72,7 @@ class Preparer:
   def _stat(self, shard: journal.Shard, row) -> list:
     """Sizes and times of a row's files: a mended file is read again."""
     try:
-      task = tasks.BY_NAME[shard.task]
+      task = self.table[shard.task]
       found = annotations.parse(task, shard.split, 0, row)
     except statuses.RecordError:
       return []
@@ -90,7 +91,7 @@ class Preparer:
       for row in range(writer.done, len(shard.rows)):
         outcome = assembly.assemble(
           reader,
-          shard.task,
+          self.table[shard.task],
           shard.split,
           shard.first_row + row,
           shard.rows[row],
@@ -136,6 +137,7 @@ def prepare(
   config: configs.Preparation | None = None,
   runner: Runner = run_local,
   show: Callable[[str], object] = print,
+  table: tasks.Tasks | None = None,
 ) -> dict:
   """Prepares datasets; what an earlier call finished is not made again.
 
@@ -146,6 +148,7 @@ def prepare(
     config: the settings.
     runner: who makes the shards.
     show: takes the table of counts, and the first rows of every status but ok.
+    table: the tasks; None: the built-in ones.
 
   Returns:
     The content of summary.json.
@@ -157,9 +160,10 @@ def prepare(
   config = config or configs.Preparation()
   source = files.absolute(annotations.root(source))
   out = files.absolute(files.path(out))
-  found = annotations.find(source, names)
+  table = table or tasks.Tasks()
+  found = annotations.find(source, table, names)
   shards = plan(found, config.shard_records)
-  preparer = Preparer(source, out, config)
+  preparer = Preparer(source, out, config, table)
   with _locked(out):
     try:
       if not _is_finished(preparer, shards):
@@ -221,7 +225,7 @@ def _is_finished(preparer: Preparer, shards: list[journal.Shard]) -> bool:
   there = {s.path(out) for name in names for s in journal.find(out, name)}
   if (
     not (out / records.SUMMARY).is_file()
-    or names - _complete(out)
+    or names - _complete(preparer)
     or there != {shard.path(out) for shard in shards}
   ):
     return False
@@ -235,7 +239,7 @@ def _begin(preparer: Preparer, shards: list[journal.Shard]) -> None:
   """Removes what would make the folder look complete, and stale shards."""
   out = preparer.out
   names = {shard.task for shard in shards}
-  for name in _complete(out) - names:
+  for name in _complete(preparer) - names:
     _require_settings(out, name, preparer.settings())
   files.remove(out / records.SUMMARY)
   for name in names:
@@ -246,12 +250,12 @@ def _begin(preparer: Preparer, shards: list[journal.Shard]) -> None:
     _remove(out / journal.FOLDER / name, "*", [s.path(out) for s in mine])
 
 
-def _complete(out: files.Path) -> set[str]:
+def _complete(preparer: Preparer) -> set[str]:
   """The datasets that a folder holds, prepared to their end."""
   return {
     name
-    for name in tasks.BY_NAME
-    if (records.folder(out, name) / metadata.INFO).is_file()
+    for name in preparer.table
+    if (records.folder(preparer.out, name) / metadata.INFO).is_file()
   }
 
 
@@ -284,9 +288,9 @@ def _finish(
   """Writes the report, then what makes the folder complete."""
   out, config = preparer.out, preparer.config
   names = {shard.task for shard in shards}
-  present = _complete(out) | names
+  present = _complete(preparer) | names
   every = [
-    s for n in tasks.BY_NAME if n in present for s in journal.find(out, n)
+    s for n in preparer.table if n in present for s in journal.find(out, n)
   ]
   counts = report.Counts(every, out)
   files.write_json_lines(out / report.MANIFEST, counts.rows)
@@ -301,8 +305,8 @@ def _finish(
       " start again"
     )
   datasets = counts.datasets()
-  for name in sorted(names - _complete(out)):
-    metadata.write(out, name, datasets[name])
+  for name in sorted(names - _complete(preparer)):
+    metadata.write(out, preparer.table[name], datasets[name])
   summary = {
     "source": str(preparer.source),
     "preparation": preparer.settings(),

@@ -117,7 +117,9 @@ def _assemble(
   rows = _rows(preparer.source / key.task / f"{key.split}.json")
   reader = assembly.Reader(preparer.source, preparer.config)
   for row in range(chunk.start, chunk.stop):
-    outcome = assembly.assemble(reader, key.task, key.split, row, rows[row])
+    outcome = assembly.assemble(
+      reader, preparer.table[key.task], key.split, row, rows[row]
+    )
     metrics.Metrics.counter("prepare", str(outcome.row["status"])).inc()
     record = outcome.record
     yield key, (row, outcome.row, record and records.encode(record))

@@ -55,8 +55,12 @@ class Prompts:
   tasks: dict[str, Prompt]
 
 
-def load(path: str | None = None) -> Prompts:
+def load(path: str | None, table: tasks.Tasks) -> Prompts:
   """The prompts of a file; None: ours.
+
+  Args:
+    path: a prompt file, or None.
+    table: the tasks.
 
   Raises:
     UserError: the file is missing, is no such JSON, lacks a task, has an
@@ -70,7 +74,7 @@ def load(path: str | None = None) -> Prompts:
   except ValueError as error:
     raise errors.UserError(f"prompt file {file} is no JSON: {error}") from None
   _expect_keys(tree, ("system", "tasks"), str(file))
-  _expect_keys(tree["tasks"], tasks.BY_NAME, f'{file}: "tasks"')
+  _expect_keys(tree["tasks"], table, f'{file}: "tasks"')
   _expect_text(tree["system"], f'{file}: "system"')
   texts = {}
   for name, fields in tree["tasks"].items():
@@ -78,7 +82,7 @@ def load(path: str | None = None) -> Prompts:
     _expect_keys(fields, ("lead_in", "question"), where)
     for key, value in fields.items():
       _expect_text(value, f"{where}: {key}")
-    _check_placeholders(fields["question"], tasks.BY_NAME[name], where)
+    _check_placeholders(fields["question"], table[name], where)
     texts[name] = Prompt(**fields)
   return Prompts(tree["system"], texts)
 

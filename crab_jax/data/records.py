@@ -24,7 +24,6 @@ from tensorflow_datasets.core import example_serializer
 
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.data import tasks
 from crab_jax.data import tfrecord
 
 NAME = "av_uie_v2"
@@ -38,7 +37,7 @@ class Record:
 
   Attributes:
     id: "{task}/{split}/{row}".
-    task: a name of `tasks.BY_NAME`.
+    task: a name of the table of tasks.
     split: "train", "val" or "test".
     row: index in the annotation file, from 0.
     status: "ok", or "short_video" when the last frame had to be repeated.
@@ -174,26 +173,6 @@ def read_split(
     yield from read_shard(path)
 
 
-def splits(root: str | os.PathLike) -> dict[str, dict[str, int]]:
-  """Task -> split -> number of records, of a finished preparation.
-
-  Raises:
-    UserError: the folder holds no finished preparation.
-  """
-  root = files.path(root)
-  if not (root / SUMMARY).is_file():
-    raise errors.UserError(
-      f"{root} holds no finished preparation ({SUMMARY} is missing):"
-      " run python -m crab_jax.prepare"
-    )
-  found = {}
-  for task in tasks.BY_NAME:
-    info = folder(root, task) / "dataset_info.json"
-    if info.is_file():
-      found[task] = _split_sizes(info)
-  return found
-
-
 def manifest(root: str | os.PathLike, task: str | None = None) -> str:
   """What tells two preparations apart: lines `path = bytes` of all shards.
 
@@ -207,10 +186,3 @@ def manifest(root: str | os.PathLike, task: str | None = None) -> str:
     f"{path.relative_to(root)} = {files.size(path)} bytes"
     for path in files.find(place, "*.tfrecord-*")
   )
-
-
-def _split_sizes(info: files.Path) -> dict[str, int]:
-  """Split -> number of records, from a dataset_info.json."""
-  rows = json.loads(info.read_text())["splits"]
-  sizes = {row["name"]: sum(map(int, row["shardLengths"])) for row in rows}
-  return {name: sizes[name] for name in tasks.SPLITS if name in sizes}

@@ -67,7 +67,8 @@ class SampleMaker:
 
   Attributes:
     chat: renders and tokenizes.
-    prompts: the wording of the tasks.
+    table: the tasks.
+    prompts: their wording.
     model: the sizes of frames, patches, chunks.
     data: how positions count time.
     targets: "reasoning": the whole target; "answer": only the bare answer.
@@ -75,6 +76,7 @@ class SampleMaker:
   """
 
   chat: conversation.Chat
+  table: tasks.Tasks
   prompts: prompts.Prompts
   model: configs.Model
   data: configs.Data
@@ -88,7 +90,7 @@ class SampleMaker:
       SampleError: media do not decode, the target is empty, or all of it is
         longer than the model's context.
     """
-    task = tasks.BY_NAME[record.task]
+    task = self.table[record.task]
     answer = record.target
     if self.targets == "answer":
       answer = targets.bare_answer(task, answer)
@@ -127,7 +129,7 @@ class SampleMaker:
     """
     prompt = self.prompts.tasks[record.task]
     question = _try("bad_question", record, prompt.ask, record.question)
-    media = [f"[{kind}] " for kind in media_order(tasks.BY_NAME[record.task])]
+    media = [f"[{kind}] " for kind in media_order(self.table[record.task])]
     return "".join([prompt.lead_in, *media, question])
 
   @property
@@ -149,7 +151,7 @@ class SampleMaker:
       "frames": media.frames,
       "mel": media.mel,
       "mel_lengths": media.mel_lengths,
-      "task": tasks.BY_NAME.number(record.task),
+      "task": self.table.number(record.task),
       "row": record.row,
     }
 
@@ -177,7 +179,7 @@ class SampleMaker:
         "short_audio", f"{record.id}: {mel_frames} mel frames give no token"
       )
     pairs, grid = vision.units_of(len(record.frames)), vision.token_grid
-    task = tasks.BY_NAME[record.task]
+    task = self.table[record.task]
     clips = {
       "audio": conversation.Media("audio", audio),
       task.visual: conversation.Media(
@@ -226,6 +228,7 @@ def sample_maker(
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
   model: configs.Model,
+  table: tasks.Tasks,
   targets: str = "reasoning",
   memory: media_cache.Memory | None = None,
 ) -> SampleMaker:
@@ -244,8 +247,8 @@ def sample_maker(
   if data.chat_template is not None:
     template = conversation.load_template(data.chat_template)
   chat = conversation.Chat(tokenizer, template)
-  wording = prompts.load(data.prompts)
-  return SampleMaker(chat, wording, model, data, targets, memory)
+  wording = prompts.load(data.prompts, table)
+  return SampleMaker(chat, table, wording, model, data, targets, memory)
 
 
 def training_texts(

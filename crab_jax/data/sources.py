@@ -17,9 +17,9 @@ import numpy as np
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.array_types import Int
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import samples
-from crab_jax.data import tasks
 from crab_jax.data import tfrecord
 
 _HEADER = struct.Struct("<QI")  # length of the record, its masked crc32c
@@ -76,46 +76,42 @@ class RecordSource:
 
 
 def open_mixture(
-  root: os.PathLike | str,
+  prepared: prepared_records.Prepared,
   split: str,
   mixture: Mapping[str, float] | None = None,
 ) -> dict[str, RecordSource]:
   """The records of a mixture, dataset by dataset in canonical order.
 
   Args:
-    root: the folder of the prepared records.
+    prepared: the records.
     split: "train", "val" or "test".
     mixture: dataset -> weight, 0 leaves it out; None: every dataset that has
       the split.
 
   Raises:
-    UserError: no finished preparation, an unknown dataset, a weight below 0,
-      no records, or fewer than the preparation wrote.
+    UserError: an unknown dataset, a weight below 0, no records, or fewer than
+      the preparation wrote.
   """
-  written = records.splits(root)
+  written = prepared.splits()
   if mixture is None:
     mixture = {name: 1.0 for name in written if written[name].get(split)}
+  prepared.table.require(mixture, "the mixture")
   for name, weight in mixture.items():
-    if name not in tasks.BY_NAME:
-      raise errors.UserError(
-        f"the mixture names an unknown dataset, {name!r}; there are"
-        f" {', '.join(tasks.BY_NAME)}"
-      )
     if weight < 0:
       raise errors.UserError(f"the mixture gives {name} a weight below 0")
   found = {}
-  for task in tasks.TASKS:
-    if mixture.get(task.name, 0):
-      source = RecordSource(root, task.name, split)
-      wanted = written.get(task.name, {}).get(split, 0)
+  for task in prepared.table:
+    if mixture.get(task, 0):
+      source = RecordSource(prepared.root, task, split)
+      wanted = written.get(task, {}).get(split, 0)
       if len(source) != wanted:
         raise errors.UserError(
-          f"{records.folder(root, task.name)} holds {len(source)} records of"
+          f"{records.folder(prepared.root, task)} holds {len(source)} records of"
           f" {split}, its dataset_info.json says {wanted}: prepare again"
         )
-      found[task.name] = source
+      found[task] = source
   if not found:
-    raise errors.UserError(f"{root} has no {split} records of the mixture")
+    raise errors.UserError(f"{prepared} has no {split} records of the mixture")
   return found
 
 

@@ -32,6 +32,23 @@ FAMILIES = (
 # Forms of an answer; `evaluation.reading.answers` describes and reads them.
 KINDS = ("label", "events", "place", "existence", "caption")
 SPLITS = ("train", "val", "test")
+_RECIPE = (
+  "name",
+  "frames",
+  "window",
+  "target",
+  "reference",
+  "media",
+  "test_media",
+  "fields",
+  "index",
+  "test_index",
+  "lower",
+  "needs",
+  "keeps",
+  "has_test",
+  "mask",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +95,10 @@ class Task:
   def order(self) -> tuple[bool, int, str]:
     """Sorts rows as the table does: built-in ones first."""
     return self.stream is None, self.stream or 0, self.name
+
+  def recipe(self) -> dict:
+    """The columns that a record depends on: other values, other bytes."""
+    return {name: getattr(self, name) for name in _RECIPE}
 
   def media_keys(self, split: str) -> tuple[str, ...]:
     """The keys of the media files, in feeding order."""
@@ -398,6 +419,3 @@ _BUILT_IN = (
     stream=18,
   ),
 )
-
-TASKS = tuple(Tasks().values())
-BY_NAME = Tasks()

@@ -7,7 +7,6 @@ whole pipeline is timed beside, with its threads, its mixture and its packing.
 
 import dataclasses
 import itertools
-import os
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from crab_jax import errors
 from crab_jax.data import encodings
 from crab_jax.data import packing
 from crab_jax.data import pipeline
+from crab_jax.data import prepared_records
 from crab_jax.data import prompts
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -50,27 +50,27 @@ class Throughput:
 
 
 def tokenizer_of(
-  root: os.PathLike | str, data: configs.Data, model: configs.Model
+  prepared: prepared_records.Prepared, data: configs.Data, model: configs.Model
 ) -> tokenizers.Tokenizer:
   """The configured tokenizer, or one trained on the records as `train` does."""
   grammar = front.of(model).grammar
   if data.tokenizer is not None:
     return tokenizers.load(data.tokenizer, grammar)
-  wording = prompts.load(data.prompts)
+  wording = prompts.load(data.prompts, prepared.table)
   found = (
     record
-    for task in records.splits(root)
-    for record in records.read_split(root, task, "train")
+    for task in prepared.splits()
+    for record in records.read_split(prepared.root, task, "train")
   )
   texts = samples.training_texts(found, wording, grammar)
   return tokenizers.train(texts, model.decoder.vocabulary, grammar)
 
 
 def _chosen(
-  root: os.PathLike | str, stage: configs.Stage, count: int
+  prepared: prepared_records.Prepared, stage: configs.Stage, count: int
 ) -> list[tuple[sources.RecordSource, int]]:
   """Places of `count` records, evenly over the datasets of the mixture."""
-  parts = list(sources.open_mixture(root, "train", stage.mixture).values())
+  parts = list(sources.open_mixture(prepared, "train", stage.mixture).values())
   turns = (
     (part, index % len(part)) for index in itertools.count() for part in parts
   )
@@ -123,7 +123,7 @@ def _pack(
 
 
 def _pipeline(
-  root: os.PathLike | str,
+  prepared: prepared_records.Prepared,
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
   model: configs.Model,
@@ -133,7 +133,7 @@ def _pipeline(
   """Rates of the loader of training, in this process."""
   data = dataclasses.replace(data, workers=0)
   loader = pipeline.train_loader(
-    root, tokenizer, data, model, stage.rows, mixture=stage.mixture,
+    prepared, tokenizer, data, model, stage.rows, mixture=stage.mixture,
     targets=stage.targets,
   )  # fmt: skip
   try:
@@ -156,7 +156,7 @@ def _pipeline(
 
 
 def measure(
-  root: os.PathLike | str,
+  prepared: prepared_records.Prepared,
   data: configs.Data,
   model: configs.Model,
   stage: configs.Stage,
@@ -165,7 +165,7 @@ def measure(
   """Times the input pipeline of a stage on prepared records.
 
   Args:
-    root: the prepared records.
+    prepared: the records.
     data: how they are read.
     model: sizes of frames, chunks and vocabulary.
     stage: mixture, targets and rows.
@@ -174,19 +174,21 @@ def measure(
   Raises:
     UserError: no records, or one of them does not decode or does not fit.
   """
-  tokenizer = tokenizer_of(root, data, model)
-  maker = samples.sample_maker(tokenizer, data, model, stage.targets)
-  chosen = _chosen(root, stage, count)
+  tokenizer = tokenizer_of(prepared, data, model)
+  maker = samples.sample_maker(
+    tokenizer, data, model, prepared.table, stage.targets
+  )
+  chosen = _chosen(prepared, stage, count)
   try:
     maker.train(chosen[0][0][chosen[0][1]])  # builds filters and templates
     seconds = _stages(chosen, maker, stage.rows)
   except samples.SampleError as error:
-    raise errors.UserError(f"{root}: {error}") from error
+    raise errors.UserError(f"{prepared}: {error}") from error
   return Throughput(
     samples=count,
     stages={name: 1000 * value / count for name, value in seconds.items()},
     stage_rate=count / float(np.sum(list(seconds.values()))),
-    **_pipeline(root, tokenizer, data, model, stage, count),
+    **_pipeline(prepared, tokenizer, data, model, stage, count),
   )
 
 

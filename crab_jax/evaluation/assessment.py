@@ -13,9 +13,9 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.data import pipeline
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import samples
-from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
@@ -48,7 +48,7 @@ class Subject:
   model: configs.Model
   params: array_types.Tree
   tokenizer: tokenizers.Tokenizer
-  records: files.Path
+  records: prepared_records.Prepared
   mesh: configs.Mesh = configs.Mesh()  # how a process spreads the model
 
 
@@ -85,16 +85,18 @@ def assess(
   clips = held_out.clips(subject.records, config)
   layout = generation_sharding.local(subject.mesh, subject.model)
   params = layout.shard(subject.params)
-  run = {**_run(params, data, config), **_records(subject.records, clips)}
+  run = {**_run(params, data, config), **_records(subject.records.root, clips)}
   prediction_files.claim(folder, run, first)
-  maker = samples.sample_maker(subject.tokenizer, data, subject.model)
+  maker = samples.sample_maker(
+    subject.tokenizer, data, subject.model, subject.records.table
+  )
   answerer = decode.Answerer(
     subject.model, params, maker, subject.tokenizer, config, layout
   )
   decode.decode(answerer, clips, folder)
   hosts.barrier("decoded")
   if first:
-    prediction_files.join(folder)
+    prediction_files.join(folder, clips.table)
     found = _score(folder, clips)
     with layout.scope():
       gates = _gates(subject, params, data, rows)
@@ -104,6 +106,7 @@ def assess(
       lookup=clips.find,
       metrics=metrics,
       gates=gates,
+      table=clips.table,
     )
     report_files.write(out, found, artefacts)
     print("\n".join(report_files.table(found)))
@@ -137,7 +140,7 @@ def _score(
   Raises:
     UserError: a clip has no row, so a process did not do its share.
   """
-  found = scores.score_folder(folder, tasks.BY_NAME, lookup=clips.find)
+  found = scores.score_folder(folder, clips.table, lookup=clips.find)
   for task in clips.sources:
     wanted = clips.count(task)
     there = found[task].n if task in found else 0
@@ -177,9 +180,10 @@ def _gates(
   adapter = subject.model.adapter
   if not subject.model.routes:
     return {}
-  if not any("val" in s for s in records.splits(subject.records).values()):
+  if not any("val" in s for s in subject.records.splits().values()):
     return {}
-  watch = router_statistics.Watch(subject.model, len(tasks.TASKS))
+  count = len(subject.records.table)
+  watch = router_statistics.Watch(subject.model, count)
   total = None
   for batch in pipeline.one_pass(
     subject.records, subject.tokenizer, data, subject.model, rows
@@ -189,7 +193,7 @@ def _gates(
   by_tower: dict[str, list[np.ndarray]] = {}
   for name, gates in total.gates(adapter.heads).items():
     tower = network.label(name)
-    by_tower.setdefault(tower, []).append(gates[:, : len(tasks.TASKS)])
+    by_tower.setdefault(tower, []).append(gates[:, :count])
   return {
     tower: np.concatenate(layers).mean(0) for tower, layers in by_tower.items()
   }

@@ -6,6 +6,7 @@ import jax
 
 from crab_jax import configs
 from crab_jax import files
+from crab_jax.data import prepared_records
 from crab_jax.evaluation import assessment
 from crab_jax.evaluation import folder
 from crab_jax.routers import report as router_report
@@ -19,12 +20,12 @@ class Checkpoint:
   Attributes:
     model: a model folder.
     adapter: an adapter folder for it, or None.
-    records: a folder of prepared records.
+    records: the prepared records.
   """
 
   model: files.Path
   adapter: files.Path | None
-  records: files.Path
+  records: prepared_records.Prepared
 
 
 def answers(
@@ -43,6 +44,9 @@ def answers(
   Raises:
     UserError: whatever a user can cause.
   """
+  # Before the model is read, which takes minutes at 7B.
+  chosen = experiment.evaluation.tasks or ()
+  checkpoint.records.table.require(chosen, "--tasks")
   model = folder.load(checkpoint.model, checkpoint.adapter)
   path = assessment.assess(
     assessment.Subject(
@@ -82,6 +86,9 @@ def routers(
   Raises:
     UserError: the model has no router, or there are no records.
   """
+  # Before the model is read, which takes minutes at 7B.
+  chosen = experiment.evaluation.tasks or ()
+  checkpoint.records.table.require(chosen, "--tasks")
   model = folder.load(checkpoint.model, checkpoint.adapter)
   batches = routing.batches(
     checkpoint.records,
@@ -92,5 +99,7 @@ def routers(
     experiment.evaluation.limit,
     experiment.evaluation.tasks,
   )
-  found = routing.collect(model.config, model.params, batches)
+  found = routing.collect(
+    model.config, model.params, batches, checkpoint.records.table
+  )
   return router_report.write(out, found, model.params)

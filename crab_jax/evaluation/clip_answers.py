@@ -47,6 +47,7 @@ def run(
   checkpoint: files.Path,
   adapter: files.Path | None,
   out: files.Path,
+  table: tasks.Tasks,
 ) -> None:
   """Answers a request; prints the answers and writes the folder `out`.
 
@@ -55,19 +56,20 @@ def run(
     checkpoint: a model folder.
     adapter: an adapter folder for it, or None.
     out: the folder to write.
+    table: the tasks.
 
   Raises:
     UserError: whatever a user can cause.
   """
   # Before the model is read, which takes minutes at 7B.
-  chosen = _chosen(request)
+  chosen = _chosen(request, table)
   model = folder.load(checkpoint, adapter)
   if request.gates and not model.config.routes:
     raise errors.UserError(
       "--gates: the model has no router; give --adapter with one of"
       " several heads"
     )
-  found, drawn = _answer(request, chosen, model)
+  found, drawn = _answer(request, chosen, model, table)
   try:
     answer_files.write(out, drawn, found)
   except OSError as error:
@@ -75,22 +77,22 @@ def run(
   print(f"written: {out / answer_files.FILE}")
 
 
-def _chosen(request: Request) -> list[tasks.Task]:
+def _chosen(request: Request, table: tasks.Tasks) -> list[tasks.Task]:
   """The tasks to ask; prints those that `all` leaves out, and why."""
   if request.task == ALL:
-    return _fitting(request.clip)
-  if request.task not in tasks.BY_NAME:
+    return _fitting(request.clip, table)
+  if request.task not in table:
     raise errors.UserError(
-      f"--task={request.task}: there are {ALL}, {', '.join(tasks.BY_NAME)}"
+      f"--task={request.task}: there are {ALL}, {', '.join(table)}"
     )
-  task = tasks.BY_NAME[request.task]
+  task = table[request.task]
   if why := clip_lib.misfit(request.clip, task):
     raise errors.UserError(f"--task={task.name}: {why}")
   return [task]
 
 
-def _fitting(clip: clip_lib.Clip) -> list[tasks.Task]:
-  misfits = {task: clip_lib.misfit(clip, task) for task in tasks.TASKS}
+def _fitting(clip: clip_lib.Clip, table: tasks.Tasks) -> list[tasks.Task]:
+  misfits = {task: clip_lib.misfit(clip, task) for task in table.values()}
   for task, why in misfits.items():
     if why:
       print(f"{task.name}: left out, {why}")
@@ -101,20 +103,25 @@ def _fitting(clip: clip_lib.Clip) -> list[tasks.Task]:
 
 
 def _answer(
-  request: Request, chosen: list[tasks.Task], model: folder.Model
+  request: Request,
+  chosen: list[tasks.Task],
+  model: folder.Model,
+  table: tasks.Tasks,
 ) -> tuple[list[dict], dict[str, bytes]]:
   """The rows of answers.json, and the pictures by file name."""
-  maker = _maker(model)
+  maker = _maker(model, table)
   asked = _records(request.clip, chosen, maker)
   found, drawn = [], {}
   for row in _answerer(request, model, maker).answers(asked.values()):
     name = row["task"]
     if row["error"]:
       raise errors.UserError(f"{name}: {row['error']}")
-    answer = answers.parse(tasks.BY_NAME[name], row["text"])
+    answer = answers.parse(table[name], row["text"])
     print(f"{name}: {' '.join(row['text'].split())}")
     line = {"task": name, "text": row["text"], "answer": answer.to_json()}
-    if (picture := _picture(request.clip, asked[name], answer)) is not None:
+    if (
+      picture := _picture(request.clip, table[name], asked[name], answer)
+    ) is not None:
       line["picture"] = f"{name}.jpg"
       drawn[line["picture"]] = pictures.jpeg(picture, 90)
     if request.gates:
@@ -125,14 +132,14 @@ def _answer(
   return found, drawn
 
 
-def _maker(model: folder.Model) -> samples.SampleMaker:
+def _maker(model: folder.Model, table: tasks.Tasks) -> samples.SampleMaker:
   template = model.chat_template
   data = configs.Data(
     chat_template=str(template) if template else None,
     # One position for every audio token, as the released models count.
     positions_per_second=model.config.audio.token_rate,
   )
-  return samples.sample_maker(model.tokenizer, data, model.config)
+  return samples.sample_maker(model.tokenizer, data, model.config, table)
 
 
 def _records(
@@ -162,11 +169,13 @@ def _answerer(
 
 
 def _picture(
-  clip: clip_lib.Clip, record: records.Record, answer: answers.Answer
+  clip: clip_lib.Clip,
+  task: tasks.Task,
+  record: records.Record,
+  answer: answers.Answer,
 ):
   """The frame with its box, or the timeline; None where nothing can be drawn."""
   if answer.box or answer.points:
-    task = tasks.BY_NAME[record.task]
     # Sharper than what the model sees.
     frame = clip_lib.frame(clip, task, _PICTURE)
     return pictures.grounding(

@@ -140,7 +140,7 @@ def decode(
   """
   process, processes = jax.process_index(), jax.process_count()
   share = clips.share(process, processes)
-  left = share.without(prediction_files.answered(folder))
+  left = share.without(prediction_files.answered(folder, clips.table))
   bar = tqdm.tqdm(
     total=len(share),
     initial=len(share) - len(left),

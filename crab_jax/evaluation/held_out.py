@@ -11,16 +11,19 @@ from collections.abc import Sequence
 
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax import files
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
+from crab_jax.data import tasks
 
 
-def splits(root: files.Path, config: configs.Evaluation) -> dict[str, str]:
+def splits(
+  prepared: prepared_records.Prepared, config: configs.Evaluation
+) -> dict[str, str]:
   """Task -> the split to decode: test, or val where there is no test."""
   found = {}
-  for task, sizes in records.splits(root).items():
+  for task, sizes in prepared.splits().items():
     if config.tasks is not None and task not in config.tasks:
       continue
     held = [name for name in ("test", "val") if sizes.get(name)]
@@ -34,10 +37,12 @@ class Clips(Sequence):
   """Records by index, read from disk at every access.
 
   Attributes:
+    table: the tasks.
     sources: task -> its records, in the order of the annotation.
     places: (task, index) of each clip.
   """
 
+  table: tasks.Tasks
   sources: dict[str, sources.RecordSource]
   places: tuple[tuple[str, int], ...]
 
@@ -58,9 +63,9 @@ class Clips(Sequence):
     """Every `count`-th clip from `index` on: what one process decodes."""
     return dataclasses.replace(self, places=self.places[index::count])
 
-  def of(self, *tasks: str) -> "Clips":
+  def of(self, *names: str) -> "Clips":
     """The clips of some tasks."""
-    own = tuple(place for place in self.places if place[0] in tasks)
+    own = tuple(place for place in self.places if place[0] in names)
     return dataclasses.replace(self, places=own)
 
   def without(self, done: set[str]) -> "Clips":
@@ -91,31 +96,36 @@ class Clips(Sequence):
     return record if record is not None and record.id == name else None
 
 
-def clips(root: files.Path, config: configs.Evaluation) -> Clips:
+def clips(
+  prepared: prepared_records.Prepared, config: configs.Evaluation
+) -> Clips:
   """The clips to decode, at most `config.limit` of each dataset.
 
   Raises:
-    UserError: no prepared records, or none of the chosen datasets.
+    UserError: no records of the chosen datasets, or one is unknown.
   """
-  found = splits(root, config)
+  prepared.table.require(config.tasks or (), "--tasks")
+  found = splits(prepared, config)
   if not found:
     wanted = ", ".join(config.tasks or ()) or "any dataset"
-    raise errors.UserError(f"{root} has no test or val records of {wanted}")
-  return of_splits(root, found, config.limit)
+    raise errors.UserError(f"{prepared} has no test or val records of {wanted}")
+  return of_splits(prepared, found, config.limit)
 
 
 def of_splits(
-  root: files.Path, chosen: Mapping[str, str], limit: int | None = None
+  prepared: prepared_records.Prepared,
+  chosen: Mapping[str, str],
+  limit: int | None = None,
 ) -> Clips:
   """The clips of given splits.
 
   Args:
-    root: prepared records.
+    prepared: the records.
     chosen: task -> split.
     limit: clips a task at most; None: all.
   """
   found = {
-    task: sources.RecordSource(root, task, split)
+    task: sources.RecordSource(prepared.root, task, split)
     for task, split in chosen.items()
   }
   places = tuple(
@@ -123,4 +133,4 @@ def of_splits(
     for task, source in found.items()
     for index in range(min(len(source), limit or len(source)))
   )
-  return Clips(found, places)
+  return Clips(prepared.table, found, places)

@@ -29,19 +29,25 @@ def path_of(folder: files.Path, task: str) -> files.Path:
   return folder / f"{task}.jsonl"
 
 
-def _parts(folder: files.Path) -> dict[str, list[files.Path]]:
+def _parts(
+  folder: files.Path, table: tasks.Tasks
+) -> dict[str, list[files.Path]]:
   """Task -> the files that several processes left, in their order."""
   found: dict[str, list[files.Path]] = {}
   for path in files.listing(folder):
     match = _PART.fullmatch(path.name)
-    if match and match[1] in tasks.BY_NAME:
+    if match and match[1] in table:
       found.setdefault(match[1], []).append(path)
   return found
 
 
-def _all(folder: files.Path, task: str) -> list[files.Path]:
-  whole = path_of(folder, task)
-  return [whole] * whole.is_file() + _parts(folder).get(task, [])
+def _all(folder: files.Path, table: tasks.Tasks) -> dict[str, list[files.Path]]:
+  """Task -> all its files; a task without any is left out."""
+  parts, found = _parts(folder, table), {}
+  for task in table:
+    whole = path_of(folder, task)
+    found[task] = [whole] * whole.is_file() + parts.get(task, [])
+  return {task: paths for task, paths in found.items() if paths}
 
 
 def claim(folder: files.Path, run: dict, first: bool) -> None:
@@ -69,12 +75,12 @@ def claim(folder: files.Path, run: dict, first: bool) -> None:
     files.write_json(path, {**known, **run})
 
 
-def answered(folder: files.Path) -> set[str]:
+def answered(folder: files.Path, table: tasks.Tasks) -> set[str]:
   """The ids of all rows of all files."""
   return {
     row["id"]
-    for task in tasks.BY_NAME
-    for path in _all(folder, task)
+    for paths in _all(folder, table).values()
+    for path in paths
     for row in scores.read_rows(path)
   }
 
@@ -103,21 +109,19 @@ class Journal:
     files.append(path, files.json_line(row))
 
 
-def join(folder: files.Path) -> None:
+def join(folder: files.Path, table: tasks.Tasks) -> None:
   """Puts what several processes wrote into one file a task.
 
   Rows are in the order of the annotation, an id once. A stop in the middle
   leaves rows in two files at worst, and the next join makes them one.
   """
-  for task in tasks.BY_NAME:
-    paths = _all(folder, task)
+  for task, paths in _all(folder, table).items():
     rows: dict[str, dict] = {}
     for path in paths:
       for row in scores.read_rows(path):
         rows.setdefault(row["id"], row)
-    if paths:
-      names = sorted(rows, key=accounting.place_of)
-      write_rows(path_of(folder, task), [rows[name] for name in names])
+    names = sorted(rows, key=accounting.place_of)
+    write_rows(path_of(folder, task), [rows[name] for name in names])
     for path in paths:
       if path != path_of(folder, task):
         files.remove(path)

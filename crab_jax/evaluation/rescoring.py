@@ -3,6 +3,7 @@
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import prepared_records
 from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
@@ -16,7 +17,8 @@ def rescore(
   source: files.Path | None,
   out: files.Path,
   config: configs.Evaluation,
-  root: files.Path | None = None,
+  table: tasks.Tasks,
+  prepared: prepared_records.Prepared | None = None,
 ) -> files.Path:
   """Writes the report of prediction files, and their rows with scores.
 
@@ -25,7 +27,8 @@ def rescore(
       `predictions` in `out`.
     out: the folder to write.
     config: which datasets, and how many clips of each the records give.
-    root: prepared records: they give references and media, and say which
+    table: the tasks.
+    prepared: the records: they give references and media, and say which
       rows are missing. None: the files have to say it all.
 
   Returns:
@@ -37,12 +40,13 @@ def rescore(
   source = source or out / decode.FOLDER
   if not source.is_dir():
     raise errors.UserError(f"{source} is no folder: give --predictions")
-  clips = held_out.clips(root, config) if root else None
-  imported = predictions.read_folder(source, tasks.BY_NAME, config.tasks, clips)
+  table.require(config.tasks or (), "--tasks")
+  clips = held_out.clips(prepared, config) if prepared else None
+  imported = predictions.read_folder(source, table, config.tasks, clips)
   lookup = clips.find if clips else None
   found, joined = {}, {}
   for task, own in imported.items():
-    found[task] = scores.score_rows(tasks.BY_NAME[task], own.rows, lookup)
+    found[task] = scores.score_rows(table[task], own.rows, lookup)
     joined.setdefault(own.note, []).append(task)
   notes = [f"{', '.join(names)}: {note}" for note, names in joined.items()]
   folder = out / decode.FOLDER
@@ -53,7 +57,7 @@ def rescore(
       prediction_files.write_rows(path, score.rows)
   artefacts = report_files.Artefacts(
     title="crab_jax: predictions scored",
-    about={"predictions": str(source), "records": str(root or "none")},
+    about={"predictions": str(source), "records": str(prepared or "none")},
     lookup=lookup,
     notes=notes,
   )

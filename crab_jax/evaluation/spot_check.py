@@ -9,8 +9,8 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import files
+from crab_jax.data import prepared_records
 from crab_jax.data import samples
-from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
@@ -54,7 +54,7 @@ class SpotCheck:
       rows.setdefault(row["task"], []).append(row)
     self._answerer.params = {}  # a copy, and training needs the memory
     found = {
-      task: scores.score_rows(tasks.BY_NAME[task], own, self._clips.find)
+      task: scores.score_rows(self._clips.table[task], own, self._clips.find)
       for task, own in rows.items()
     }
     if self._folder is not None:
@@ -66,7 +66,7 @@ class SpotCheck:
 
 
 def make(
-  root: files.Path,
+  prepared: prepared_records.Prepared,
   tokenizer: tokenizers.Tokenizer,
   experiment: configs.Experiment,
   model: configs.Model,
@@ -76,7 +76,7 @@ def make(
   """The check of the first `Validation.clips` clips of some datasets.
 
   Args:
-    root: prepared records.
+    prepared: the records.
     tokenizer: of the model.
     experiment: its data, mesh, evaluation and validation settings are read.
     model: of the stage.
@@ -84,9 +84,11 @@ def make(
     folder: see `SpotCheck`.
   """
   layout = generation_sharding.local(experiment.mesh, model)
-  maker = samples.sample_maker(tokenizer, experiment.data, model)
+  maker = samples.sample_maker(
+    tokenizer, experiment.data, model, prepared.table
+  )
   splits = dict.fromkeys(chosen, "val")
-  clips = held_out.of_splits(root, splits, experiment.validation.clips)
+  clips = held_out.of_splits(prepared, splits, experiment.validation.clips)
   answerer = decode.Answerer(
     model, {}, maker, tokenizer, experiment.evaluation, layout
   )

@@ -13,6 +13,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.data import preparation
+from crab_jax.data import prepared_records
 from crab_jax.data import prompts
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -29,7 +30,7 @@ class Place:
   """Where a run lies and what it reads."""
 
   workdir: files.Path
-  records: files.Path
+  records: prepared_records.Prepared
   tokenizer: tokenizers.Tokenizer
 
 
@@ -49,9 +50,10 @@ def prepare(
   _meet(config_text)
   with hosts.first_then_others("preparation"):
     _begin(workdir, config_text)
-    root = _records(experiment, workdir)
-    place = Place(workdir, root, _tokenizer(experiment, workdir, root))
-  hosts.compare("data", {"data manifest": records.manifest(root)})
+    prepared = _records(experiment, workdir)
+    place = Place(workdir, prepared, _tokenizer(experiment, workdir, prepared))
+  manifest = records.manifest(prepared.root)
+  hosts.compare("data", {"data manifest": manifest})
   if folder := _compiled(experiment, workdir):
     compilation.keep_in(folder)
   return place
@@ -99,12 +101,12 @@ def _begin(workdir: files.Path, config_text: str) -> None:
     raise errors.UserError(f"cannot write to {workdir}: {error}") from error
 
 
-def _records(experiment: configs.Experiment, workdir: files.Path) -> files.Path:
-  """The folder of records; the first host makes the embedded world's."""
+def _records(
+  experiment: configs.Experiment, workdir: files.Path
+) -> prepared_records.Prepared:
+  """The records; the first host makes the embedded world's."""
   if experiment.records is not None:
-    root = files.path(experiment.records)
-    records.splits(root)  # raises if it is none
-    return root
+    return prepared_records.read(experiment.records)
   root = workdir / "records"
   if hosts.is_first():
     build.write(workdir / "world", experiment.world)
@@ -116,11 +118,13 @@ def _records(experiment: configs.Experiment, workdir: files.Path) -> files.Path:
       f"{root}, which the first host made, is not on host {hosts.index()}: all"
       " hosts must see the same --workdir"
     )
-  return root
+  return prepared_records.read(root)
 
 
 def _tokenizer(
-  experiment: configs.Experiment, workdir: files.Path, root: files.Path
+  experiment: configs.Experiment,
+  workdir: files.Path,
+  prepared: prepared_records.Prepared,
 ) -> tokenizers.Tokenizer:
   """The given tokenizer, or one trained on the texts of the records."""
   grammar = front.of(experiment.model).grammar
@@ -128,11 +132,11 @@ def _tokenizer(
   if experiment.data.tokenizer is not None and hosts.is_first():
     files.copy(files.path(experiment.data.tokenizer), path)
   if not path.exists() and hosts.is_first():
-    wording = prompts.load(experiment.data.prompts)
+    wording = prompts.load(experiment.data.prompts, prepared.table)
     found = (
       record
-      for task in records.splits(root)
-      for record in records.read_split(root, task, "train")
+      for task in prepared.splits()
+      for record in records.read_split(prepared.root, task, "train")
     )
     texts = samples.training_texts(found, wording, grammar)
     size = experiment.model.decoder.vocabulary

@@ -9,7 +9,6 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.data import loader
 from crab_jax.data import pipeline
-from crab_jax.data import tasks
 from crab_jax.experiment import parameters
 from crab_jax.experiment import setup
 from crab_jax.experiment import validators
@@ -27,8 +26,6 @@ from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import step_log
 from crab_jax.training import trainer
-
-_TASK_NAMES = tuple(task.name for task in tasks.TASKS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +54,7 @@ def train(
     model=model,
     likelihood=losses.likelihood(model),
     optimizer=optimizer,
-    tasks=len(tasks.TASKS),
+    tasks=len(place.records.table),
   )
   if params is None:
     params = parameters.base(experiment, runner)
@@ -117,7 +114,7 @@ def _loop(
     stage=stage,
     runner=runner,
     loader=source,
-    task_names=_TASK_NAMES,
+    task_names=tuple(place.records.table),
     recovery=recovery.CheckpointRecovery(
       checkpoint.StageCheckpoints(own, experiment.saving.keep),
       experiment.saving.every,
@@ -131,8 +128,8 @@ def _loop(
       observers.writer,
       runner,
       optim.schedule(stage.optimizer, stage.steps),
-      _TASK_NAMES,
-      monitor.of(model, len(tasks.TASKS)),
+      tuple(place.records.table),
+      monitor.of(model, len(place.records.table)),
     ),
     validator=validators.make(experiment, stage, model, runner, place),
     callbacks=(

@@ -7,15 +7,11 @@ import jax
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import pipeline
-from crab_jax.data import records
-from crab_jax.data import tasks
 from crab_jax.evaluation import spot_check
 from crab_jax.experiment import setup
 from crab_jax.training import losses
 from crab_jax.training import runner as runner_lib
 from crab_jax.training import validation
-
-_TASK_NAMES = tuple(task.name for task in tasks.TASKS)
 
 
 def make(
@@ -50,10 +46,10 @@ def make(
   return validation.Validator(
     config,
     stage,
-    measure=runner.make_eval_step(quiet, len(tasks.TASKS)),
+    measure=runner.make_eval_step(quiet, len(place.records.table)),
     batches=batches,
     processes=jax.process_count(),
-    task_names=_TASK_NAMES,
+    task_names=tuple(place.records.table),
     check=_check(experiment, stage, model, place, tuple(held)),
     best=best,
   )
@@ -63,10 +59,10 @@ def _held_out(
   experiment: configs.Experiment, stage: configs.Stage, place: setup.Place
 ) -> dict[str, float]:
   """The part of a stage's mixture that has a val split."""
-  mixture = stage.mixture or dict.fromkeys(_TASK_NAMES, 1.0)
+  mixture = stage.mixture or dict.fromkeys(place.records.table, 1.0)
   held = {
     task: mixture[task]
-    for task, sizes in records.splits(place.records).items()
+    for task, sizes in place.records.splits().items()
     if sizes.get("val") and mixture.get(task)
   }
   if not held:

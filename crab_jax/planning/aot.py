@@ -97,7 +97,7 @@ def runner(
     devices=where,
     likelihood=losses.likelihood(model),
     optimizer=optim.optimizer(stage.optimizer, stage.steps),
-    tasks=len(tasks.TASKS),
+    tasks=len(tasks.Tasks()),
   )
 
 

@@ -81,7 +81,7 @@ def begin(model: configs.Model, stage: configs.Stage, mesh: configs.Mesh):
     model=model,
     likelihood=losses.likelihood(model),
     optimizer=optimizer,
-    tasks=len(tasks.TASKS),
+    tasks=len(tasks.Tasks()),
   )
   key = jax.random.key(0)
   made = runner.init_sharded(

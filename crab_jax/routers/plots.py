@@ -68,24 +68,23 @@ def grid(
 
 def embedding(
   points: Float[np.ndarray, "n 2"],
-  names: list[str],
+  families: list[str],
   explained: Float[np.ndarray, "2"],
 ) -> figure.Figure:
   """Samples by their gates, coloured by family.
 
   Args:
     points: of `router_report.embed`.
-    names: the dataset of each sample.
+    families: of each sample.
     explained: share of the variance on each axis.
   """
   drawn = figure.Figure(figsize=(6.4, 4.6), layout="constrained")
   axes = drawn.add_subplot()
   axes.spines[["top", "right"]].set_visible(False)
-  families = np.array([tasks.BY_NAME[name].family for name in names])
-  for colour, family in zip(plotting.COLOURS, tasks.FAMILIES, strict=True):
-    own = points[families == family]
-    if len(own):
-      axes.scatter(*own.T, s=15, color=colour, alpha=0.75, lw=0, label=family)
+  for family in sorted(set(families), key=tasks.family_order):
+    own = points[np.array(families) == family]
+    colour = plotting.colour(tasks.family_order(family)[0])
+    axes.scatter(*own.T, s=15, color=colour, alpha=0.75, lw=0, label=family)
   axes.axhline(0, color=_GRID, lw=0.8, zorder=0)
   axes.axvline(0, color=_GRID, lw=0.8, zorder=0)
   axes.set_xlabel(f"first component ({explained[0]:.0%} of the variance)")

@@ -17,7 +17,6 @@ from crab_jax import array_types
 from crab_jax import files
 from crab_jax import plotting
 from crab_jax.array_types import Float
-from crab_jax.data import tasks
 from crab_jax.paradigms import network
 from crab_jax.routers import gates
 from crab_jax.routers import heads as heads_lib
@@ -26,7 +25,6 @@ from crab_jax.routers import routing
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.routers import sums as router_sums
 
-_DATASETS = list(routing.DATASETS)
 _KINDS = [kind.name.lower() for kind in array_types.TokenKind]
 _PLOTS = "router"
 _PANELS = 4  # groups of layers side by side
@@ -67,15 +65,15 @@ def to_json(found: routing.Found, params: array_types.Tree) -> dict:
   """The content of router.json; None where nothing was seen."""
   statistics, heads = found.statistics, found.heads
   seen = found.seen
-  points = gates.vectors(statistics, heads, len(_DATASETS))[seen]
+  points = gates.vectors(statistics, heads, len(found.table))[seen]
   away = gates.distances(points, heads)
   return _plain(
     {
       "heads": heads,
       "samples": len(found.samples),
-      "groups": [*_DATASETS, *_KINDS],
+      "groups": [*found.table, *_KINDS],
       "tokens": statistics.tokens,
-      "towers": gates.summary(statistics, heads, len(_DATASETS)),
+      "towers": gates.summary(statistics, heads, len(found.table)),
       "weights": heads_lib.summary(params),
       "dead_towers": heads_lib.dead_towers(params),
       "gates": statistics.gates(heads),
@@ -83,10 +81,10 @@ def to_json(found: routing.Found, params: array_types.Tree) -> dict:
       "entropy": statistics.entropy(heads),
       "updates": heads_lib.updates(params),
       "distances": {
-        "datasets": [_DATASETS[number] for number in seen],
+        "datasets": found.seen_names,
         "values": away,
         **_within_and_across(
-          away, [tasks.TASKS[number].family for number in seen]
+          away, [found.table[name].family for name in found.seen_names]
         ),
       },
     }
@@ -128,7 +126,7 @@ def figures(
   for tower, paths in gates.towers(found.statistics).items():
     name = tower.replace(" ", "_")
     drawn[f"datasets_{name}"] = _by_group(found, tower, paths, found.seen)
-    kinds = [len(_DATASETS) + kind for kind in range(len(_KINDS))]
+    kinds = [len(found.table) + kind for kind in range(len(_KINDS))]
     read = sum(gates.by_layer(found.statistics.sums[p]).sum(0) for p in paths)
     kinds = [k for k in kinds if read[k].any()]
     drawn[f"kinds_{name}"] = _by_group(found, tower, paths, kinds)
@@ -137,7 +135,7 @@ def figures(
   drawn["distances"] = _distances(found)
   points, explained = embed(found.samples)
   drawn["samples"] = router_plots.embedding(
-    points, found.sample_tasks, explained
+    points, [found.table[name].family for name in found.sample_tasks], explained
   )
   return drawn
 
@@ -154,7 +152,7 @@ def _by_group(
   parts = np.array_split(np.arange(len(own)), min(len(own), _PANELS))
   return router_plots.gate_panels(
     np.stack([own[part].mean(0) for part in parts]),
-    [[*_DATASETS, *_KINDS][group] for group in groups],
+    [[*found.table, *_KINDS][group] for group in groups],
     [path.rpartition("/")[2] for path in paths],
     [_layers(part) for part in parts],
     f"mean gates: {tower}, heads 1 to {found.heads} of every projection",
@@ -172,9 +170,9 @@ def _entropy(
   """Mean entropy over all datasets: layers by projections."""
   columns = []
   for path in paths:
-    sums = gates.by_layer(found.statistics.sums[path])[:, : len(_DATASETS)].sum(
-      1
-    )
+    sums = gates.by_layer(found.statistics.sums[path])[
+      :, : len(found.table)
+    ].sum(1)
     tokens = np.maximum(router_statistics.token_count(sums, found.heads), 1)
     entropy = router_sums.Columns(found.heads).entropy
     columns.append(sums[:, entropy] / tokens)
@@ -204,8 +202,8 @@ def _likeness(params: array_types.Tree) -> figure.Figure:
 
 
 def _distances(found: routing.Found) -> figure.Figure:
-  points = gates.vectors(found.statistics, found.heads, len(_DATASETS))
-  names = [_DATASETS[number] for number in found.seen]
+  points = gates.vectors(found.statistics, found.heads, len(found.table))
+  names = found.seen_names
   values = gates.distances(points[found.seen], found.heads)
   return router_plots.grid(
     values, names, names, "distance of datasets by their gates"

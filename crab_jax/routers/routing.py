@@ -13,15 +13,12 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
-from crab_jax import files
 from crab_jax.data import pipeline
-from crab_jax.data import records
+from crab_jax.data import prepared_records
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.routers import gates
 from crab_jax.routers import statistics as router_statistics
-
-DATASETS = tuple(task.name for task in tasks.TASKS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,25 +30,34 @@ class Found:
     samples: float[n, X], mean gates of each sample, all projections in a row.
     sample_tasks: the dataset of each sample.
     heads: E.
+    table: the tasks.
   """
 
   statistics: router_statistics.Statistics
   samples: np.ndarray
   sample_tasks: list[str]
   heads: int
+  table: tasks.Tasks
 
   @property
   def seen(self) -> list[int]:
     """Numbers of the datasets that had tokens."""
     return [
-      int(i) for i in np.flatnonzero(self.statistics.tokens[: len(DATASETS)])
+      int(i) for i in np.flatnonzero(self.statistics.tokens[: len(self.table)])
     ]
+
+  @property
+  def seen_names(self) -> list[str]:
+    """Names of the datasets that had tokens."""
+    names = list(self.table)
+    return [names[number] for number in self.seen]
 
 
 def collect(
   model: configs.Model,
   params: array_types.Tree,
   batches: Iterator[array_types.Batch],
+  table: tasks.Tasks,
 ) -> Found:
   """Runs batches through a model and adds up what its routers say.
 
@@ -64,9 +70,10 @@ def collect(
       " or more and whose ILora.router is not uniform"
     )
   watch, heads = (
-    router_statistics.Watch(model, len(DATASETS)),
+    router_statistics.Watch(model, len(table)),
     model.adapter.heads,
   )
+  names = list(table)
   total, points, owners = None, [], []
   for batch in batches:
     found = watch(params, batch)
@@ -74,14 +81,14 @@ def collect(
     numbers = batch["sample_ids"][..., 0].ravel()
     own = gates.vectors(watch.by_sample(params, batch), heads, len(numbers))
     points.append(own[numbers >= 0])
-    owners += [DATASETS[number] for number in numbers[numbers >= 0]]
+    owners += [names[number] for number in numbers[numbers >= 0]]
   if total is None:
     raise errors.UserError("there are no records to look at")
-  return Found(total, np.concatenate(points), owners, heads)
+  return Found(total, np.concatenate(points), owners, heads, table)
 
 
 def batches(
-  root: files.Path,
+  prepared: prepared_records.Prepared,
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
   model: configs.Model,
@@ -90,14 +97,14 @@ def batches(
   chosen: tuple[str, ...] | None = None,
 ) -> Iterator[array_types.Batch]:
   """Packed records with their targets, about `limit` of each dataset."""
-  written = records.splits(root)
+  written = prepared.splits()
   names = [name for name in chosen or written if name in written]
   held = [name for name in names if written[name].get("val")]
   split = "val" if held else "train"
   mixture = dict.fromkeys(held or names, 1.0)
   left = None if limit is None else limit * len(mixture)
   for batch in pipeline.one_pass(
-    root, tokenizer, data, model, rows, split=split, mixture=mixture
+    prepared, tokenizer, data, model, rows, split=split, mixture=mixture
   ):
     yield batch
     if left is not None:

@@ -95,12 +95,7 @@ def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
 
 
 def _check(world: configs.World) -> None:
-  for name in world.train_factors or {}:
-    if name not in tasks.BY_NAME:
-      raise errors.UserError(
-        f"World.train_factors names {name!r}; there are"
-        f" {', '.join(tasks.BY_NAME)}"
-      )
+  tasks.Tasks().require(world.train_factors or (), "World.train_factors")
   if world.video_size % 16 or world.video_size < 32:
     raise errors.UserError(
       f"World.video_size={world.video_size} must be a multiple of 16 from 32"
@@ -136,7 +131,7 @@ def _present(final: files.Path, marker: dict) -> dict:
 def _write_annotations(folder: files.Path, world: configs.World):
   """Writes the JSON files; the counts, and the media still to write."""
   counts, jobs = {}, []
-  for task in tasks.TASKS:
+  for task in tasks.Tasks().values():
     files.make_folder(folder / task.name)
     counts[task.name] = {}
     for split in attributes.SPLITS:

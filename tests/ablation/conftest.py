@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from crab_jax import configs
+from crab_jax.data import prepared_records
 from crab_jax.experiment import setup
 from tests.data import small_records
 from tests.models import random_parameters
@@ -52,7 +53,9 @@ def small_study(tmp_path_factory):
       loss_samples=2,
     ),
   )
-  return experiment, setup.Place(root, root / "records", tokenizer)
+  return experiment, setup.Place(
+    root, prepared_records.read(root / "records"), tokenizer
+  )
 
 
 @pytest.fixture(scope="session")

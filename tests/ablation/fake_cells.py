@@ -6,7 +6,8 @@ from crab_jax import configs
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
 
-TASKS = ("ks", "meld", "cremad")  # two families
+GROUPS = {"action": ("ks",), "emotion": ("meld", "cremad")}
+TASKS = grid.datasets(GROUPS)
 STUDY = configs.Transfer(
   methods=("lora", "ilora_e2"),
   seeds=(0, 1),
@@ -45,6 +46,6 @@ def results(
   """All cells of a study; `gates` are those of cells with all datasets."""
   cells = {
     cell: result(cell, score, loss, gates if cell.label == grid.ALL else None)
-    for cell in grid.cells(study, TASKS)
+    for cell in grid.cells(study, GROUPS)
   }
-  return comparison.Results(study, TASKS, cells)
+  return comparison.Results(study, GROUPS, cells)

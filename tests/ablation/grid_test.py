@@ -8,7 +8,8 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.ablation import grid
 
-_TASKS = ("ks", "ave", "avvp")
+_GROUPS = {"action": ("ks",), "localization": ("ave", "avvp")}
+_TASKS = grid.datasets(_GROUPS)
 _STUDY = configs.Transfer(
   methods=("lora", "ilora_e3"),
   seeds=(0, 1),
@@ -21,32 +22,32 @@ _MODEL = configs.tiny(adapter=configs.ILora(rank=8, heads=3, alpha=16.0))
 def _names(**wanted):
   return [
     cell.label
-    for cell in grid.cells(_STUDY, _TASKS)
+    for cell in grid.cells(_STUDY, _GROUPS)
     if all(getattr(cell, name) == value for name, value in wanted.items())
   ]
 
 
 def test_every_cell_has_a_name_of_its_own():
-  cells = grid.cells(_STUDY, _TASKS)
+  cells = grid.cells(_STUDY, _GROUPS)
   assert len({cell.name for cell in cells}) == len(cells)
 
 
 def test_the_cells_of_a_seed():
   """2 targets x (2 joint + 3 alone), 2 families + 1 pair, 3 alone for long."""
-  assert len(grid.cells(_STUDY, _TASKS)) == 2 * (2 * 5 + 3 + 3)
+  assert len(grid.cells(_STUDY, _GROUPS)) == 2 * (2 * 5 + 3 + 3)
   assert _names(seed=0, targets="answer", method="lora") == ["all", *_TASKS]
   assert _names(seed=1, budget="steps") == list(_TASKS)
 
 
 def test_pairs_of_families_have_the_datasets_of_both():
-  cells = {cell.label: cell for cell in grid.cells(_STUDY, _TASKS)}
+  cells = {cell.label: cell for cell in grid.cells(_STUDY, _GROUPS)}
   assert cells["localization"].tasks == ("ave", "avvp")
   assert cells["action+localization"].tasks == _TASKS
 
 
 def test_the_comparison_comes_first_seed_by_seed():
   """2 x 2 x 5 cells of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
-  cells = grid.cells(_STUDY, _TASKS)
+  cells = grid.cells(_STUDY, _GROUPS)
   seeds = [cell.seed for cell in cells]
   assert seeds == 2 * ([0] * 5 + [1] * 5) + 2 * ([0] * 3 + [1] * 3)
   assert {cell.targets for cell in cells[:10]} == {"reasoning"}
@@ -70,23 +71,23 @@ def test_the_comparison_comes_first_seed_by_seed():
 def test_what_is_done_of_a_study_is_a_smaller_study(
   done, seeds, targets, same_steps, pairs
 ):
-  cells = grid.cells(_STUDY, _TASKS)
-  found = grid.finished(_STUDY, _TASKS, cells[:done])
+  cells = grid.cells(_STUDY, _GROUPS)
+  found = grid.finished(_STUDY, _GROUPS, cells[:done])
   assert (found.seeds, found.targets) == (seeds, targets)
   assert (found.same_steps, found.pairs) == (same_steps, pairs)
-  assert set(grid.cells(found, _TASKS)) <= set(cells[:done])
+  assert set(grid.cells(found, _GROUPS)) <= set(cells[:done])
 
 
 def test_pairs_go_with_the_targets_that_they_were_trained_on():
   study = dataclasses.replace(_STUDY, targets=("answer", "reasoning"))
-  cells = grid.cells(study, _TASKS)
+  cells = grid.cells(study, _GROUPS)
   lacking = [c for c in cells if c.name != "reasoning.all.lora.seed1"]
-  found = grid.finished(study, _TASKS, lacking)
+  found = grid.finished(study, _GROUPS, lacking)
   assert (found.targets, found.same_steps, found.pairs) == (("answer",), (), ())
 
 
 def test_a_seed_that_lacks_a_cell_is_no_study():
-  assert grid.finished(_STUDY, _TASKS, grid.cells(_STUDY, _TASKS)[:4]) is None
+  assert grid.finished(_STUDY, _GROUPS, grid.cells(_STUDY, _GROUPS)[:4]) is None
 
 
 def test_what_sets_the_steps_of_a_cell():

@@ -10,6 +10,7 @@ from crab_jax import configs
 from crab_jax.ablation import grid
 from crab_jax.ablation import programs
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.evaluation import held_out
 from crab_jax.paradigms import generate
 from crab_jax.paradigms import thinker
@@ -21,7 +22,7 @@ _LONGEST = samples.Lengths(400, 10, 8)
 def make(small_study):
   experiment, place = small_study
   return lambda method: programs.make(
-    experiment, method, place.tokenizer, _LONGEST
+    experiment, method, place.tokenizer, _LONGEST, tasks.Tasks()
   )
 
 

@@ -41,7 +41,7 @@ def written(tmp_path_factory):
   """A report on disk, and its folder."""
   out = tmp_path_factory.mktemp("report")
   made = fake_cells.results(_number, lambda c, t: 1 - _number(c, t), _GATES)
-  return report.write(out, made.study, made.tasks, made.cells), out
+  return report.write(out, made.study, made.groups, made.cells), out
 
 
 def test_the_pictures_of_the_report_are_there(written):

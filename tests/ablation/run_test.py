@@ -88,7 +88,7 @@ def made():
   """Method -> its stand-ins, once they are asked for."""
   found = {}
 
-  def make(experiment, method, tokenizer, longest, memory):
+  def make(experiment, method, tokenizer, longest, table, memory):
     model = grid.model(experiment.model, method)
     watch = _watch if method == "ilora_e2" else None
     found[method] = _Programs(model, _Runner(), _Answerer(), watch)

@@ -27,6 +27,7 @@ class _Bench:
 
   def __init__(self, experiment, place, base):
     self.study, self.tasks = experiment.transfer, fake_cells.TASKS
+    self.groups = fake_cells.GROUPS
 
   def steps(self, cell):
     return 2 * len(cell.tasks)
@@ -67,7 +68,7 @@ def _run(experiment, workdir):
 
 
 def _cells(experiment):
-  return [c.name for c in grid.cells(experiment.transfer, fake_cells.TASKS)]
+  return [c.name for c in grid.cells(experiment.transfer, fake_cells.GROUPS)]
 
 
 def test_every_cell_is_done_once_in_order_and_reported(
@@ -103,7 +104,7 @@ def test_cells_of_another_machine_are_left_to_it(
 
   def finish(seconds):
     waits.append(seconds)
-    cell = next(iter(grid.cells(experiment.transfer, fake_cells.TASKS)))
+    cell = next(iter(grid.cells(experiment.transfer, fake_cells.GROUPS)))
     result = fake_cells.result(cell, lambda *_: 0.5, lambda *_: 1.0)
     other.keep(first, result)
     other.release(first)

@@ -227,21 +227,21 @@ def test_find_takes_what_is_there(tmp_path):
   clips.write_annotations(tmp_path, "s4", "test", [])
   clips.write_annotations(tmp_path, "ave", "train", [])
   clips.write_annotations(tmp_path, "ave", "val", [])
-  found = annotations.find(tmp_path)
+  found = annotations.find(tmp_path, tasks.Tasks())
   assert {name: list(splits) for name, splits in found.items()} == {
     "ave": ["train", "val"],
     "s4": ["test"],
   }
-  assert list(annotations.find(tmp_path, ("s4",))) == ["s4"]
+  assert list(annotations.find(tmp_path, tasks.Tasks(), ("s4",))) == ["s4"]
 
 
 def test_find_names_what_is_wrong(tmp_path):
-  with pytest.raises(errors.UserError, match="'x'.*a2v, v2a"):
-    annotations.find(tmp_path, ("x",))
+  with pytest.raises(errors.UserError, match="--tasks: unknown x.*a2v, v2a"):
+    annotations.find(tmp_path, tasks.Tasks(), ("x",))
   with pytest.raises(errors.UserError, match="no annotations of ave"):
-    annotations.find(tmp_path, ("ave",))
+    annotations.find(tmp_path, tasks.Tasks(), ("ave",))
   with pytest.raises(errors.UserError, match="no annotations in"):
-    annotations.find(tmp_path)
+    annotations.find(tmp_path, tasks.Tasks())
 
 
 def test_the_source_may_be_the_folder_or_its_parent(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from crab_jax import configs
 from crab_jax.data import assembly
 from crab_jax.data import encodings
+from crab_jax.data import tasks
 from crab_jax.data import windows
 from tests.data import clips
 
@@ -42,7 +43,9 @@ def test_a2v_puts_both_videos_behind_each_other(source):
     "video2_path": "1.mp4",
     "label": "x",
   }
-  outcome = assembly.assemble(_reader(source), "a2v", "train", 5, row)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["a2v"], "train", 5, row
+  )
   record = outcome.record
   assert (record.id, record.status, len(record.frames)) == (
     "a2v/train/5",
@@ -69,7 +72,9 @@ def test_v2a_puts_both_windowed_waveforms_behind_each_other(source):
     "audio2_path": "0.wav",
     "label": "x",
   }
-  outcome = assembly.assemble(_reader(source), "v2a", "train", 0, row)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["v2a"], "train", 0, row
+  )
   found = encodings.decode_audio(outcome.record.audio)
   expected = np.concatenate([clips.tone(3, 300), clips.tone(2, 300)])
   np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -85,7 +90,9 @@ def test_an_image_task_has_one_frame_a_mask_and_its_second(
   source, split, row, frame, second
 ):
   rows = json.loads((source / f"s4/{split}.json").read_text())
-  outcome = assembly.assemble(_reader(source), "s4", split, row, rows[row])
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["s4"], split, row, rows[row]
+  )
   record = outcome.record
   assert len(record.frames) == 1
   assert _levels(record) == pytest.approx([40 * frame], abs=1)
@@ -108,17 +115,23 @@ def test_a_mask_that_is_absent_is_empty_and_a_broken_one_is_bad(source):
   }
   path = source / "s4/AVS/v1s/dog/labels_rgb/0.png"
   path.write_bytes(b"broken")
-  outcome = assembly.assemble(_reader(source), "s4", "train", 0, row)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["s4"], "train", 0, row
+  )
   assert outcome.row["status"] == "bad_image"
   path.unlink()
-  outcome = assembly.assemble(_reader(source), "s4", "train", 0, row)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["s4"], "train", 0, row
+  )
   assert outcome.record.mask == b""
 
 
 def test_a_short_video_is_used_and_says_so(source):
   clips.write_video(source / "ks/video/short.mp4", 4)
   row = _ks("short.mp4")
-  outcome = assembly.assemble(_reader(source), "ks", "train", 0, row)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["ks"], "train", 0, row
+  )
   assert outcome.record.status == outcome.row["status"] == "short_video"
   assert len(outcome.record.frames) == 10
   assert outcome.row["n_frames"] == [4]
@@ -149,7 +162,9 @@ def test_what_fails_has_a_status_and_names_the_culprit(
   source, row, status, named
 ):
   _break(source)
-  outcome = assembly.assemble(_reader(source), "ks", "train", 3, row)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["ks"], "train", 3, row
+  )
   assert outcome.record is None
   assert outcome.row["id"] == "ks/train/3"
   assert outcome.row["status"] == status
@@ -158,17 +173,21 @@ def test_what_fails_has_a_status_and_names_the_culprit(
 
 
 def test_long_audio_is_cut_only_when_asked_and_reported(source):
-  whole = assembly.assemble(_reader(source), "ks", "train", 0, _ks())
+  whole = assembly.assemble(
+    _reader(source), tasks.Tasks()["ks"], "train", 0, _ks()
+  )
   assert "cut_seconds" not in whole.row
   reader = _reader(source, max_audio_seconds=1.5)
-  cut = assembly.assemble(reader, "ks", "train", 0, _ks())
+  cut = assembly.assemble(reader, tasks.Tasks()["ks"], "train", 0, _ks())
   assert cut.row["cut_seconds"] == pytest.approx(0.5)
   assert len(encodings.decode_audio(cut.record.audio)) == 24_000
 
 
 def test_the_settings_of_the_frames_are_used(source):
   reader = _reader(source, frame_format="jpeg", frame_size=56)
-  record = assembly.assemble(reader, "ks", "train", 0, _ks()).record
+  record = assembly.assemble(
+    reader, tasks.Tasks()["ks"], "train", 0, _ks()
+  ).record
   assert record.frames[0].startswith(b"\xff\xd8")
   assert clips.pixels(record.frames[0]).shape == (56, 56, 3)
 
@@ -176,6 +195,6 @@ def test_the_settings_of_the_frames_are_used(source):
 def test_neighbours_share_a_decoded_clip(source):
   reader = _reader(source)
   for row in range(3):
-    assembly.assemble(reader, "ks", "train", row, _ks())
+    assembly.assemble(reader, tasks.Tasks()["ks"], "train", row, _ks())
   assert reader.video.cache_info().misses == 1
   assert reader.audio.cache_info().hits == 2

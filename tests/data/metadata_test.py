@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from crab_jax.data import metadata
 from crab_jax.data import records
+from crab_jax.data import tasks
 from crab_jax.data import tfrecord
 from tests.data import small_records
 
@@ -43,7 +44,7 @@ def test_tensorflow_datasets_reads_the_folder(tmp_path, load):
     rows = [_record(2 * shard + i) for i in range(2)]
     small_records.write_shard(records.folder(tmp_path, "ave") / name, rows)
   counts = {"shard_records": [2, 2], "bytes": 1000}
-  metadata.write(tmp_path, "ave", {"train": counts})
+  metadata.write(tmp_path, tasks.Tasks()["ave"], {"train": counts})
   info = load(tmp_path).info
   assert info.full_name == "av_uie_v2/ave/1.0.0"
   assert list(info.splits) == ["train"]

@@ -11,6 +11,7 @@ from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import pipeline
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
@@ -59,7 +60,9 @@ def make(root, tokenizer):
   def _make(rows=_ROWS, data=small_records.DATA, where=root, **options):
     model = small_records.MODEL
     made.append(
-      pipeline.train_loader(where, tokenizer, data, model, rows, **options)
+      pipeline.train_loader(
+        prepared_records.read(where), tokenizer, data, model, rows, **options
+      )
     )
     return made[-1]
 
@@ -325,7 +328,7 @@ def test_one_pass_sees_each_record_once(root, tokenizer):
   for split, count in (("train", 56), ("val", 5)):
     batches = list(
       pipeline.one_pass(
-        root,
+        prepared_records.read(root),
         tokenizer,
         small_records.DATA,
         small_records.MODEL,
@@ -341,7 +344,7 @@ def test_one_pass_sees_each_record_once(root, tokenizer):
 @pytest.fixture(scope="module")
 def maker(tokenizer) -> samples.SampleMaker:
   return samples.sample_maker(
-    tokenizer, small_records.DATA, small_records.MODEL
+    tokenizer, small_records.DATA, small_records.MODEL, tasks.Tasks()
   )
 
 

@@ -9,6 +9,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import assembly
 from crab_jax.data import preparation
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import worker_pool
 from tests.data import clips
@@ -59,7 +60,7 @@ def assembled(monkeypatch):
   assemble = assembly.assemble
 
   def record(reader, task, split, row, values):
-    ids.append(f"{task}/{split}/{row}")
+    ids.append(f"{task.name}/{split}/{row}")
     return assemble(reader, task, split, row, values)
 
   monkeypatch.setattr(assembly, "assemble", record)
@@ -72,7 +73,7 @@ def test_everything_is_written(world, tmp_path, capsys):
   assert json.loads((tmp_path / "summary.json").read_text()) == summary
   assert summary["preparation"]["frame_size"] == 28
   assert summary["tasks"]["cremad"]["train"]["shard_records"] == [3, 3, 1]
-  assert records.splits(tmp_path) == {
+  assert prepared_records.read(tmp_path).splits() == {
     "cremad": {"train": 7},
     "dfew": {"train": 3},
     "s4": {"train": 2, "test": 1},
@@ -180,7 +181,10 @@ def test_changed_settings_are_used(world, tmp_path, assembled):
 def test_datasets_can_be_added(world, tmp_path):
   _prepare(world, tmp_path / "all")
   _prepare(world, tmp_path / "parts", ("s4", "dfew"))
-  assert list(records.splits(tmp_path / "parts")) == ["dfew", "s4"]
+  assert list(prepared_records.read(tmp_path / "parts").splits()) == [
+    "dfew",
+    "s4",
+  ]
   _prepare(world, tmp_path / "parts", ("cremad",))
   assert _files(tmp_path / "parts") == _files(tmp_path / "all")
 
@@ -198,7 +202,7 @@ def test_shards_of_another_size_are_removed(world, tmp_path):
   _prepare(world, tmp_path, ("cremad",), shard_records=7)
   assert len(records.shards(tmp_path, "cremad", "train")) == 1
   assert len(list((tmp_path / "journal/cremad").iterdir())) == 1
-  assert records.splits(tmp_path) == {"cremad": {"train": 7}}
+  assert prepared_records.read(tmp_path).splits() == {"cremad": {"train": 7}}
 
 
 def test_too_many_bad_records_fail_after_the_report(source, tmp_path, capsys):
@@ -218,7 +222,7 @@ def test_too_many_bad_records_fail_after_the_report(source, tmp_path, capsys):
   assert not (out / "summary.json").exists()
   assert not list(out.rglob("dataset_info.json"))
   with pytest.raises(errors.UserError, match="no finished preparation"):
-    records.splits(out)
+    prepared_records.read(out).splits()
 
 
 def test_few_bad_records_are_left_out(source, tmp_path):
@@ -238,7 +242,9 @@ def test_few_bad_records_are_left_out(source, tmp_path):
 def test_a_val_split_is_read_with_the_keys_of_train(source, tmp_path):
   shutil.copy(source / "dfew/train.json", source / "dfew/val.json")
   _prepare(source, tmp_path / "out", ("dfew",))
-  assert records.splits(tmp_path / "out") == {"dfew": {"train": 3, "val": 3}}
+  assert prepared_records.read(tmp_path / "out").splits() == {
+    "dfew": {"train": 3, "val": 3}
+  }
   record = next(records.read_split(tmp_path / "out", "dfew", "val"))
   assert record.reference["text"] == record.target
 
@@ -247,7 +253,7 @@ def test_an_empty_annotation_file_makes_an_empty_split(tmp_path):
   clips.write_annotations(tmp_path / "source", "ks", "test", [])
   summary = _prepare(tmp_path / "source", tmp_path / "out")
   assert summary["records"] == 0
-  assert records.splits(tmp_path / "out") == {"ks": {"test": 0}}
+  assert prepared_records.read(tmp_path / "out").splits() == {"ks": {"test": 0}}
 
 
 @pytest.mark.parametrize("text", ["{}", "[1"])

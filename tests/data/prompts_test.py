@@ -27,7 +27,7 @@ def _write(path, tree):
 
 
 def test_ours_has_every_task_and_is_short():
-  ours = prompts.load()
+  ours = prompts.load(None, tasks.Tasks())
   assert list(ours.tasks) == list(tasks.Tasks())
   for name, prompt in ours.tasks.items():
     words = f"{ours.system} {prompt.lead_in} {prompt.question}".split()
@@ -35,18 +35,21 @@ def test_ours_has_every_task_and_is_short():
 
 
 def test_our_questions_differ_where_the_answers_do():
-  questions = [prompt.question for prompt in prompts.load().tasks.values()]
+  questions = [
+    prompt.question
+    for prompt in prompts.load(None, tasks.Tasks()).tasks.values()
+  ]
   assert len(set(questions)) == len(questions)
 
 
 def test_a_users_file_replaces_ours(tmp_path):
-  loaded = prompts.load(_write(tmp_path, _tree()))
+  loaded = prompts.load(_write(tmp_path, _tree()), tasks.Tasks())
   assert loaded.system == "S"
   assert loaded.tasks["ks"] == prompts.Prompt("L", "")
 
 
 def test_fields_are_filled_in():
-  ours = prompts.load().tasks
+  ours = prompts.load(None, tasks.Tasks()).tasks
   text = ours["avqa_thu"].ask({"question": "Where?", "options": ["a {x}", "b"]})
   assert "Where?" in text and "['a {x}', 'b']" in text
   assert "<des>the red drum</des>" in ours["ref_avs"].ask(
@@ -92,12 +95,12 @@ def _broken(change):
 )
 def test_mistakes_are_named(tmp_path, change, message):
   with pytest.raises(errors.UserError, match=message):
-    prompts.load(_write(tmp_path, _broken(change)))
+    prompts.load(_write(tmp_path, _broken(change)), tasks.Tasks())
 
 
 def test_no_file_and_no_json(tmp_path):
   with pytest.raises(errors.UserError, match="does not exist"):
-    prompts.load(str(tmp_path / "none.json"))
+    prompts.load(str(tmp_path / "none.json"), tasks.Tasks())
   (tmp_path / "bad.json").write_text("{")
   with pytest.raises(errors.UserError, match="no JSON"):
-    prompts.load(str(tmp_path / "bad.json"))
+    prompts.load(str(tmp_path / "bad.json"), tasks.Tasks())

@@ -4,7 +4,9 @@ from hypothesis import strategies
 
 from crab_jax import errors
 from crab_jax.data import metadata
+from crab_jax.data import prepared_records
 from crab_jax.data import records
+from crab_jax.data import tasks
 from tests.data import clips
 from tests.data import small_records
 
@@ -64,7 +66,7 @@ def _write(root, split="train", shards=2):
     rows = [_record(2 * shard + i, split) for i in range(2)]
     small_records.write_shard(records.folder(root, "ave") / name, rows)
   counts = {"shard_records": [2] * shards, "bytes": 1}
-  metadata.write(root, "ave", {split: counts})
+  metadata.write(root, tasks.Tasks()["ave"], {split: counts})
 
 
 @hypothesis.settings(max_examples=60, deadline=None)
@@ -105,6 +107,6 @@ def test_a_split_is_read_in_order(tmp_path):
 def test_splits_need_a_finished_preparation(tmp_path):
   _write(tmp_path)
   with pytest.raises(errors.UserError, match="summary.json is missing"):
-    records.splits(tmp_path)
+    prepared_records.read(tmp_path).splits()
   (tmp_path / records.SUMMARY).write_text("{}")
-  assert records.splits(tmp_path) == {"ave": {"train": 4}}
+  assert prepared_records.read(tmp_path).splits() == {"ave": {"train": 4}}

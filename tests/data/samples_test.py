@@ -19,7 +19,10 @@ _ALL = [small_records.record(task.name, 3) for task in tasks.Tasks().values()]
 @pytest.fixture(scope="module")
 def maker() -> samples.SampleMaker:
   return samples.sample_maker(
-    small_records.small_tokenizer(_ALL), small_records.DATA, small_records.MODEL
+    small_records.small_tokenizer(_ALL),
+    small_records.DATA,
+    small_records.MODEL,
+    tasks.Tasks(),
   )
 
 
@@ -172,7 +175,9 @@ def test_the_vocabulary_must_hold_the_tokenizer(maker):
   decoder = dataclasses.replace(configs.tiny().decoder, vocabulary=300)
   model = dataclasses.replace(small_records.MODEL, decoder=decoder)
   with pytest.raises(errors.UserError, match=r"Decoder.vocabulary=300"):
-    samples.sample_maker(maker.chat.tokenizer, small_records.DATA, model)
+    samples.sample_maker(
+      maker.chat.tokenizer, small_records.DATA, model, tasks.Tasks()
+    )
 
 
 def test_a_prompt_longer_than_the_context(maker):

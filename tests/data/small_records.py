@@ -92,5 +92,6 @@ def write(root: pathlib.Path, found: list[records.Record], shard: int = 4):
 
 def small_tokenizer(found: list[records.Record]) -> tokenizer.Tokenizer:
   grammar = front.of(MODEL).grammar
-  texts = samples.training_texts(found, prompts.load(), grammar)
+  wording = prompts.load(None, tasks.Tasks())
+  texts = samples.training_texts(found, wording, grammar)
   return tokenizer.train(texts, 400, grammar)

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from crab_jax import errors
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import sources
@@ -56,16 +57,23 @@ def test_a_damaged_length_or_a_cut_file_is_an_error_at_once(root):
 
 
 def test_open_mixture(root):
-  assert list(sources.open_mixture(root, "train")) == ["s4", "arig"]
-  assert list(sources.open_mixture(root, "val")) == ["arig"]
-  chosen = sources.open_mixture(root, "train", {"arig": 2.0, "s4": 0.0})
+  assert list(sources.open_mixture(prepared_records.read(root), "train")) == [
+    "s4",
+    "arig",
+  ]
+  assert list(sources.open_mixture(prepared_records.read(root), "val")) == [
+    "arig"
+  ]
+  chosen = sources.open_mixture(
+    prepared_records.read(root), "train", {"arig": 2.0, "s4": 0.0}
+  )
   assert {name: len(source) for name, source in chosen.items()} == {"arig": 3}
 
 
 @pytest.mark.parametrize(
   ("mixture", "message"),
   [
-    ({"s5": 1.0}, "unknown dataset, 's5'"),
+    ({"s5": 1.0}, "the mixture: unknown s5"),
     ({"s4": -1.0}, "s4 a weight below 0"),
     ({"ks": 1.0}, "no train records of ks"),
     ({"s4": 0.0}, "no train records of the mixture"),
@@ -73,16 +81,16 @@ def test_open_mixture(root):
 )
 def test_wrong_mixtures(root, mixture, message):
   with pytest.raises(errors.UserError, match=message):
-    sources.open_mixture(root, "train", mixture)
+    sources.open_mixture(prepared_records.read(root), "train", mixture)
 
 
 def test_a_missing_shard_is_noticed(root):
   records.shards(root, "s4", "train")[-1].unlink()
   with pytest.raises(errors.UserError, match="8 records of train.*says 10"):
-    sources.open_mixture(root, "train")
+    sources.open_mixture(prepared_records.read(root), "train")
 
 
 def test_an_unfinished_preparation_is_refused(root):
   (root / records.SUMMARY).unlink()
   with pytest.raises(errors.UserError, match="no finished preparation"):
-    sources.open_mixture(root, "train")
+    sources.open_mixture(prepared_records.read(root), "train")

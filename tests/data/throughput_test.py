@@ -7,6 +7,7 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import prepared_records
 from crab_jax.data import throughput
 from tests.data import small_records
 
@@ -30,7 +31,11 @@ def found(tmp_path_factory):
   root = tmp_path_factory.mktemp("records")
   _write(root, ks=6, ave=6)
   return throughput.measure(
-    root, small_records.DATA, small_records.MODEL, _STAGE, 12
+    prepared_records.read(root),
+    small_records.DATA,
+    small_records.MODEL,
+    _STAGE,
+    12,
   )
 
 
@@ -57,12 +62,16 @@ def test_records_that_are_not_there_are_named(tmp_path):
   stage = dataclasses.replace(_STAGE, mixture={"ks": 1.0})
   with pytest.raises(errors.UserError, match="ks"):
     throughput.measure(
-      tmp_path, small_records.DATA, small_records.MODEL, stage, 4
+      prepared_records.read(tmp_path),
+      small_records.DATA,
+      small_records.MODEL,
+      stage,
+      4,
     )
 
 
 def test_records_are_taken_in_turn(tmp_path):
   _write(tmp_path, ks=3, ave=3)
-  chosen = throughput._chosen(tmp_path, _STAGE, 8)
+  chosen = throughput._chosen(prepared_records.read(tmp_path), _STAGE, 8)
   assert [part.task for part, _ in chosen[:4]] == ["ks", "ave"] * 2
   assert [index for _, index in chosen] == [0, 0, 1, 1, 2, 2, 0, 0]

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from crab_jax import configs
+from crab_jax.data import prepared_records
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation.scoring import masks
@@ -23,7 +25,7 @@ def _answerer(records, batch=2):
   answerer = decode.Answerer(
     model,
     {},
-    samples.sample_maker(tokenizer, small_records.DATA, model),
+    samples.sample_maker(tokenizer, small_records.DATA, model, tasks.Tasks()),
     tokenizer,
     configs.Evaluation(batch=batch, max_new_tokens=4),
   )
@@ -92,7 +94,9 @@ class _Answers:
 def test_a_stop_loses_and_repeats_nothing(tmp_path):
   found = [small_records.record("ks", i, "test") for i in range(5)]
   small_records.write(tmp_path / "records", found)
-  clips = held_out.clips(tmp_path / "records", configs.Evaluation())
+  clips = held_out.clips(
+    prepared_records.read(tmp_path / "records"), configs.Evaluation()
+  )
   folder = tmp_path / "predictions"
   folder.mkdir()
   with pytest.raises(_Stopped):

@@ -6,6 +6,7 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import prepared_records
 from crab_jax.evaluation import held_out
 from tests.data import small_records
 
@@ -28,11 +29,13 @@ def _ids(clips):
 
 
 def test_test_else_val_and_the_limit(root):
-  assert held_out.splits(root, configs.Evaluation()) == {
+  assert held_out.splits(prepared_records.read(root), configs.Evaluation()) == {
     "ks": "test",
     "mer24": "val",
   }
-  clips = held_out.clips(root, configs.Evaluation(limit=2))
+  clips = held_out.clips(
+    prepared_records.read(root), configs.Evaluation(limit=2)
+  )
   assert _ids(clips) == [
     "ks/test/0",
     "ks/test/1",
@@ -45,14 +48,16 @@ def test_test_else_val_and_the_limit(root):
 
 @pytest.mark.parametrize("processes", [1, 2, 4, 20])
 def test_shares_are_all_the_clips_once(root, processes):
-  clips = held_out.clips(root, configs.Evaluation())
+  clips = held_out.clips(prepared_records.read(root), configs.Evaluation())
   shares = [_ids(clips.share(i, processes)) for i in range(processes)]
   assert sorted(sum(shares, [])) == sorted(_ids(clips))
   assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_what_is_done_is_left_out(root):
-  clips = held_out.clips(root, configs.Evaluation(tasks=("ks",)))
+  clips = held_out.clips(
+    prepared_records.read(root), configs.Evaluation(tasks=("ks",))
+  )
   left = clips.without({"ks/test/3", "ks/test/9", "another"})
   assert _ids(left) == ["ks/test/0", "ks/test/1", "ks/test/4", "ks/test/5"]
   assert clips.without(set()) is clips
@@ -72,17 +77,23 @@ def test_what_is_done_is_left_out(root):
   ],
 )
 def test_a_record_is_found_by_its_id(root, name, there):
-  found = held_out.clips(root, configs.Evaluation()).find(name)
+  found = held_out.clips(
+    prepared_records.read(root), configs.Evaluation()
+  ).find(name)
   assert (found.id == name) if there else found is None
 
 
 def test_nothing_to_decode_is_an_error(root):
   with pytest.raises(errors.UserError, match="no test or val records of ave"):
-    held_out.clips(root, configs.Evaluation(tasks=("ave",)))
+    held_out.clips(
+      prepared_records.read(root), configs.Evaluation(tasks=("ave",))
+    )
 
 
 def test_a_damaged_record_names_its_file(root):
-  clips = held_out.clips(root, configs.Evaluation(tasks=("mer24",)))
+  clips = held_out.clips(
+    prepared_records.read(root), configs.Evaluation(tasks=("mer24",))
+  )
   source = clips.sources["mer24"]
 
   class _Damaged:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.evaluation import prediction_files
 from crab_jax.evaluation.scoring import scores
 
@@ -25,12 +26,12 @@ def _write(folder, process, processes, *rows):
 def test_one_process_writes_the_whole_file(tmp_path):
   _write(tmp_path, 0, 1, _row("ks", 1), _row("ave", 0))
   _write(tmp_path, 0, 1, _row("ks", 0))
-  assert prediction_files.answered(tmp_path) == {
+  assert prediction_files.answered(tmp_path, tasks.Tasks()) == {
     "ks/test/0",
     "ks/test/1",
     "ave/test/0",
   }
-  prediction_files.join(tmp_path)
+  prediction_files.join(tmp_path, tasks.Tasks())
   rows = scores.read_rows(tmp_path / "ks.jsonl")
   assert rows == [_row("ks", 0), _row("ks", 1)]
 
@@ -48,7 +49,7 @@ def test_any_number_of_processes_and_stops(tmp_path_factory, runs):
   everything = [_row("ks", i) for i in range(12)]
   for processes, pace in [*runs, (1, []), (3, [])]:
     last = (processes, pace) == (3, [])
-    done = prediction_files.answered(folder)
+    done = prediction_files.answered(folder, tasks.Tasks())
     for process in range(processes):
       share = everything[process::processes]
       left = [row for row in share if row["id"] not in done]
@@ -57,7 +58,7 @@ def test_any_number_of_processes_and_stops(tmp_path_factory, runs):
       for path in folder.glob(f"*process-{process:05d}*"):
         with path.open("a") as file:
           file.write('{"id": "ks/test/3", "te')  # stopped in a line
-  prediction_files.join(folder)
+  prediction_files.join(folder, tasks.Tasks())
   assert scores.read_rows(folder / "ks.jsonl") == everything
   assert [path.name for path in folder.iterdir()] == ["ks.jsonl"]
 
@@ -65,9 +66,9 @@ def test_any_number_of_processes_and_stops(tmp_path_factory, runs):
 def test_a_stop_while_joining_repeats_nothing(tmp_path):
   _write(tmp_path, 1, 2, _row("ks", 1), _row("ks", 3))
   part = (tmp_path / "ks.process-00001.jsonl").read_bytes()
-  prediction_files.join(tmp_path)
+  prediction_files.join(tmp_path, tasks.Tasks())
   (tmp_path / "ks.process-00001.jsonl").write_bytes(part)  # not yet deleted
-  prediction_files.join(tmp_path)
+  prediction_files.join(tmp_path, tasks.Tasks())
   rows = scores.read_rows(tmp_path / "ks.jsonl")
   assert rows == [_row("ks", 1), _row("ks", 3)]
 

@@ -6,6 +6,7 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import prepared_records
 from crab_jax.data import tasks
 from crab_jax.evaluation import rescoring
 from crab_jax.evaluation.scoring import scores
@@ -28,7 +29,9 @@ def _report(out):
 def test_our_rows(tmp_path, fabricate):
   rows = fabricate("ave", [True, False, True])
   _write(tmp_path / "in" / "ave.jsonl", rows)
-  path = rescoring.rescore(tmp_path / "in", tmp_path / "out", _ALL)
+  path = rescoring.rescore(
+    tmp_path / "in", tmp_path / "out", _ALL, tasks.Tasks()
+  )
   assert path == tmp_path / "out" / "report.html"
   score = scores.score_rows(_TABLE["ave"], rows)
   assert _report(tmp_path / "out")["tasks"]["ave"]["value"] == score.value
@@ -36,7 +39,7 @@ def test_our_rows(tmp_path, fabricate):
   assert written == score.rows
   assert all(row["parsed"] and row["score"] for row in written)
   again = tmp_path / "out" / "predictions"
-  rescoring.rescore(again, tmp_path / "out", _ALL)
+  rescoring.rescore(again, tmp_path / "out", _ALL, tasks.Tasks())
   assert scores.read_rows(again / "ave.jsonl") == written
 
 
@@ -44,7 +47,7 @@ def test_official_lines_in_place_stay_as_they_are(tmp_path):
   line = {"task_name": "ks", "output": "<answer>a</answer>", "predict": "a"}
   folder = tmp_path / "predictions"
   _write(folder / "inference_ks.jsonl", [line])
-  rescoring.rescore(folder, tmp_path, _ALL)
+  rescoring.rescore(folder, tmp_path, _ALL, tasks.Tasks())
   assert [path.name for path in folder.iterdir()] == ["inference_ks.jsonl"]
   assert _report(tmp_path)["notes"] == [
     "ks: 1 lines without ids, joined by order;"
@@ -59,7 +62,13 @@ def test_records_tell_what_is_missing(tmp_path, capsys):
   row["reference"] = found[2].reference
   _write(tmp_path / "in" / "ks.jsonl", [row])
   out = tmp_path / "out"
-  rescoring.rescore(tmp_path / "in", out, _ALL, tmp_path / "records")
+  rescoring.rescore(
+    tmp_path / "in",
+    out,
+    _ALL,
+    tasks.Tasks(),
+    prepared_records.read(tmp_path / "records"),
+  )
   score = _report(out)["tasks"]["ks"]
   assert (score["value"], score["n"], score["failed"]) == (0.25, 4, 3)
   assert "3 records without a row count as wrong" in capsys.readouterr().out
@@ -69,4 +78,4 @@ def test_masks_are_missed(tmp_path):
   line = {"task_name": "s4", "output": "x", "predict": "[1,2,3,4]"}
   _write(tmp_path / "inference_s4.jsonl", [line])
   with pytest.raises(errors.UserError, match="s4: no row has a true mask"):
-    rescoring.rescore(tmp_path, tmp_path / "out", _ALL)
+    rescoring.rescore(tmp_path, tmp_path / "out", _ALL, tasks.Tasks())

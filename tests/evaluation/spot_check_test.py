@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from crab_jax.data import prepared_records
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import spot_check
@@ -31,7 +32,9 @@ def clips(tmp_path):
   rows.append(small_records.record("ks", 2, "val"))
   small_records.write(tmp_path / "records", rows)
   splits = {"ks": "val", "ucf": "val"}
-  return held_out.of_splits(tmp_path / "records", splits, 2)
+  return held_out.of_splits(
+    prepared_records.read(tmp_path / "records"), splits, 2
+  )
 
 
 def test_scores_of_the_parameters_of_each_call(clips, tmp_path):

@@ -18,6 +18,7 @@ from crab_jax.data import encodings
 from crab_jax.data import packing
 from crab_jax.data import positions
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.paradigms import thinker
 from crab_jax.paradigms.qwen2_5_omni import front_end
 from crab_jax.paradigms.qwen2_5_omni import grammar
@@ -168,7 +169,9 @@ def maker():
     torch_thinker.MODEL.decoder, vocabulary=tokenizer.size
   )
   model = dataclasses.replace(torch_thinker.MODEL, decoder=decoder)
-  return samples.sample_maker(tokenizer, small_records.DATA, model)
+  return samples.sample_maker(
+    tokenizer, small_records.DATA, model, tasks.Tasks()
+  )
 
 
 def _torch_sample(record, sample, bins) -> torch_thinker.Sample:

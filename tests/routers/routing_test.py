@@ -5,19 +5,21 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import prepared_records
+from crab_jax.data import tasks
 from crab_jax.routers import routing
 from tests.data import small_records
 
 
 def test_a_model_without_a_router_is_refused():
   with pytest.raises(errors.UserError, match="has no router"):
-    routing.collect(configs.tiny(), {}, iter([]))
+    routing.collect(configs.tiny(), {}, iter([]), tasks.Tasks())
 
 
 def test_no_records_are_an_error():
   model = configs.tiny(adapter=configs.ILora(rank=2, heads=2))
   with pytest.raises(errors.UserError, match="no records"):
-    routing.collect(model, {}, iter([]))
+    routing.collect(model, {}, iter([]), tasks.Tasks())
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -33,7 +35,7 @@ def test_validation_records_are_read_or_else_training_records(tmp_path, held):
     rows=1, tokens=512, frame_pairs=20, chunks=8, supervised=64, samples=2
   )
   batches = routing.batches(
-    tmp_path,
+    prepared_records.read(tmp_path),
     small_records.small_tokenizer(made),
     small_records.DATA,
     small_records.MODEL,

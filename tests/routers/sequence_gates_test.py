@@ -9,6 +9,7 @@ import pytest
 from crab_jax import configs
 from crab_jax.array_types import TokenKind
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.routers import sequence_gates
 from tests.data import small_records
 from tests.models import random_parameters
@@ -23,7 +24,9 @@ _MODEL = dataclasses.replace(
 @pytest.fixture(scope="module")
 def maker() -> samples.SampleMaker:
   tokenizer = small_records.small_tokenizer([_RECORD])
-  return samples.sample_maker(tokenizer, small_records.DATA, _MODEL)
+  return samples.sample_maker(
+    tokenizer, small_records.DATA, _MODEL, tasks.Tasks()
+  )
 
 
 @pytest.fixture(scope="module")

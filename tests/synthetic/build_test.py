@@ -314,6 +314,6 @@ def test_a_dataset_may_have_more_training_records():
 
 def test_a_factor_of_an_unknown_dataset_is_named(tmp_path):
   world = dataclasses.replace(conftest.WORLD, train_factors={"avaq": 3})
-  with pytest.raises(errors.UserError, match="train_factors names 'avaq'"):
+  with pytest.raises(errors.UserError, match="train_factors: unknown avaq"):
     build.write(tmp_path, world)
   assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import pytest
 
 from crab_jax import configs
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.training import generation_sharding
 from crab_jax.training import sharding
@@ -28,7 +29,7 @@ def _texts(subject, layout):
   answerer = decode.Answerer(
     _MODEL,
     layout.shard(params),
-    samples.sample_maker(tokenizer, small_records.DATA, _MODEL),
+    samples.sample_maker(tokenizer, small_records.DATA, _MODEL, tasks.Tasks()),
     tokenizer,
     configs.Evaluation(batch=3, max_new_tokens=4),
     layout,

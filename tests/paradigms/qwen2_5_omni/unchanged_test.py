@@ -15,6 +15,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax.data import packing
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.paradigms import thinker
 from crab_jax.planning import flops
 from tests.data import small_records
@@ -104,7 +105,9 @@ def test_packed_batches():
   ]
   tokenizer = small_records.small_tokenizer(found)
   model = small_records.MODEL
-  maker = samples.sample_maker(tokenizer, small_records.DATA, model)
+  maker = samples.sample_maker(
+    tokenizer, small_records.DATA, model, tasks.Tasks()
+  )
   rows = configs.Rows(
     rows=2, tokens=1024, frame_pairs=24, chunks=40, supervised=256, samples=16
   )
