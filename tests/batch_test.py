@@ -34,7 +34,9 @@ _RECORDS = [
 @pytest.fixture(scope="module")
 def maker():
   tokenizer = small_records.small_tokenizer(_RECORDS)
-  return samples.sample_maker(tokenizer, small_records.DATA, _MODEL)
+  return samples.sample_maker(
+    tokenizer, small_records.DATA, _MODEL, tasks.Tasks()
+  )
 
 
 def _empty(maker):

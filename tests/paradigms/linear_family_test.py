@@ -12,6 +12,7 @@ from crab_jax import configs
 from crab_jax.array_types import TokenKind
 from crab_jax.data import packing
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import folder
 from crab_jax.experiment import run
@@ -66,7 +67,9 @@ def _records(split: str) -> list:
 def _maker() -> samples.SampleMaker:
   texts = ["a word of text. <answer>1</answer>"] * 4
   tokenizer = tokenizers.train(texts, 300, linear_family.GRAMMAR)
-  return samples.sample_maker(tokenizer, small_records.DATA, _MODEL)
+  return samples.sample_maker(
+    tokenizer, small_records.DATA, _MODEL, tasks.Tasks()
+  )
 
 
 def test_samples_are_written_in_its_grammar_and_packed():
