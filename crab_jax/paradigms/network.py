@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from flax import linen as nn
 
 from crab_jax import configs
+from crab_jax import errors
+from crab_jax.paradigms import names
 from crab_jax.paradigms import stacks
 from crab_jax.paradigms.qwen2_5_omni import audio_tower
 from crab_jax.paradigms.qwen2_5_omni import flops as qwen2_5_omni_flops
+from crab_jax.paradigms.qwen2_5_omni import names as qwen2_5_omni_names
 from crab_jax.paradigms.qwen2_5_omni import vision_tower
 
 # What a parameter belongs to. "boundary": embeddings of a family's own, which
@@ -36,6 +39,7 @@ class Network:
       What no row names is "lm".
     labels: top of the tree -> what people call it.
     encoders: what planning counts.
+    checkpoint: how published weights are read; None: there are none.
   """
 
   vision: type[nn.Module]
@@ -45,6 +49,7 @@ class Network:
   groups: tuple[tuple[str, str], ...]
   labels: Mapping[str, str]
   encoders: Callable[[configs.Model, configs.Rows], stacks.Encoders]
+  checkpoint: names.Checkpoint | None = None
 
   @property
   def paths(self) -> tuple[str, str]:
@@ -73,6 +78,7 @@ FAMILIES: dict[type[configs.VisionUnits], Network] = {
     ),
     labels={"visual": "vision tower", "audio_tower": "audio tower"},
     encoders=qwen2_5_omni_flops.encoders,
+    checkpoint=qwen2_5_omni_names.CHECKPOINT,
   ),
 }
 
@@ -80,6 +86,25 @@ FAMILIES: dict[type[configs.VisionUnits], Network] = {
 def of(model: configs.Model) -> Network:
   """The row of a model's family; `front.of` says what is wrong with others."""
   return FAMILIES[type(model.vision)]
+
+
+def converted() -> list[tuple[Network, names.Checkpoint]]:
+  """The families whose published weights can be read."""
+  found = ((row, row.checkpoint) for row in FAMILIES.values())
+  return [(row, table) for row, table in found if table is not None]
+
+
+def checkpoint_of(model: configs.Model) -> names.Checkpoint:
+  """How published weights of a model's family are read.
+
+  Raises:
+    UserError: there are none.
+  """
+  found = of(model).checkpoint
+  if found is None:
+    name = type(model.vision).__name__
+    raise errors.UserError(f"the family of {name} has no published weights")
+  return found
 
 
 def label(path: str) -> str:

@@ -24,6 +24,7 @@ from flax import linen as nn
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.paradigms import names as table
 from crab_jax.paradigms import thinker
 from crab_jax.weights import hf_config
 from crab_jax.weights import names
@@ -98,18 +99,20 @@ def plan(folder: files.Path) -> Plan:
     UserError: all that is missing, unexpected, of another shape or dtype, or
       set twice, together.
   """
-  found, problems = shards.contents(folder)
+  checkpoint = hf_config.family(folder)
+  found, problems = shards.contents(folder, checkpoint.canonical)
   dtypes = {part.dtype for parts in found.values() for part in parts}
   dtype = "bfloat16" if dtypes == {"BF16"} else "float32"
   model = hf_config.read(folder, dtype)
   shapes = _shapes(model)
-  problems += _problems(found, _expected(model, shapes))
+  rows = [row for row in checkpoint.rows if row.path in shapes]
+  problems += _problems(found, _expected(rows, checkpoint, model, shapes))
   if problems:
     raise errors.UserError(
       f"{folder} does not fit its {hf_config.FILE}: {'; '.join(problems)}"
     )
   leaves = {
-    row.path: _leaf(row, shapes[row.path], dtype, found) for row in names.ROWS
+    row.path: _leaf(row, shapes[row.path], dtype, found) for row in rows
   }
   return Plan(model, leaves, _files(folder))
 
@@ -121,18 +124,21 @@ def _shapes(model: configs.Model) -> dict[str, tuple[int, ...]]:
 
 
 def _expected(
-  model: configs.Model, shapes: dict[str, tuple[int, ...]]
+  rows: list[table.Row],
+  checkpoint: table.Checkpoint,
+  model: configs.Model,
+  shapes: dict[str, tuple[int, ...]],
 ) -> dict[str, tuple[int, ...]]:
   """Canonical tensor name -> shape in the checkpoint."""
   expected = {}
-  for row in names.ROWS:
+  for row in rows:
     shape = shapes[row.path]
-    one = names.torch_shape(row, shape[row.stacked :], model.vision)
+    one = checkpoint.torch_shape(row, shape[row.stacked :], model.vision)
     expected.update(dict.fromkeys(_tensors(row, shape), one))
   return expected
 
 
-def _tensors(row: names.Row, shape: tuple[int, ...]) -> list[str]:
+def _tensors(row: table.Row, shape: tuple[int, ...]) -> list[str]:
   """The names of the tensors that make a parameter, in order."""
   count = shape[0] if row.stacked else 1
   return [row.torch.format(layer) for layer in range(count)]
@@ -213,7 +219,7 @@ def _layers_a_chunk(layers: int, size: int) -> int:
   return layers if layers * size <= BLOCK_BYTES else 1
 
 
-def _lay(rows: np.ndarray, row: names.Row, dtype: np.dtype) -> np.ndarray:
+def _lay(rows: np.ndarray, row: table.Row, dtype: np.dtype) -> np.ndarray:
   """Rows of a tensor as our tree lays them."""
   rows = rows.astype(dtype, copy=False)
   if row.layout == "same":

@@ -17,6 +17,7 @@ Reference: arXiv 2603.04128, the official release.
 import collections
 import itertools
 import re
+from collections.abc import Collection
 
 import flax.traverse_util
 import ml_dtypes
@@ -28,12 +29,15 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.models import ilora
+from crab_jax.paradigms import names as table
+from crab_jax.paradigms import network
 from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
 from crab_jax.weights import names
 from crab_jax.weights import torch_file
 
 _PREFIX = "base_model.model."
+_LAYER = re.compile(r"\.(\d+)\.")
 _HEAD = re.compile(r"\.lora_B(\d+)\.weight$")
 DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.float32}
 
@@ -57,27 +61,34 @@ def read(
     UserError: all that is missing, unexpected, of another shape, set twice or
       not finite, together; or the file is no file of tensors.
   """
-  found, problems = _canonical(torch_file.read(path))
+  tensors = torch_file.read(path)
+  family, checkpoint = _family(tensors)
+  adapted = checkpoint.adapted
+  found, problems = _canonical(tensors, checkpoint)
   heads = 1 + max(
     (int(hit[1]) for name in found if (hit := _HEAD.search(name))), default=0
   )
   ranks = [x.shape[0] for name, x in found.items() if _is_code(name)]
   if not ranks or heads > len(found):
     raise errors.UserError(f"{path} holds no adapter: no tensor named lora_A")
+
+  def in_tower(name):
+    return family.group(name.replace(".", "/")) != "lm"
+
   config = configs.ILora(
     rank=_commonest(ranks),
     heads=heads,
     alpha=2.0 * _commonest(ranks) if alpha is None else alpha,
-    targets="lm+towers" if any(map(_in_tower, found)) else "lm",
+    targets="lm+towers" if any(in_tower(name) for name in found) else "lm",
   )
-  sizes = _sizes_in(found) if base is None else _sizes_of(base)
+  sizes = _sizes_in(found, adapted) if base is None else _sizes_of(base)
   if config.targets == "lm":
-    sizes = {module: x for module, x in sizes.items() if not _in_tower(module)}
+    sizes = {module: x for module, x in sizes.items() if not in_tower(module)}
   problems += _problems(found, _expected(sizes, config))
   if problems:
     raise errors.UserError(f"{path} is not loaded: {'; '.join(problems)}")
   flat = {}
-  for module, ours in names.ADAPTED:
+  for module, ours in adapted:
     if module in sizes:
       flat.update(_stack(found, module, ours, sizes[module][0], config))
   return flax.traverse_util.unflatten_dict(flat, sep="/"), config
@@ -87,8 +98,24 @@ def _is_code(name: str) -> bool:
   return name.endswith(".lora_A.weight")
 
 
-def _in_tower(name: str) -> bool:
-  return name.startswith(("audio_tower.", "visual."))
+def _family(
+  tensors: Collection[str],
+) -> tuple[network.Network, table.Checkpoint]:
+  """The family whose adapted modules most of the tensors are named by."""
+
+  def known(family: tuple[network.Network, table.Checkpoint]) -> int:
+    checkpoint = family[1]
+    modules = {module for module, _ in checkpoint.adapted}
+    return sum(_module(name, checkpoint) in modules for name in tensors)
+
+  return max(network.converted(), key=known)
+
+
+def _module(tensor: str, checkpoint: table.Checkpoint) -> str:
+  """A tensor's module in the form of the table, with "{}" for the layer."""
+  name = checkpoint.canonical(tensor.removeprefix(_PREFIX)) or tensor
+  module = name.removesuffix(".weight").rpartition(".")[0]
+  return _LAYER.sub(".{}.", module, count=1)
 
 
 def _commonest(values: list) -> int:
@@ -96,12 +123,12 @@ def _commonest(values: list) -> int:
 
 
 def _canonical(
-  tensors: dict[str, np.ndarray],
+  tensors: dict[str, np.ndarray], checkpoint: table.Checkpoint
 ) -> tuple[dict[str, np.ndarray], list[str]]:
   """The tensors by the table's names, and which names are there twice."""
   found, problems = {}, []
   for name, tensor in tensors.items():
-    short = names.canonical(name.removeprefix(_PREFIX)) or name
+    short = checkpoint.canonical(name.removeprefix(_PREFIX)) or name
     if short in found:
       problems.append(f"{name} is there twice, under two prefixes")
     found[short] = tensor
@@ -113,18 +140,21 @@ def _sizes_of(model: configs.Model) -> dict[str, Size]:
   tree = nn.meta.unbox(thinker.abstract(model))
   flat = flax.traverse_util.flatten_dict(tree, sep="/")
   return {
-    module: flat[f"{ours}/kernel"].shape for module, ours in names.ADAPTED
+    module: flat[f"{ours}/kernel"].shape
+    for module, ours in network.checkpoint_of(model).adapted
   }
 
 
-def _sizes_in(found: dict[str, np.ndarray]) -> dict[str, Size]:
+def _sizes_in(
+  found: dict[str, np.ndarray], adapted: tuple[tuple[str, str], ...]
+) -> dict[str, Size]:
   """The adapted modules as most tensors of a file have them.
 
   All modules of a tower are taken to have as many layers as its last has.
   """
   layers = collections.Counter()
   sides: dict[str, list] = {}
-  for module, _ in names.ADAPTED:
+  for module, _ in adapted:
     pattern = re.compile(
       re.escape(module).replace(r"\{\}", r"(\d+)") + r"\.lora_(A|B0)\.weight"
     )
@@ -143,7 +173,7 @@ def _sizes_in(found: dict[str, np.ndarray]) -> dict[str, Size]:
       _commonest(sides.get(f"{module} A", [0])),
       _commonest(sides.get(f"{module} B0", [0])),
     )
-    for module, _ in names.ADAPTED
+    for module, _ in adapted
   }
 
 
@@ -246,25 +276,35 @@ def write(
     for ours, leaf in ilora.leaves(params).items()
   }
   found = ilora.projections(flax.traverse_util.unflatten_dict(cast, sep="/"))
+  adapted = _adapted(found)
   sizes = {}
-  for module, ours in names.ADAPTED:
+  for module, ours in adapted.items():
     if ours in found:
       layers, inputs, _ = found[ours].a.shape
       sizes[module] = (layers, inputs, found[ours].b.shape[-1])
   tensors = {
-    _PREFIX + name: _tensor(found, name, shape)
+    _PREFIX + name: _tensor(found, adapted, name, shape)
     for name, shape in _expected(sizes, config).items()
   }
   torch_file.write(path, tensors)
 
 
+def _adapted(paths: Collection[str]) -> dict[str, str]:
+  """Module of torch -> of our tree, of the family that most paths are of."""
+  tables = [dict(checkpoint.adapted) for _, checkpoint in network.converted()]
+  return max(tables, key=lambda named: len(set(paths) & {*named.values()}))
+
+
 def _tensor(
-  found: dict[str, ilora.Projection], name: str, shape: tuple[int, int]
+  found: dict[str, ilora.Projection],
+  adapted: dict[str, str],
+  name: str,
+  shape: tuple[int, int],
 ) -> np.ndarray:
   """One tensor of the file, as a view of the stacked parameters."""
   module, leaf = name.removesuffix(".weight").rsplit(".", 1)
-  layer = int(re.search(r"\.(\d+)\.", module)[1])
-  ours = dict(names.ADAPTED)[re.sub(r"\.\d+\.", ".{}.", module, count=1)]
+  layer = int(_LAYER.search(module)[1])
+  ours = adapted[_LAYER.sub(".{}.", module, count=1)]
   a, b, route = found[ours]
   if leaf.startswith("lora_B"):
     return b[layer, int(leaf.removeprefix("lora_B"))].T

@@ -6,13 +6,13 @@ its file closed again, so that no more than that slice stays in memory.
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 import numpy as np
 import safetensors
 
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.weights import names
 
 INDEX = "model.safetensors.index.json"
 DTYPES = ("BF16", "F16", "F32")
@@ -68,9 +68,13 @@ def files_of(folder: files.Path) -> list[files.Path]:
 
 
 def contents(
-  folder: files.Path,
+  folder: files.Path, canonical: Callable[[str], str | None]
 ) -> tuple[dict[str, list[Tensor]], list[str]]:
   """What the thinker could use, by canonical name, and what is wrong.
+
+  Args:
+    folder: of the shards.
+    canonical: of `names.Checkpoint`.
 
   Returns:
     All tensors that claim a name of the table's form, and one line for every
@@ -87,7 +91,7 @@ def contents(
       problems.append(f"{path.name} is damaged ({error})")
     else:
       for tensor in tensors:
-        name = names.canonical(tensor.name)
+        name = canonical(tensor.name)
         if name is not None:
           found.setdefault(name, []).append(tensor)
   return found, problems

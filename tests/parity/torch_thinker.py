@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from crab_jax import configs
-from crab_jax.weights import names
+from crab_jax.paradigms.qwen2_5_omni import names
 
 AUDIO, IMAGE, VIDEO = 190, 191, 192  # placeholder ids
 SEEN, SEEN_END, HEARD, HEARD_END = 185, 186, 187, 188  # boundary ids
@@ -115,7 +115,7 @@ def make(model: configs.Model = MODEL, seed: int = 0, attention: str = "eager"):
 
 def params_of(thinker) -> dict:
   """Its weights as our tree, layers stacked."""
-  rows = {row.torch: row for row in names.ROWS}
+  rows = {row.torch: row for row in names.CHECKPOINT.rows}
   flat: dict[str, dict[int, np.ndarray]] = {}
   for name, tensor in thinker.state_dict().items():
     name = names.canonical(name.replace(".linear.", "."))
