@@ -20,12 +20,16 @@ import jax
 import jaxtyping
 import numpy as np
 
-Array = jax.Array | np.ndarray
-Float = jaxtyping.Float
-Int = jaxtyping.Int
-UInt8 = jaxtyping.UInt8
-Bool = jaxtyping.Bool
+# By name: a type checker sees `Annotated` here, and would take an assignment
+# (`Float = jaxtyping.Float`) for a variable.
+from jaxtyping import Bool as Bool
+from jaxtyping import Float as Float
+from jaxtyping import Int as Int
+from jaxtyping import UInt8 as UInt8
+
 PRNGKey = jaxtyping.PRNGKeyArray
+
+Array = jax.Array | np.ndarray
 
 # key -> array, as documented in `crab_jax.batch`.
 Batch = dict[str, Array]

@@ -126,9 +126,9 @@ def _used(files: list[str], settings: list[str]) -> set[str]:
   A later file may well cut off what an earlier one set (real records in place
   of the synthetic world); that is no mistake. A name that no build reads is.
   """
-  used = set()
-  prefixes = [(files[: i + 1], []) for i in range(len(files))]
-  for part in [*prefixes, (files, settings)]:
+  used: set[str] = set()
+  parts = [(files[: i + 1], list[str]()) for i in range(len(files))]
+  for part in [*parts, (files, settings)]:
     _read(*part)
     used |= set(re.findall(r"%([\w/]+)", gin.config_str()))
     try:

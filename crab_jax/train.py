@@ -36,7 +36,7 @@ def main() -> None:
   from crab_jax.training import hosts
   from crab_jax.training import profiling
 
-  profile = _PROFILE.value and profiling.parse(_PROFILE.value)
+  profile = profiling.parse(_PROFILE.value) if _PROFILE.value else None
   if _DISTRIBUTED.value:
     hosts.join()
   with preemption.Handler() as handler:

@@ -9,6 +9,8 @@ attention goes block by block of queries and leaves out the keys that no query
 of a block may see.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,7 @@ def mask_of(
   query 0 stands at key `offset`. Segment 0 (padding) sees itself.
   """
   mask = None
-  if query_segments is not None:
+  if query_segments is not None and key_segments is not None:
     mask = query_segments[..., :, None] == key_segments[..., None, :]
   if causal:
     row = jnp.arange(shape[0])[:, None] + offset
@@ -58,7 +60,8 @@ def attend(
     k: keys.
     v: values.
     query_segments: the segment of every query; None: no segments.
-    key_segments: the segment of every key.
+    key_segments: the segment of every key; None exactly where those of the
+      queries are.
     causal: query t sees keys 0..t (T = S).
   """
   *batch, length, heads, size = q.shape
@@ -70,12 +73,13 @@ def attend(
   for start in range(0, length, width):
     rows = slice(start, start + width)
     keys = slice(0, start + width) if causal else slice(None)
-    segments = None, None
-    if query_segments is not None:
-      segments = query_segments[..., rows], key_segments[..., keys]
+    own_queries = own_keys = None
+    if query_segments is not None and key_segments is not None:
+      own_queries = query_segments[..., rows]
+      own_keys = key_segments[..., keys]
     part = k[..., keys, :, :]
     shape = (width, part.shape[-3])
-    mask = mask_of(*segments, causal, shape, start)
+    mask = mask_of(own_queries, own_keys, causal, shape, start)
     if mask is not None:
       mask = _lead(mask, len(batch) + 2)
     outputs.append(
@@ -208,10 +212,10 @@ def attend_cache(
     scores.append(jnp.where(visible[:, None, None], part, MASKED))
   weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
   ends = np.cumsum([part.shape[-1] for part in scores])[:-1]
-  out = sum(
+  sums = [
     jnp.einsum("BKGS,BKSH->BKGH", part.astype(values.dtype), values)
     for part, (_, values, _) in zip(
       jnp.split(weights, ends, axis=-1), parts, strict=True
     )
-  )
-  return out.reshape(batch, 1, heads, size)
+  ]
+  return functools.reduce(jnp.add, sums).reshape(batch, 1, heads, size)

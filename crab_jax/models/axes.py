@@ -88,7 +88,7 @@ def named(init, *names: str):
 
 def constrain(x: at.Array, *names: str | None) -> at.Array:
   """Asks for the layout that the rules in force give to `names`."""
-  unknown = set(names) - set(ACTIVATIONS) - {None}
+  unknown = {name for name in names if name is not None} - set(ACTIVATIONS)
   if unknown:
     raise ValueError(f"logical axes {sorted(unknown)} are not in the legend")
   return nn.with_logical_constraint(x, names)

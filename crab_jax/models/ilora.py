@@ -24,6 +24,7 @@ arXiv 2404.19245. Not here: merging (the update depends on the input), top-k
 routing, balancing losses.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import flax.traverse_util
@@ -137,7 +138,7 @@ def share_dropped(
   if context.deterministic or not adapter.dropout:
     return context
   dropped = dropout(x, adapter.dropout, module.make_rng("dropout"))
-  return context.replace(dropped=dropped)
+  return dataclasses.replace(context, dropped=dropped)
 
 
 def gates_of(

@@ -84,6 +84,7 @@ def next_token(
 ) -> at.Int[at.Array, "B"]:
   """The next token of every row; `seen` is only read if there is a penalty."""
   if sampling.repetition_penalty != 1:
+    assert seen is not None  # `generate.start` made it
     logits = penalise(logits, seen, sampling.repetition_penalty)
   if sampling.temperature == 0:
     return largest(logits)

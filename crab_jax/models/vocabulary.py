@@ -72,7 +72,8 @@ def chunked_nll(
 
   @functools.partial(jax.checkpoint, prevent_cse=False)
   def one(_, part):
-    return None, negative_log_likelihood(*part, kernel)
+    own_hidden, own_labels = part
+    return None, negative_log_likelihood(own_hidden, own_labels, kernel)
 
   hidden = hidden.reshape(rows, count, -1, width).swapaxes(0, 1)
   labels = labels.reshape(rows, count, -1).swapaxes(0, 1)

@@ -11,6 +11,7 @@ A compiled program serves one shape (rows, tokens, pairs, chunks):
 `batch.prompt_rows` bounds their number.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -183,7 +184,8 @@ def advance(
   key = jax.random.fold_in(key, step)
   token = sampling_lib.next_token(logits, state.seen, key, sampling)
   token = jnp.where(state.done, 0, token)
-  return state.replace(
+  return dataclasses.replace(
+    state,
     token=token,
     step=step,
     done=state.done | is_stop(token, sampling),

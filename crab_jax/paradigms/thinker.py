@@ -12,6 +12,7 @@ axis. What a checkpoint holds and its forward pass never reads is left out.
 Reference: Qwen2.5-Omni technical report, arXiv 2503.20215 (the thinker).
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -146,7 +147,10 @@ def tower_contexts(
   if context.groups is None:
     return context, context
   patches, positions = tower_groups(batch, context.groups, config)
-  return context.replace(groups=patches), context.replace(groups=positions)
+  return (
+    dataclasses.replace(context, groups=patches),
+    dataclasses.replace(context, groups=positions),
+  )
 
 
 def tower_groups(

@@ -100,9 +100,12 @@ class Programs:
     )
     self.params = _with_shardings(shapes, layout.shardings(shapes, devices[0]))
     sampling = generate.Sampling(max_new_tokens=prompts.new_tokens)
-    fixed = {"config": model, "sampling": sampling}
-    self._prefill = functools.partial(generate.prefill, **fixed)
-    self._advance = functools.partial(generate.advance, **fixed)
+    self._prefill = functools.partial(
+      generate.prefill, config=model, sampling=sampling
+    )
+    self._advance = functools.partial(
+      generate.advance, config=model, sampling=sampling
+    )
     self._split = functools.partial(generate.split_layers, config=model)
 
   def prefill(self) -> aot.Program:
@@ -143,7 +146,7 @@ def _memory(
   program: aot.Program, chip: chips.Chip, params: Any, **more: float
 ) -> report.Memory:
   """The memory of a program that reads `params`; `more` is of `Memory`."""
-  parts = {True: [], False: []}
+  parts: dict[bool, list[Any]] = {True: [], False: []}
   for keys, leaf in jax.tree_util.tree_leaves_with_path(params):
     parts[_is_adapter(keys)].append(leaf)
   return report.Memory(
@@ -259,13 +262,14 @@ def answers_per_second(phases: Sequence[Phase]) -> tuple[float, float] | None:
 
   Every row is decoded to its end, as the longest of a batch may be.
   """
-  by_name = {phase.program: phase for phase in phases if phase.times}
-  if set(by_name) != {PREFILL, DECODE}:
+  times = {phase.program: phase.times for phase in phases}
+  prefill, decode = times.get(PREFILL), times.get(DECODE)
+  if prefill is None or decode is None:
     return None
-  first, step = by_name[PREFILL], by_name[DECODE]
-  steps, answers = first.new_tokens - 1, first.rows.rows * first.hosts
-  worst = first.times.worst + steps * step.times.worst
-  best = first.times.best + steps * step.times.best
+  steps = phases[0].new_tokens - 1
+  answers = phases[0].rows.rows * phases[0].hosts
+  worst = prefill.worst + steps * decode.worst
+  best = prefill.best + steps * decode.best
   return answers / worst, answers / best
 
 

@@ -189,7 +189,13 @@ def compiled(
 
 
 def executed_over_model(found: Compiled) -> float:
-  """FLOPs that run, over FLOPs that the mathematics asks for."""
+  """FLOPs that run, over FLOPs that the mathematics asks for.
+
+  Raises:
+    ValueError: the program does not fit, so nothing is known of it.
+  """
+  if found.costs is None:
+    raise ValueError("a program that does not fit has no costs")
   return found.costs.flops * found.chips / found.model_flops.total
 
 

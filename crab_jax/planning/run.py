@@ -86,7 +86,8 @@ def sweep(
     meshes=tuple(map(sweep_lib.parse_mesh, meshes)) or default.meshes,
   )
   tried = []
-  for candidate in sweep_lib.run(*_step_arguments(target), grid):
+  model, stage, mesh, topology = _step_arguments(target)
+  for candidate in sweep_lib.run(model, stage, mesh, topology, grid):
     tried.append(candidate)
     print(_candidate_line(candidate, job), flush=True)
   found = sweep_lib.ranked(tried)[:best]
@@ -135,7 +136,9 @@ def _use_cpu() -> None:
   jax.config.update("jax_platforms", "cpu")
 
 
-def _step_arguments(target: Target) -> tuple:
+def _step_arguments(
+  target: Target,
+) -> tuple[configs.Model, configs.Stage, configs.Mesh, str]:
   experiment = target.experiment
   return experiment.model, target.stage, experiment.mesh, target.topology
 

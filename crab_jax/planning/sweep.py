@@ -1,6 +1,7 @@
 """Tries batch sizes, rematerialisation and mesh shapes; keeps the best."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 from crab_jax import configs
@@ -42,12 +43,12 @@ def parse_mesh(text: str) -> tuple[int, int, int]:
   Raises:
     UserError: it does not read so.
   """
-  sides = text.split("x")
-  if len(sides) != 3 or not all(side.isdigit() for side in sides):
+  match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
+  if match is None:
     raise errors.UserError(
       f"mesh {text!r} must read data x fsdp x tensor: 1x4x4"
     )
-  return tuple(int(side) for side in sides)
+  return int(match[1]), int(match[2]), int(match[3])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +95,8 @@ def ranked(candidates: list[Candidate]) -> list[report.Plan]:
   wins, whatever the scheduler achieves.
   """
   fitting = [
-    c.plan for c in candidates if c.plan and c.plan.times and c.plan.memory.fits
+    (c.plan.times.worst / c.plan.rows.rows, c.plan)
+    for c in candidates
+    if c.plan and c.plan.times and c.plan.memory.fits
   ]
-  return sorted(fitting, key=lambda p: p.times.worst / p.rows.rows)
+  return [plan for _, plan in sorted(fitting, key=lambda pair: pair[0])]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from crab_jax.planning import costs
 from crab_jax.planning import generation
 from crab_jax.planning import report
 
@@ -34,8 +35,8 @@ def _memory(found: report.Compiled) -> list[str]:
   ]
 
 
-def _work(found: report.Compiled) -> list[str]:
-  model, spent = found.model_flops, found.costs
+def _work(found: report.Compiled, spent: costs.Costs) -> list[str]:
+  model = found.model_flops
   ran = spent.flops * found.chips
   adapter = spent.adapter * found.chips
   return [
@@ -49,8 +50,7 @@ def _work(found: report.Compiled) -> list[str]:
   ]
 
 
-def _traffic(found: report.Compiled) -> list[str]:
-  spent = found.costs
+def _traffic(spent: costs.Costs) -> list[str]:
   rows = [
     f"  {kind:<18} {size / 1e9:8.2f} GB in {spent.calls[kind]:>6} calls, the"
     f" largest {spent.largest[kind][0] / 1e6:.0f} MB"
@@ -64,16 +64,16 @@ def _traffic(found: report.Compiled) -> list[str]:
   ]
 
 
-def _times(found: report.Compiled) -> str:
-  times = found.times
+def _times(times: report.Times) -> str:
   return (
     f"(products {times.compute:.3g}, memory {times.memory:.3g}, network"
     f" {times.network:.3g})"
   )
 
 
-def _estimate(found: report.Plan, job: report.Job) -> list[str]:
-  times = found.times
+def _estimate(
+  found: report.Plan, times: report.Times, job: report.Job
+) -> list[str]:
   best, worst = (
     report.rates(found, seconds, job) for seconds in (times.best, times.worst)
   )
@@ -84,7 +84,7 @@ def _estimate(found: report.Plan, job: report.Job) -> list[str]:
   return [
     "ESTIMATES from the chip's peaks, not measurements (all overlaps .. nothing"
     " does)",
-    f"  seconds a step   {both('step_seconds', 2)} {_times(found)}",
+    f"  seconds a step   {both('step_seconds', 2)} {_times(times)}",
     f"  tokens/s         {both('tokens_per_second', 0)}",
     f"  samples/s        {both('samples_per_second', 1)}",
     f"  model FLOPs used {both('model_flops_utilisation', 2)} of the peak",
@@ -95,9 +95,9 @@ def _estimate(found: report.Plan, job: report.Job) -> list[str]:
   ]
 
 
-def _phase_rates(found: generation.Phase) -> list[str]:
+def _phase_rates(found: generation.Phase, times: report.Times) -> list[str]:
   """Estimated times of one of the two programs of generation."""
-  times, rows = found.times, found.rows.rows
+  rows = found.rows.rows
   unit, each = "batch of prompts", rows * found.rows.tokens
   if found.program == generation.DECODE:
     unit, each = "token of every row", rows
@@ -105,7 +105,7 @@ def _phase_rates(found: generation.Phase) -> list[str]:
     "ESTIMATES from the chip's peaks, not measurements (all overlaps .. nothing"
     " does)",
     f"  seconds a {unit}   {times.best:.4g} .. {times.worst:.4g}"
-    f" {_times(found)}",
+    f" {_times(times)}",
     f"  tokens/s of a host   {each / times.best:,.0f} .."
     f" {each / times.worst:,.0f}",
     f"  peaks            {found.chip.source}",
@@ -122,14 +122,14 @@ def _phase(found: generation.Phase) -> list[str]:
     f" for {found.new_tokens} new tokens; compiled in"
     f" {found.compile_seconds:.0f} s"
   )
-  if found.costs is None:
+  if found.costs is None or found.times is None:
     return [head, *_memory(found)]
   return [
     head,
     *_memory(found),
-    *_work(found),
-    *_traffic(found),
-    *_phase_rates(found),
+    *_work(found, found.costs),
+    *_traffic(found.costs),
+    *_phase_rates(found, found.times),
   ]
 
 
@@ -152,14 +152,14 @@ def lines(found: report.Plan, job: report.Job) -> list[str]:
     f" {found.rows.rows} rows of {found.rows.tokens} tokens, remat"
     f" {found.remat}; compiled in {found.compile_seconds:.0f} s"
   )
-  if found.costs is None:
+  if found.costs is None or found.times is None:
     return [head, *_memory(found)]
   return [
     head,
     *_memory(found),
-    *_work(found),
-    *_traffic(found),
-    *_estimate(found, job),
+    *_work(found, found.costs),
+    *_traffic(found.costs),
+    *_estimate(found, found.times, job),
   ]
 
 

@@ -130,7 +130,8 @@ def _present(final: files.Path, marker: dict) -> dict:
 
 def _write_annotations(folder: files.Path, world: configs.World):
   """Writes the JSON files; the counts, and the media still to write."""
-  counts, jobs = {}, []
+  counts: dict[str, dict[str, int]] = {}
+  jobs: list[plans.Job] = []
   for task in tasks.Tasks().values():
     files.make_folder(folder / task.name)
     counts[task.name] = {}

@@ -35,7 +35,8 @@ class Choice(questions.Question):
 def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   """Two questions a clip."""
   rng = attributes.generator(seed, task.name, split)
-  out, used = plans.Plan(), collections.Counter()
+  out = plans.Plan()
+  used: collections.Counter[tuple] = collections.Counter()
   clip = 0
   while len(out.records) < count:
     scene = _scene(rng, split)
@@ -55,6 +56,7 @@ def _scene(rng: np.random.Generator, split: str) -> scenes.Scene:
     dataclasses.replace(thing, spans=((0, SECONDS),))
     for thing in scenes.arrange(rng, split, names)
   )
+  sounds: tuple[scenes.Sound, ...]
   if rng.random() < 0.6:
     sounds = (scenes.Sound(names[0], 0, SECONDS),)
   else:

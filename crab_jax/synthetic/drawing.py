@@ -145,7 +145,7 @@ class _Pose:
 def _pose(thing: scenes.Thing, moment: _Moment, size: int) -> _Pose:
   plays = any(start <= moment.second < end for start, end in thing.spans)
   side = _BEAT[moment.beat] if plays else thing.side
-  middle = tuple(_pixels(c, size) for c in thing.centre_at(moment.step))
+  x, y = thing.centre_at(moment.step)
   return _Pose(
     thing.name,
     thing.colour,
@@ -153,7 +153,7 @@ def _pose(thing: scenes.Thing, moment: _Moment, size: int) -> _Pose:
     thing.spotlight,
     _pixels(side, size),
     _pixels(_RIM, size),
-    middle,
+    (_pixels(x, size), _pixels(y, size)),
   )
 
 

@@ -29,7 +29,8 @@ _HEARD_SHARES = (0.3, 0.45, 0.25)  # of one, two, three sounds
 def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   """Several questions a clip, the answers of each template in balance."""
   rng = attributes.generator(seed, task.name, split)
-  out, used = plans.Plan(), collections.Counter()
+  out = plans.Plan()
+  used: collections.Counter[tuple] = collections.Counter()
   clip = 0
   while len(out.records) < count:
     scene = _scene(rng, split)

@@ -84,7 +84,7 @@ class RefFolder:
   """A Ref-AVS clip: pictures and a sound; masks of what is referred to."""
 
   content: scenes.Scene
-  targets: tuple[str]  # its folder below media/
+  targets: tuple[str, ...]  # its one folder below media/
   masks: tuple[tuple[str, str | None], ...]  # (folder of a fid, instrument)
 
   def write(self, root: files.Path, size: int, fps: int) -> None:

@@ -46,8 +46,12 @@ class _View:
   things: tuple[scenes.Thing, ...]
   sounds: tuple[scenes.Sound, ...]  # in order of their beginnings
 
-  def thing(self, name: str) -> scenes.Thing | None:
-    return next((t for t in self.things if t.name == name), None)
+  def thing(self, name: str) -> scenes.Thing:
+    """The instrument in view of that name, which there must be."""
+    return next(thing for thing in self.things if thing.name == name)
+
+  def sees(self, name: str) -> bool:
+    return any(thing.name == name for thing in self.things)
 
   def hears(self, name: str) -> bool:
     return any(sound.name == name for sound in self.sounds)
@@ -55,7 +59,7 @@ class _View:
   @property
   def shared(self) -> list[scenes.Sound]:
     """The sounds of instruments in view."""
-    return [s for s in self.sounds if self.thing(s.name)]
+    return [s for s in self.sounds if self.sees(s.name)]
 
 
 def pick(
@@ -77,7 +81,7 @@ def pick(
   def asked(question) -> int:  # were all answers of its template like it
     return used[question.key] * answers[question.template]
 
-  chosen = {}
+  chosen: dict[str, Question] = {}
   for question in attributes.shuffled(rng, candidates):
     best = chosen.get(question.template)
     if best is None or asked(question) < asked(best):

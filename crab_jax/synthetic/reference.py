@@ -51,7 +51,7 @@ def _add_clip(out, rng, split, number, unseen, most) -> None:
   for fid, fits in list(enumerate((True, False)))[:most]:
     form, target = _description(rng, things, heard, fits)
     masks.append(
-      (f"ref_avs/REFAVS/gt_mask/{vid}/fid_{fid}", fits and target.name)
+      (f"ref_avs/REFAVS/gt_mask/{vid}/fid_{fid}", target.name if fits else None)
     )
     _add(out, rng, split, vid, fid, scene, form, target, fits, unseen)
   folder = f"ref_avs/REFAVS/media/{vid}"

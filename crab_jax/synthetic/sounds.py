@@ -77,10 +77,9 @@ def _flute(length, rng):
 def _bell(length, rng):
   t = _time(int(0.6 * _RATE))
   pitch = rng.uniform(1900, 2150)
-  note = sum(
-    _sine(pitch * ratio * t) * np.exp(-decay * t)
-    for ratio, decay in ((1.0, 4.0), (1.51, 6.0), (1.98, 8.0))
-  )
+  note = np.zeros(t.size)
+  for ratio, decay in ((1.0, 4.0), (1.51, 6.0), (1.98, 8.0)):
+    note += _sine(pitch * ratio * t) * np.exp(-decay * t)
   return _repeat(note, rng.uniform(0.4, 0.5), length, rng)
 
 
@@ -104,7 +103,10 @@ def _voiced(pitch: np.ndarray) -> np.ndarray:
   """A vowel with this pitch, Hz at each sample."""
   cycles = np.cumsum(pitch) / _RATE
   loudness = (1.0, 0.8, 0.9, 0.6, 0.3, 0.2)
-  return sum(a * _sine(k * cycles) for k, a in enumerate(loudness, 1))
+  found = np.zeros(cycles.size)
+  for harmonic, share in enumerate(loudness, 1):
+    found += share * _sine(harmonic * cycles)
+  return found
 
 
 def _rising(t, pitch, rng):

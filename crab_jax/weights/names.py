@@ -25,6 +25,8 @@ def _runs(numbers: list[int]) -> str:
   parts = []
   places = enumerate(sorted(numbers))
   for _, run in itertools.groupby(places, lambda pair: pair[1] - pair[0]):
-    run = [number for _, number in run]
-    parts.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
+    found = [number for _, number in run]
+    parts.append(
+      str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}"
+    )
   return "{" + ",".join(parts) + "}"

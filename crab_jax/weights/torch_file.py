@@ -51,7 +51,7 @@ class _Members:
 
   def __init__(self, path: files.Path, archive: zipfile.ZipFile):
     self._bytes = np.asarray(np.memmap(path, np.uint8, "r"))
-    self._found = {}
+    self._found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
       name = member.filename.partition("/")[2]
       if name in self._found:
@@ -82,7 +82,7 @@ class _Members:
       raise ValueError(f"{name} is not where the directory says")
     start += _LOCAL_HEADER + sum(struct.unpack("<HH", header[-4:]))
     found = self._bytes[start : start + member.file_size]
-    if zlib.crc32(found) != member.CRC:
+    if zlib.crc32(found.data) != member.CRC:
       raise ValueError(f"{name} does not match its checksum")
     return found
 
@@ -120,6 +120,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
   member = zipfile.ZipInfo(
     name
   )  # with the earliest date: same input, same file
+  assert archive.fp is not None  # it is open
   begin = archive.fp.tell() + _LOCAL_HEADER + len(name.encode()) + 4
   padding = -begin % _ALIGN
   member.extra = _PADDING_FIELD + struct.pack("<H", padding) + b"Z" * padding

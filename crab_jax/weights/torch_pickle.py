@@ -53,7 +53,8 @@ def follow(pickle: bytes, load: Load) -> dict[str, np.ndarray]:
     Refused: it describes anything else.
     ValueError, LookupError, TypeError: it is damaged.
   """
-  stack, memo = [], {}
+  stack: list[Any] = []
+  memo: dict[int, Any] = {}
   for opcode, argument, _ in pickletools.genops(pickle):
     if opcode.name == "STOP":
       break
@@ -140,7 +141,7 @@ def _name(name: str) -> _Name:
 def _storage(identity: Any, load: Load) -> np.ndarray:
   """The elements of a storage: ("storage", type, key, place, elements)."""
   kind, storage, key, _, size = identity
-  dtype = STORAGES.get(getattr(storage, "name", None))
+  dtype = STORAGES.get(getattr(storage, "name", ""))
   if kind != "storage" or dtype is None:
     raise Refused("it refers to something that is no storage")
   return load(str(key), dtype, int(size))
