@@ -7,6 +7,8 @@ extra `beam`) the same records are made by Apache Beam; every worker must see
 both folders under the same paths.
 """
 
+from typing import Any
+
 from absl import flags
 
 from crab_jax import cli
@@ -61,7 +63,8 @@ _SETTINGS = (
 
 def main() -> None:
   source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
-  config = configs.Preparation(**{f.name: f.value for f in _SETTINGS})
+  settings: dict[str, Any] = {flag.name: flag.value for flag in _SETTINGS}
+  config = configs.Preparation(**settings)
   # After the flags: these import av and librosa, which takes seconds.
   from crab_jax.data import preparation
   from crab_jax.data import preparation_runners

@@ -171,7 +171,7 @@ class _Reader:
   def __init__(self, values: dict, task: tasks.Task):
     self.values = values
     self.task = task
-    self.used = set()
+    self.used: set[str] = set()
 
   def get(self, key: str, aliases: tuple[str, ...] = ()) -> Any:
     """The value of a key, or of the first alias that the row has."""

@@ -107,7 +107,11 @@ def assemble(
     row: index of the row in its file.
     values: the row as JSON gives it.
   """
-  line = {"id": f"{task.name}/{split}/{row}", "status": "", "reason": ""}
+  line: dict[str, Any] = {
+    "id": f"{task.name}/{split}/{row}",
+    "status": "",
+    "reason": "",
+  }
   try:
     found = annotations.parse(task, split, row, values)
     line["media"] = [path for _, path in found.media]

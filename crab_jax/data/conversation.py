@@ -128,10 +128,11 @@ class Chat:
 
 def _merged(items: Sequence[str | Media]) -> list[str | Media]:
   """Neighbouring texts as one: a special token may not lie across them."""
-  merged = []
+  merged: list[str | Media] = []
   for item in items:
-    if merged and isinstance(item, str) and isinstance(merged[-1], str):
-      merged[-1] += item
+    last = merged[-1] if merged else None
+    if isinstance(item, str) and isinstance(last, str):
+      merged[-1] = last + item
     else:
       merged.append(item)
   return merged

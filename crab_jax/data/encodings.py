@@ -40,7 +40,8 @@ def decode_frame(data: bytes, size: int) -> UInt8[np.ndarray, "H W 3"]:
     ValueError: it does not decode.
   """
   try:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data)) as opened:
+      image: Image.Image = opened
       if image.mode != "RGB":
         image = image.convert("RGB")
       if image.size != (size, size):

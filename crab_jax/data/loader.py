@@ -42,7 +42,7 @@ class Tally:
     self._max_share = max_bad_share
     self._max_task_share = max_bad_task_share
     self._tokens = np.zeros(2, np.int64)  # useful, all
-    self._samples = collections.Counter()
+    self._samples: collections.Counter[str] = collections.Counter()
     self._short_videos = 0
     self._failed: dict[str, list[str]] = {}  # id -> task, reason, detail
 
@@ -53,7 +53,7 @@ class Tally:
       UserError: more different records failed so far than is tolerated.
     """
     used = batch["segments"] > 0
-    self._tokens += [used.sum(), used.size]
+    self._tokens += np.array([used.sum(), used.size])
     numbers = batch["sample_ids"][..., 0]
     counts = np.bincount(numbers[numbers >= 0], minlength=len(self._table))
     for name, count in zip(self._table, counts, strict=True):

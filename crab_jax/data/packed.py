@@ -161,7 +161,8 @@ class _PackedIterator(grain.DatasetIterator):
   def __next__(self) -> tuple[Batch, dict[str, Any], stream_positions.Place]:
     if self._packer is None:
       self._packer = self._wait_again()
-    rows, reads = [], []
+    rows: list[list[samples_lib.Sample]] = []
+    reads = []
     while len(rows) < self._layout.batch:
       read = next(self._parent)
       reads.append(read)

@@ -254,7 +254,7 @@ def prompt_batches(
     yield [], None, failed
   layouts = _prompt_layouts(lengths, maker, batch, least)
   with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-    pending = collections.deque()
+    pending: collections.deque[tuple] = collections.deque()
     for group, layout in layouts:
       read = [chosen[index] for index in group]
       made = [pool.submit(maker.prompt, record) for record in read]
@@ -287,7 +287,8 @@ def _prompt_layouts(
   """The indices and the layout of each batch."""
   order = sorted(lengths, key=lambda index: lengths[index].tokens)
   groups = [order[i : i + batch] for i in range(0, len(order), batch)]
-  pairs, chunks = collections.Counter(), collections.Counter()
+  pairs: collections.Counter[int] = collections.Counter()
+  chunks: collections.Counter[int] = collections.Counter()
   sizes = []
   for group in groups:
     longest = max(least.tokens, *(lengths[index].tokens for index in group))

@@ -97,7 +97,8 @@ class Preparer:
           shard.rows[row],
         )
         record = outcome.record
-        writer.add(outcome.row, record and records.encode(record))
+        encoded = None if record is None else records.encode(record)
+        writer.add(outcome.row, encoded)
         tick(1)
       writer.finish()
 
@@ -158,7 +159,7 @@ def prepare(
       another preparation is writing to `out`.
   """
   config = config or configs.Preparation()
-  source = files.absolute(annotations.root(source))
+  source = files.absolute(annotations.root(files.path(source)))
   out = files.absolute(files.path(out))
   table = table or tasks.Tasks()
   found = annotations.find(source, table, names)

@@ -122,7 +122,8 @@ def _assemble(
     )
     metrics.Metrics.counter("prepare", str(outcome.row["status"])).inc()
     record = outcome.record
-    yield key, (row, outcome.row, record and records.encode(record))
+    encoded = None if record is None else records.encode(record)
+    yield key, (row, outcome.row, encoded)
 
 
 def _write(

@@ -6,6 +6,7 @@ was interrupted reports the same as one that was not.
 
 import collections
 from collections.abc import Iterable
+from typing import Any
 
 from crab_jax import configs
 from crab_jax import files
@@ -27,8 +28,8 @@ class Counts:
   """
 
   def __init__(self, shards: Iterable[journal.Shard], out: files.Path):
-    self.splits = {}
-    self.rows = []
+    self.splits: dict[tuple[str, str], dict[str, Any]] = {}
+    self.rows: list[dict] = []
     for shard in shards:
       _, lines = journal.read(shard.path(out))
       self._add(shard, lines)
@@ -60,7 +61,7 @@ class Counts:
 
   def datasets(self) -> dict[str, dict[str, dict]]:
     """task -> split -> counts, as summary.json has them."""
-    nested = {}
+    nested: dict[str, dict[str, dict]] = {}
     for (task, split), counts in self.splits.items():
       nested.setdefault(task, {})[split] = counts
     return nested
@@ -125,7 +126,7 @@ def _aligned(line: list[str], widths: list[int]) -> str:
 
 def named_rows(counts: Counts) -> str:
   """The first rows of every status but ok, with the reason; "" if none."""
-  groups = {}
+  groups: dict[str, list[dict]] = {}
   for row in counts.rows:
     if row["status"] != statuses.Status.OK:
       groups.setdefault(row["status"], []).append(row)

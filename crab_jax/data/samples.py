@@ -19,6 +19,7 @@ It does not depend on the shape of a row: packing comes later.
 import dataclasses
 from collections.abc import Iterable
 from collections.abc import Iterator
+from typing import TypedDict
 
 import numpy as np
 
@@ -36,7 +37,19 @@ from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.paradigms import front
 
-Sample = dict[str, np.ndarray | int]
+
+class Sample(TypedDict):
+  """See the module."""
+
+  tokens: np.ndarray
+  labels: np.ndarray
+  positions: np.ndarray
+  kinds: np.ndarray
+  frames: np.ndarray
+  mel: np.ndarray
+  mel_lengths: np.ndarray
+  task: int
+  row: int
 
 
 class SampleError(Exception):

@@ -125,6 +125,12 @@ class Tasks(Mapping[str, Task]):
   """
 
   own: tuple[Task, ...] = ()
+  _rows: dict[str, Task] = dataclasses.field(
+    init=False, repr=False, compare=False
+  )
+  _numbers: dict[str, int] = dataclasses.field(
+    init=False, repr=False, compare=False
+  )
 
   def __post_init__(self):
     own = tuple(sorted(self.own, key=lambda task: task.order))

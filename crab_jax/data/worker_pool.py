@@ -104,7 +104,9 @@ def _begin(counter, stop) -> None:
 
 def _die_with_parent() -> None:
   """Two preparations of one shard at once would spoil it."""
-  multiprocessing.parent_process().join()
+  parent = multiprocessing.parent_process()
+  assert parent is not None  # this is a worker
+  parent.join()
   os._exit(1)
 
 

@@ -8,6 +8,7 @@ import bisect
 import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import overload
 
 from crab_jax import configs
 from crab_jax import errors
@@ -33,7 +34,7 @@ def splits(
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips(Sequence):
+class Clips(Sequence[records.Record]):
   """Records by index, read from disk at every access.
 
   Attributes:
@@ -49,8 +50,20 @@ class Clips(Sequence):
   def __len__(self) -> int:
     return len(self.places)
 
-  def __getitem__(self, number: int) -> records.Record:
-    """The record of a clip. Raises UserError if its bytes are damaged."""
+  @overload
+  def __getitem__(self, number: int) -> records.Record: ...
+
+  @overload
+  def __getitem__(self, number: slice) -> "Clips": ...
+
+  def __getitem__(self, number):
+    """The record of a clip, or some of the clips.
+
+    Raises:
+      UserError: the bytes of the record are damaged.
+    """
+    if isinstance(number, slice):
+      return dataclasses.replace(self, places=self.places[number])
     return self._read(*self.places[number])
 
   def _read(self, task: str, index: int) -> records.Record:
@@ -61,7 +74,7 @@ class Clips(Sequence):
 
   def share(self, index: int, count: int) -> "Clips":
     """Every `count`-th clip from `index` on: what one process decodes."""
-    return dataclasses.replace(self, places=self.places[index::count])
+    return self[index::count]
 
   def of(self, *names: str) -> "Clips":
     """The clips of some tasks."""

@@ -44,7 +44,8 @@ def rescore(
   clips = held_out.clips(prepared, config) if prepared else None
   imported = predictions.read_folder(source, table, config.tasks, clips)
   lookup = clips.find if clips else None
-  found, joined = {}, {}
+  found = {}
+  joined: dict[str, list[str]] = {}
   for task, own in imported.items():
     found[task] = scores.score_rows(table[task], own.rows, lookup)
     joined.setdefault(own.note, []).append(task)

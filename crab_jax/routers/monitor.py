@@ -53,7 +53,7 @@ class Monitor:
 def _lists(found: dict[str, np.ndarray]) -> dict[str, list]:
   rounded = {name: np.round(leaf, 4) for name, leaf in found.items()}
   return {
-    name: np.where(np.isnan(leaf), None, leaf).tolist()
+    name: np.where(np.isnan(leaf), None, leaf.astype(object)).tolist()
     for name, leaf in rounded.items()
   }
 

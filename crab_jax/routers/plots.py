@@ -84,7 +84,8 @@ def embedding(
   for family in sorted(set(families), key=tasks.family_order):
     own = points[np.array(families) == family]
     colour = plotting.colour(tasks.family_order(family)[0])
-    axes.scatter(*own.T, s=15, color=colour, alpha=0.75, lw=0, label=family)
+    x, y = own.T
+    axes.scatter(x, y, s=15, color=colour, alpha=0.75, lw=0, label=family)
   axes.axhline(0, color=_GRID, lw=0.8, zorder=0)
   axes.axvline(0, color=_GRID, lw=0.8, zorder=0)
   axes.set_xlabel(f"first component ({explained[0]:.0%} of the variance)")
@@ -217,7 +218,7 @@ def gates_along(
   for kind in array_types.TokenKind:
     if np.any(kinds == kind):
       axes.broken_barh(
-        [(token, 1) for token in np.flatnonzero(kinds == kind)],
+        [(int(token), 1) for token in np.flatnonzero(kinds == kind)],
         (-0.09, 0.06),
         color=_KIND_COLOURS[kind],
         label=kind.name.lower(),

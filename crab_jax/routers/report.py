@@ -95,7 +95,7 @@ def _within_and_across(
   away: Float[np.ndarray, "n n"], families: list[str]
 ) -> dict[str, float]:
   """Mean distance of two datasets of one family, and of two; NaN: no pair."""
-  pairs = {"within_families": [], "across_families": []}
+  pairs: dict[str, list[float]] = {"within_families": [], "across_families": []}
   for i, j in itertools.combinations(range(len(away)), 2):
     alike = families[i] == families[j]
     pairs["within_families" if alike else "across_families"].append(away[i, j])

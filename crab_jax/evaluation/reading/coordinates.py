@@ -51,9 +51,10 @@ def read_box(text: str, leniency: set[str]) -> tuple[Box | None, str | None]:
     The box in 0..223 or None; and why there is none, if one was written.
   """
   box, obj = _BOX.search(text), _OBJECT.search(text)
-  found = min((m for m in (box, obj) if m), key=lambda m: m.start(), default=0)
-  if not found:
+  matches = [match for match in (box, obj) if match]
+  if not matches:
     return None, None
+  found = min(matches, key=lambda match: match.start())
   plain = _PLAIN_BOX if found is box else _PLAIN_OBJECT
   if not plain.fullmatch(found[0]):
     leniency.add("box_style")
@@ -61,10 +62,10 @@ def read_box(text: str, leniency: set[str]) -> tuple[Box | None, str | None]:
   (x1, x2), (y1, y2) = sorted(numbers[0::2]), sorted(numbers[1::2])
   if [x1, y1, x2, y2] != numbers:
     leniency.add("corners_reordered")
-  clamped = tuple(_clamp(value, leniency) for value in (x1, y1, x2, y2))
-  if clamped[0] >= clamped[2] or clamped[1] >= clamped[3]:
+  x1, y1, x2, y2 = (_clamp(value, leniency) for value in (x1, y1, x2, y2))
+  if x1 >= x2 or y1 >= y2:
     return None, "empty_box"
-  return clamped, None
+  return (x1, y1, x2, y2), None
 
 
 def read_points(text: str, leniency: set[str]) -> tuple[Point, ...]:
@@ -83,10 +84,12 @@ def read_points(text: str, leniency: set[str]) -> tuple[Point, ...]:
   ]
   if not all(_PLAIN_POINT.fullmatch(point[0]) for point in found[-3:]):
     leniency.add("point_style")
-  return tuple(
-    tuple(_clamp(round(float(number)), leniency) for number in point.groups())
-    for point in found[-3:]
-  )
+  return tuple(_point(point, leniency) for point in found[-3:])
+
+
+def _point(match: re.Match[str], leniency: set[str]) -> Point:
+  x, y = (_clamp(round(float(number)), leniency) for number in match.groups())
+  return x, y
 
 
 def _clamp(value: int, leniency: set[str]) -> int:

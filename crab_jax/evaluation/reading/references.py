@@ -60,13 +60,14 @@ def _events(text: str, reference: dict) -> answers.Answer:
   if not found.failure:
     return found
   if {"event", "start_time", "end_time"} <= reference.keys():
-    fields = [reference[k] for k in ("event", "start_time", "end_time")]
+    label, start, end = (
+      reference[k] for k in ("event", "start_time", "end_time")
+    )
+  elif match := _AVE.search(text):
+    label, start, end = match.groups()
   else:
-    match = _AVE.search(text)
-    fields = match.groups() if match else None
-  if not fields:
     return found
-  event = intervals.Event(str(fields[0]), float(fields[1]), float(fields[2]))
+  event = intervals.Event(str(label), float(start), float(end))
   return answers.Answer("events", events=(event,))
 
 
@@ -74,8 +75,10 @@ def _place(text: str, reference: dict) -> answers.Answer:
   """The box of ARIG's corners, else of the text; the masks are elsewhere."""
   corners = [reference.get(k) for k in ("top_left", "bottom_right")]
   if all(corners):
-    box = tuple(int(value) for corner in corners for value in fields(corner))
-    return answers.Answer("place", box=box)
+    x1, y1, x2, y2 = (
+      int(value) for corner in corners for value in fields(corner)
+    )
+    return answers.Answer("place", box=(x1, y1, x2, y2))
   found = answers.parse_place(text)
   return found if not found.failure else answers.Answer("place")
 

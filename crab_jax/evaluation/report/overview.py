@@ -102,11 +102,12 @@ def loss_curves(
   lines: list[dict], name: str = "loss"
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """Stage -> (steps, losses) of the lines of metrics.jsonl that have both."""
-  points = collections.defaultdict(list)
+  points: dict[str, list[tuple[int, float]]] = collections.defaultdict(list)
   for line in lines:
     if line.get(name) is not None and line.get("step") is not None:
       points[str(line.get("stage", ""))].append((line["step"], line[name]))
-  return {
-    stage: tuple(np.array(column, float) for column in zip(*own, strict=True))
-    for stage, own in points.items()
-  }
+  found = {}
+  for stage, own in points.items():
+    steps, losses = np.array(own, float).T
+    found[stage] = steps, losses
+  return found

@@ -35,11 +35,10 @@ def candidates(packed: np.ndarray) -> np.ndarray:
   """
   share = sum(block.sum(0) for block in _blocks(packed)) / len(packed)
   chosen = [share > level / 10 for level in range(1, 10)]
-  extents = [
-    masks.extent(np.unpackbits(row).reshape(masks.SIZE, masks.SIZE) > 0)
-    for row in packed
-  ]
-  extents = [extent for extent in extents if extent]
+  drawn = (
+    np.unpackbits(row).reshape(masks.SIZE, masks.SIZE) > 0 for row in packed
+  )
+  extents = [extent for mask in drawn if (extent := masks.extent(mask))]
   if extents:
     mean = np.rint(np.mean(extents, axis=0)).astype(int)
     chosen.append(masks.filled_box(mean).ravel())

@@ -18,7 +18,7 @@ _CLIPS = 500  # clips that they are tried on
 
 def score(samples: list[accounting.Sample]) -> results.Result:
   """CIDEr-D, BLEU-4, METEOR-exact, ROUGE-L and content words of one set."""
-  truth = [captions.words(s.reference.caption) for s in samples]
+  truth = [captions.words(s.reference.caption or "") for s in samples]
   said = [captions.words(s.answer.caption or "") for s in samples]
   cider = captions.Cider(truth)
   numbers = _numbers(cider, truth, said)
@@ -29,7 +29,7 @@ def score(samples: list[accounting.Sample]) -> results.Result:
   return results.Result(
     value=float(rank.mean()),
     chance=float(blind["CIDEr"].mean() / 10),
-    guess=f'always "{_short(samples[guess].reference.caption)}"',
+    guess=f'always "{_short(samples[guess].reference.caption or "")}"',
     parts=[
       {"score": float(rank[i]), **{k: float(v[i]) for k, v in numbers.items()}}
       for i in range(len(samples))
@@ -79,4 +79,4 @@ def _constant(cider: captions.Cider, truth: list[list[str]]) -> int:
   for i in range(0, len(truth), max(len(truth) // _GUESSES, 1)):
     guess = cider.weigh(truth[i])
     best[i] = sum(cider.score(clip, guess) for clip in clips)
-  return max(best, key=best.get)
+  return max(best, key=lambda i: best[i])

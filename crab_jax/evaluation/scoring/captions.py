@@ -45,8 +45,8 @@ def bleu4(references: list[list[str]], candidates: list[list[str]]) -> float:
       totals[n - 1] += sum(said.values())
   if not hits.all():
     return 0.0
-  said, true = sum(map(len, candidates)), sum(map(len, references))
-  penalty = min(0.0, 1 - true / said)
+  length, wanted = sum(map(len, candidates)), sum(map(len, references))
+  penalty = min(0.0, 1 - wanted / length)
   return float(np.exp(np.mean(np.log(hits / totals)) + penalty))
 
 
@@ -71,7 +71,7 @@ def lcs(first: list[str], second: list[str]) -> int:
   Bit-parallel: a row of the table is one integer with a bit a word of
   `first`. Reference: Hyyro, "Bit-parallel LCS-length computation", 2004.
   """
-  where = collections.defaultdict(int)
+  where: dict[str, int] = collections.defaultdict(int)
   for i, word in enumerate(first):
     where[word] |= 1 << i
   full = (1 << len(first)) - 1

@@ -78,7 +78,9 @@ def leave_one_out(truth: list[str], groups: list[str]) -> list[str]:
   keeps small groups from flattering the guess; one alone in its group has
   no guess.
   """
-  count = collections.defaultdict(collections.Counter)
+  count: dict[str, collections.Counter[str]] = collections.defaultdict(
+    collections.Counter
+  )
   for label, group in zip(truth, groups, strict=True):
     count[group][label] += 1
   # Taking one away can only change the order of the two commonest.

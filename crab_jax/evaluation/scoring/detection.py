@@ -89,7 +89,7 @@ def mean_average_precision(
 
   Reference: UnAV-100 (arXiv 2303.12930), ActivityNet's detection mAP.
   """
-  positives = collections.Counter()
+  positives: collections.Counter[str] = collections.Counter()
   found = collections.defaultdict(list)
   for truth, said in zip(truths, predictions, strict=True):
     for name, true_segments in truth.items():
@@ -151,7 +151,7 @@ def count_f1(
   if many:
     floor = np.mean([1 / true for true, _ in many])
     coverage = np.mean([min(pair) / max(pair) for pair in many])
-    usa = float(max(0.0, (coverage - floor) / (1 - floor)))
+    usa = max(0.0, float((coverage - floor) / (1 - floor)))
   if one:
     osa = float(np.mean(one))
   both = None

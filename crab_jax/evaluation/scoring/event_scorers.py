@@ -81,7 +81,7 @@ def _constant_lists(samples) -> dict[str, tuple[intervals.Event, ...]]:
   """
   whole = collections.Counter(s.reference.events for s in samples)
   each = [event for s in samples for event in s.reference.events]
-  lists = {"always no event": ()}
+  lists: dict[str, tuple[intervals.Event, ...]] = {"always no event": ()}
   for events, _ in whole.most_common(_LISTS):
     lists[f"always {_in_words(events)}"] = events
   if each:
@@ -108,13 +108,15 @@ def _in_words(events: tuple[intervals.Event, ...]) -> str:
 
 def _every_label(each: list[intervals.Event]) -> tuple[intervals.Event, ...]:
   """For every label and modality the commonest span it has."""
+  spans: dict[tuple[str, str], collections.Counter[tuple[float, float]]]
   spans = collections.defaultdict(collections.Counter)
   for event in each:
     spans[event.label, event.modality][event.start, event.end] += 1
-  return tuple(
-    intervals.Event(label, *count.most_common(1)[0][0], modality)
-    for (label, modality), count in spans.items()
-  )
+  found = []
+  for (label, modality), count in spans.items():
+    (start, end), _ = count.most_common(1)[0]
+    found.append(intervals.Event(label, start, end, modality))
+  return tuple(found)
 
 
 def avvp(samples: list[accounting.Sample]) -> results.Result:
@@ -169,7 +171,7 @@ def _best_list(samples, truths, limit: int = 500) -> tuple[str, float]:
     guess = video_parsing.grids(events)
     scores = [video_parsing.clip_scores(t, guess)[primary] for t in chosen]
     best[name] = float(np.mean(scores))
-  name = max(best, key=best.get)
+  name = max(best, key=lambda name: best[name])
   return name, best[name]
 
 
@@ -190,7 +192,7 @@ def unav(samples: list[accounting.Sample]) -> results.Result:
     ).mean()
     for name, events in _constant_lists(samples).items()
   }
-  guess = max(guesses, key=guesses.get)
+  guess = max(guesses, key=lambda name: guesses[name])
   return results.Result(
     value=float(by_threshold.mean()),
     chance=float(guesses[guess]),

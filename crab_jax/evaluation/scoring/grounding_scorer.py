@@ -28,7 +28,7 @@ def score(samples: list[accounting.Sample]) -> results.Result:
     box: boxes.success(boxes.ious_of_constant(box, table))
     for box in boxes.candidates(table)
   }
-  guess = max(rates, key=rates.get)
+  guess = max(rates, key=lambda box: rates[box])
   blind = boxes.ious_of_constant(guess, table)
   kept = np.array([not sample.failed for sample in samples])
   readable = ious[kept] if kept.any() else np.zeros(1)

@@ -80,7 +80,7 @@ def _label_leniency(parts: list[dict]) -> dict:
 
 def _shown(samples, group) -> dict[str, str]:
   """Canonical label -> its first spelling among the references."""
-  names = {}
+  names: dict[str, str] = {}
   for sample in samples:
     label = sample.reference.label
     names.setdefault(labels.canonical(label, group), label)
@@ -138,7 +138,7 @@ def avqa(samples: list[accounting.Sample]) -> results.Result:
   options = [_options(sample) for sample in samples]
   truth, said, parts = [], [], []
   for sample, choices in zip(samples, options, strict=True):
-    true = _truth(sample.reference.label, choices)
+    true = _truth(sample.reference.label or "", choices)
     answer, took = _choice(sample.answer.label, choices)
     truth.append(labels.canonical(true, "qa"))
     said.append(labels.canonical(answer, "qa") if answer else "")
@@ -212,7 +212,7 @@ def _qa(samples, truth, said, parts, kinds, extra, positions=()):
   if known:
     best = classification.constant(known)[0]
     guesses["always the same option"] = np.equal(positions, best).mean()
-  guess = max(guesses, key=guesses.get)
+  guess = max(guesses, key=lambda name: guesses[name])
   right = [part["score"] == 1 for part in parts]
   tables = {
     name: classification.by_group(right, groups)

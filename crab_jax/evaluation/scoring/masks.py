@@ -61,9 +61,9 @@ def f_curve(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
   Reference: Eval_Fmeasure of AVSBench and of Ref-AVS.
   """
   if said.dtype == bool:
-    true, predicted = np.count_nonzero(truth), np.count_nonzero(said)
-    hits = np.count_nonzero(truth & said)
-    curve = np.full(LEVELS, _f(hits, predicted, true))
+    true = int(np.count_nonzero(truth))
+    both = int(np.count_nonzero(truth & said))
+    curve = np.full(LEVELS, _f(both, int(np.count_nonzero(said)), true))
     curve[0] = _f(true, truth.size, true)
     return curve
   thresholds = np.linspace(0, 1 - 1e-10, LEVELS)

@@ -8,6 +8,7 @@ Reference: seg/scripts of GeWu-Lab/Crab_Plus, commit 7ddc56d.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def scores(truth: np.ndarray | None, said: np.ndarray) -> dict[str, float]:
   }
 
 
-def means(rows: list[dict[str, float] | None]) -> dict[str, float]:
+def means(rows: list[dict[str, float] | None]) -> dict[str, Any]:
   """The means over the rows that are not dropped (None), and the counts."""
   kept = [row for row in rows if row]
 

@@ -14,6 +14,7 @@ best constant box (`boxes.candidates`), or the best constant mask
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -185,7 +186,7 @@ def _mean(values) -> float:
 
 
 def _details(objects: list[_Frame], nulls: list[_Frame], samples) -> dict:
-  details = {
+  details: dict[str, Any] = {
     "J": _mean(f.part["j"] for f in objects),
     "F": masks.f_score(_curves(objects)),
     "box_iou": _mean(f.part["box_iou"] for f in objects),

@@ -118,8 +118,10 @@ def clip_scores(
     ]
     each = [mean_f(rows) for rows in counts]
     pooled = [
-      tuple(a + v for a, v in zip(*pair, strict=True))
-      for pair in zip(counts[0], counts[1], strict=True)
+      (tp + tp_seen, fp + fp_seen, fn + fn_seen)
+      for (tp, fp, fn), (tp_seen, fp_seen, fn_seen) in zip(
+        counts[0], counts[1], strict=True
+      )
     ]
     scores += [*each, float(np.mean(each)), mean_f(pooled)]
   return tuple(scores)
