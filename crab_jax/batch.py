@@ -129,7 +129,7 @@ def empty(model: configs.Model, rows: configs.Rows, pad: int = 0) -> Batch:
     rows: the static shape.
     pad: the id of padding tokens.
   """
-  batch = {
+  batch: Batch = {
     name: np.full(shape, FIELDS[name].padding, FIELDS[name].dtype)
     for name, shape in shapes(model, rows).items()
   }

@@ -6,6 +6,7 @@ names it.
 
 import re
 import typing
+from typing import Self
 
 import beartype
 import beartype.door
@@ -27,6 +28,19 @@ def _spelt(hint) -> str:
 
 class Checked:
   """Checks the types of a dataclass's fields, then what `check` demands."""
+
+  @classmethod
+  def of(cls, settings: "Checked") -> Self:
+    """The same settings, which must be of this class.
+
+    For code that knows which family's or variant's they are.
+
+    Raises:
+      TypeError: they are of another class.
+    """
+    if not isinstance(settings, cls):
+      raise TypeError(f"{settings!r} must be of type {cls.__name__}")
+    return settings
 
   def __post_init__(self):
     for name, hint in typing.get_type_hints(type(self)).items():

@@ -76,7 +76,7 @@ class ILora(checked.Checked):
       outputs: columns that it writes.
     """
     down = (inputs, self.rank)
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
       "lora_A": down if self.shared_a else (self.heads, *down),
       "lora_B": (self.heads, self.rank, outputs),
     }

@@ -62,7 +62,7 @@ def record(
   Raises:
     UserError: a file is missing, does not decode, or has no frames or sound.
   """
-  reader = assembly.Reader(files.Path.cwd(), config)
+  reader = assembly.Reader(files.absolute(files.path(".")), config)
   try:
     frames, seconds = _sight(reader, clip, task)
     sound = reader.audio(str(clip.audio or clip.video))
@@ -99,7 +99,7 @@ def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:
     size: pixels of a side.
   """
   config = configs.Preparation(frame_size=size)
-  reader = assembly.Reader(files.Path.cwd(), config)
+  reader = assembly.Reader(files.absolute(files.path(".")), config)
   return _sight(reader, clip, task)[0][0]
 
 

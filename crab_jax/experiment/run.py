@@ -71,7 +71,7 @@ def train(
     place.workdir, experiment.logging, silent=not hosts.is_first()
   )
   observers = stages.Observers(handler, writer, profile)
-  params = None
+  params: array_types.Tree | None = None
   try:
     for stage in experiment.stages:
       params = stages.train(experiment, stage, params, place, observers)

@@ -132,7 +132,7 @@ def is_stop(
   return jnp.any(token[:, None] == stops, axis=1)
 
 
-def mark(seen: at.Array | None, token: at.Array) -> at.Array | None:
+def mark(seen: jax.Array | None, token: at.Array) -> jax.Array | None:
   """`seen` with the token of every row."""
   if seen is None:
     return None
@@ -235,11 +235,15 @@ class Generator:
 
   def __init__(self, config: configs.Model, sampling: Sampling = GREEDY):
     self.config, self.sampling = config, sampling
-    fixed = {"config": config, "sampling": sampling}
-    self._generate = jax.jit(functools.partial(generate, **fixed))
-    self._prefill = jax.jit(functools.partial(prefill, **fixed))
+    self._generate = jax.jit(
+      functools.partial(generate, config=config, sampling=sampling)
+    )
+    self._prefill = jax.jit(
+      functools.partial(prefill, config=config, sampling=sampling)
+    )
     self._advance = jax.jit(
-      functools.partial(advance, **fixed), donate_argnames="state"
+      functools.partial(advance, config=config, sampling=sampling),
+      donate_argnames="state",
     )
     self._split = jax.jit(functools.partial(split_layers, config=config))
 

@@ -127,6 +127,7 @@ class Thinker(nn.Module):
   ) -> tuple[at.Float[at.Array, "B V"], decoder.KeyValues]:
     """Logits at one position a row, and keys and values [L, B, T, K, H]."""
     hidden, cache = self.model(batch, self.features(batch), keep_cache=True)
+    assert cache is not None  # as it is kept
     hidden = take_positions(hidden, positions[:, None])
     return vocabulary.project(hidden, self.lm_head())[:, 0], cache
 

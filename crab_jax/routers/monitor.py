@@ -25,6 +25,7 @@ class Monitor:
 
   def __init__(self, model: configs.Model, tasks: int):
     self._watch = router_statistics.Watch(model, tasks)
+    assert model.adapter is not None  # it routes
     self._heads = model.adapter.heads
     self._tasks = tasks
 

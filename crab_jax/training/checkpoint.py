@@ -87,8 +87,11 @@ class StageCheckpoints:
 
     Raises:
       UserError: it cannot be read, or an earlier version wrote it.
+      ValueError: there is none.
     """
     step = self.latest()
+    if step is None:
+      raise ValueError("there is no checkpoint")
     with self._reads(step):
       self._check_version(step, like)
     wanted = ocp.args.Composite(

@@ -29,9 +29,9 @@ def durations() -> Iterator[list[float]]:
   """Seconds of every compilation inside the block, as they end."""
   found: list[float] = []
 
-  def note(event: str, seconds: float, **_) -> None:
+  def note(event: str, duration_secs: float, **_) -> None:
     if event == _COMPILED:
-      found.append(seconds)
+      found.append(duration_secs)
 
   jax.monitoring.register_event_duration_secs_listener(note)
   try:
@@ -80,9 +80,9 @@ class Monitor:
     self._first: dict[str, str] | None = None
     jax.monitoring.register_event_duration_secs_listener(self._note)
 
-  def _note(self, event: str, seconds: float, **_) -> None:
+  def _note(self, event: str, duration_secs: float, **_) -> None:
     if event == _COMPILED:
-      self._seconds += seconds
+      self._seconds += duration_secs
 
   def before_step(self, step: int) -> None:
     """Just before a step."""

@@ -61,11 +61,11 @@ class Layout:
       params: arrays or shapes.
       device: where there is no mesh; None: the first one of this process.
     """
-    if self.specs:
+    if self.specs and self.mesh is not None:
       return sharding.tree_shardings(params, self.specs, self.mesh)
     if self.mesh is None:
       device = jax.local_devices()[0] if device is None else device
-      whole = jax.sharding.SingleDeviceSharding(device)
+      whole: jax.sharding.Sharding = jax.sharding.SingleDeviceSharding(device)
     else:
       whole = jax.sharding.NamedSharding(
         self.mesh, jax.sharding.PartitionSpec()

@@ -81,7 +81,7 @@ def exchange(name: str, value: str, seconds: float = PATIENCE) -> list[str]:
   """
   if count() == 1:
     return [value]
-  client = distributed.global_state.client
+  client = _client()
   client.key_value_set(f"crab_jax/{name}/{index()}", value)
   found = []
   for host in range(count()):
@@ -149,14 +149,19 @@ def first_then_others(name: str) -> Iterator[None]:
     _wait(name)
   yield
   if is_first() and count() > 1:
-    distributed.global_state.client.key_value_set(f"crab_jax/{name}", "done")
+    _client().key_value_set(f"crab_jax/{name}", "done")
+
+
+def _client():
+  """The client of the key-value store; there is one after `join`."""
+  client = distributed.global_state.client
+  assert client is not None  # more than one host: they have joined
+  return client
 
 
 def _wait(name: str) -> None:
   try:
-    distributed.global_state.client.blocking_key_value_get(
-      f"crab_jax/{name}", _TURN * 1000
-    )
+    _client().blocking_key_value_get(f"crab_jax/{name}", _TURN * 1000)
   except jax.errors.JaxRuntimeError as error:
     raise errors.UserError(
       f"the first host did not finish {name!r}; see its log"
@@ -176,9 +181,7 @@ def barrier(name: str, seconds: float = _TURN) -> None:
   if count() == 1:
     return
   try:
-    distributed.global_state.client.wait_at_barrier(
-      f"crab_jax/{name}", int(seconds * 1000)
-    )
+    _client().wait_at_barrier(f"crab_jax/{name}", int(seconds * 1000))
   except jax.errors.JaxRuntimeError as error:
     raise errors.UserError(
       f"not all hosts came to {name!r} within {seconds:g} s: {error}"

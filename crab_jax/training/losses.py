@@ -1,5 +1,7 @@
 """The model's loss as the step wants it: a function of params, batch, key."""
 
+from typing import cast
+
 from crab_jax import configs
 from crab_jax.models import token_context
 from crab_jax.paradigms import thinker
@@ -18,12 +20,14 @@ def likelihood(model: configs.Model, dropout: bool = True) -> step.Likelihood:
   context = token_context.TokenContext(deterministic=not drops)
 
   def nll(params, batch, key):
-    return network.apply(
+    found = network.apply(
       {"params": params},
       batch,
       context,
       rngs={"dropout": key} if drops else None,
       method="loss",
-    ).nll
+    )
+    # Flax cannot know what the method returns.
+    return cast(thinker.Loss, found).nll
 
   return nll

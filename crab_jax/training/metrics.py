@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorboardX
 import tqdm
 
+from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
@@ -135,7 +135,7 @@ class Meter:
     """Time that was spent on something else: it counts in no rate."""
     self._start += seconds
 
-  def count(self, batch: Mapping[str, np.ndarray], hosts: int) -> None:
+  def count(self, batch: array_types.Batch, hosts: int) -> None:
     """Counts a host's batch; all hosts have alike ones."""
     self._samples += hosts * int((batch["sample_ids"][..., 0] >= 0).sum())
     self._useful += hosts * int((batch["segments"] > 0).sum())

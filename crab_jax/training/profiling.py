@@ -53,7 +53,7 @@ class Profiler:
   def after_step(self, step: int, arguments: Any, sums: Any) -> None:
     """Just after a step."""
     del arguments
-    if self._on and step >= self._window.last:
+    if self._on and self._window and step >= self._window.last:
       jax.block_until_ready(sums)  # or the trace would lack the step's end
       self.close()
 

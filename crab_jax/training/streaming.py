@@ -4,7 +4,9 @@
 machine that converts it. `model_folder` reads the result.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Protocol
 from typing import runtime_checkable
 
@@ -24,17 +26,26 @@ from crab_jax.training import model_folder
 class StreamedLeaf(Protocol):
   """A parameter that reads itself block by block (`weights.base.Leaf`)."""
 
-  shape: tuple[int, ...]
-  dtype: np.dtype
-  chunk: tuple[int, ...]  # shape of what lies in one file
+  @property
+  def shape(self) -> tuple[int, ...]: ...
 
-  def blocks(self) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """(start, values) of blocks that lie on the grid of `chunk`."""
+  @property
+  def dtype(self) -> np.dtype: ...
+
+  @property
+  def chunk(self) -> tuple[int, ...]:
+    """The shape of what lies in one file."""
+
+  @property
+  def blocks(
+    self,
+  ) -> Callable[[], Iterator[tuple[tuple[int, ...], np.ndarray]]]:
+    """Yields (start, values) of blocks that lie on the grid of `chunk`."""
 
 
 def save(
   folder: files.Path,
-  leaves: dict[str, StreamedLeaf],
+  leaves: Mapping[str, StreamedLeaf],
   model: configs.Model,
   beside: dict[str, str],
 ) -> None:
@@ -68,7 +79,9 @@ def save(
     raise errors.UserError(f"cannot write {folder}: {error}") from error
 
 
-def _write_skeleton(path: files.Path, leaves: dict[str, StreamedLeaf]) -> None:
+def _write_skeleton(
+  path: files.Path, leaves: Mapping[str, StreamedLeaf]
+) -> None:
   flat = {name: np.zeros((), leaf.dtype) for name, leaf in leaves.items()}
   tree = flax.traverse_util.unflatten_dict(flat, sep="/")
   handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
@@ -93,7 +106,8 @@ def _write_leaf(path: files.Path, leaf: StreamedLeaf) -> None:
     },
   }
   array = tensorstore.open(spec, create=True, delete_existing=True).result()
-  pending = None  # one block is compressed while the next is read
+  # One block is compressed while the next is read.
+  pending: tensorstore.WriteFutures | None = None
   for start, block in leaf.blocks():
     region = tuple(
       slice(first, first + size)
@@ -102,4 +116,5 @@ def _write_leaf(path: files.Path, leaf: StreamedLeaf) -> None:
     if pending is not None:
       pending.result()
     pending = array[region].write(block)
-  pending.result()
+  if pending is not None:
+    pending.result()

@@ -33,14 +33,16 @@ def exactly(
 
   Hosts that measure together must take as many steps.
   """
-  batch = None
+  last: array_types.Batch | None = None
   for _ in range(count):
-    found = next(batches, None)
-    if found is None and batch is None:
-      raise errors.UserError(
-        "a host has no validation records: leave Validation.every at 0"
-      )
-    batch = found or {**batch, "weights": np.zeros_like(batch["weights"])}
+    batch = next(batches, None)
+    if batch is None:
+      if last is None:
+        raise errors.UserError(
+          "a host has no validation records: leave Validation.every at 0"
+        )
+      batch = {**last, "weights": np.zeros_like(last["weights"])}
+    last = batch
     yield batch
 
 
@@ -179,7 +181,7 @@ class Validator:
       step: the step after which this is.
       params: all the parameters.
     """
-    numbers = self._check(step, params)
+    numbers = self._check(step, params) if self._check else {}
     return {PREFIX + name: value for name, value in numbers.items()}
 
   def keep(

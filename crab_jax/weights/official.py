@@ -152,7 +152,7 @@ def _sizes_in(
 
   All modules of a tower are taken to have as many layers as its last has.
   """
-  layers = collections.Counter()
+  layers: collections.Counter[str] = collections.Counter()
   sides: dict[str, list] = {}
   for module, _ in adapted:
     pattern = re.compile(
@@ -272,7 +272,9 @@ def write(
       f"the official file cannot hold this adapter: {config.official_obstacle}"
     )
   cast = {
-    ours: np.asarray(leaf).astype(DTYPES.get(dtype, leaf.dtype), copy=False)
+    ours: np.asarray(leaf).astype(
+      leaf.dtype if dtype is None else DTYPES[dtype], copy=False
+    )
     for ours, leaf in ilora.leaves(params).items()
   }
   found = ilora.projections(flax.traverse_util.unflatten_dict(cast, sep="/"))
@@ -303,14 +305,14 @@ def _tensor(
 ) -> np.ndarray:
   """One tensor of the file, as a view of the stacked parameters."""
   module, leaf = name.removesuffix(".weight").rsplit(".", 1)
-  layer = int(_LAYER.search(module)[1])
-  ours = adapted[_LAYER.sub(".{}.", module, count=1)]
+  before, layer, after = _LAYER.split(module, maxsplit=1)
+  ours = adapted[f"{before}.{{}}.{after}"]
   a, b, route = found[ours]
   if leaf.startswith("lora_B"):
-    return b[layer, int(leaf.removeprefix("lora_B"))].T
+    return b[int(layer), int(leaf.removeprefix("lora_B"))].T
   if leaf == "lora_A":
-    return a[layer].T
+    return a[int(layer)].T
   if route is not None:
-    return route[layer].T
+    return route[int(layer)].T
   # No router: gates of 1/E, which is what a router of zeros gives.
   return np.zeros(shape, a.dtype)

@@ -90,7 +90,7 @@ class AudioAttention(nn.Module):
     valid: at.Int[at.Array, "B C P"],
     context: token_context.TokenContext = token_context.EMPTY,
   ) -> at.Float[at.Array, "B C P D"]:
-    config, tower = self.config, self.config.audio
+    config, tower = self.config, configs.AudioTower.of(self.config.audio)
     adapter = config.tower_adapter
     context = ilora.share_dropped(self, x, adapter, context)
 
@@ -130,7 +130,7 @@ class AudioLayer(nn.Module):
     valid: at.Int[at.Array, "B C P"],
     context: token_context.TokenContext = token_context.EMPTY,
   ) -> tuple[at.Float[at.Array, "B C P D"], None]:
-    config, tower = self.config, self.config.audio
+    config, tower = self.config, configs.AudioTower.of(self.config.audio)
     y = layers.LayerNorm(config, name="self_attn_layer_norm")(x)
     y = AudioAttention(config, name="self_attn")(y, valid, context)
     x = axes.constrain(x + y, *RESIDUAL)
@@ -161,7 +161,7 @@ class AudioTower(nn.Module):
       mel_lengths: valid frames of each chunk; 0: an unused chunk.
       context: of the encoder positions [B, C, P].
     """
-    config, tower = self.config, self.config.audio
+    config, tower = self.config, configs.AudioTower.of(self.config.audio)
     x = self._convolve(mel, mel_lengths)
     place = jnp.arange(tower.unit_positions)[None, None]
     valid = place < tower.positions_of(mel_lengths)[..., None]
@@ -179,7 +179,7 @@ class AudioTower(nn.Module):
 
   def _convolve(self, mel, mel_lengths):
     """Mel chunks to encoder positions [B, C, P, D] with their sinusoids."""
-    config, tower = self.config, self.config.audio
+    config, tower = self.config, configs.AudioTower.of(self.config.audio)
     names = ("patch_inputs", "tower_embed")
     x = Conv(tower.width, config, names, name="conv1")(mel)
     frame = jnp.arange(tower.unit_frames)[None, None]

@@ -13,7 +13,7 @@ def encoders(model: configs.Model, rows: configs.Rows) -> stacks.Encoders:
 
 
 def _vision(model: configs.Model, rows: configs.Rows) -> stacks.Stack:
-  tower = model.vision
+  tower = configs.VisionTower.of(model.vision)
   d, full = tower.width, len(tower.full_blocks)
   window = (tower.window // tower.patch) ** 2
   keys = full * tower.unit_positions + (tower.layers - full) * window
@@ -31,7 +31,7 @@ def _vision(model: configs.Model, rows: configs.Rows) -> stacks.Stack:
 
 
 def _audio(model: configs.Model, rows: configs.Rows) -> stacks.Stack:
-  tower = model.audio
+  tower = configs.AudioTower.of(model.audio)
   d = tower.width
   shapes = {name: (d, d) for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
   shapes |= {"fc1": (d, tower.mlp), "fc2": (tower.mlp, d)}
@@ -47,7 +47,8 @@ def _audio(model: configs.Model, rows: configs.Rows) -> stacks.Stack:
 
 def _ends(model: configs.Model, rows: configs.Rows) -> tuple[float, float]:
   """Forward FLOPs of a row: patch embedding and convolutions; projectors."""
-  vision, audio, d = model.vision, model.audio, model.decoder.width
+  vision = configs.VisionTower.of(model.vision)
+  audio, d = configs.AudioTower.of(model.audio), model.decoder.width
   merged = vision.merge**2 * vision.width
   patch = 3 * vision.unit_frames * vision.patch**2
   first = 2 * rows.frame_pairs * vision.unit_positions * patch * vision.width

@@ -68,7 +68,7 @@ def patchify(
   x = x.transpose(0, 1, 3, 7, 4, 8, 5, 9, 11, 2, 6, 10)
   x = x.reshape(*batch, config.unit_positions, 3, -1)
   shape = (1, 1, 1, 3, 1)
-  mean, std = (np.float32(x).reshape(shape) for x in (MEAN, STD))
+  mean, std = (np.array(x, np.float32).reshape(shape) for x in (MEAN, STD))
   x = (x.astype(jnp.float32) / 255 - mean) / std
   return x.reshape(*batch, config.unit_positions, -1)
 
@@ -98,7 +98,7 @@ class VisionAttention(nn.Module):
     table: rope.Table,
     full: at.Bool[at.Array, ""],
   ) -> at.Float[at.Array, "B V P D"]:
-    tower = self.config.vision
+    tower = configs.VisionTower.of(self.config.vision)
     shape = (*x.shape[:3], tower.heads, tower.width // tower.heads)
     names = ("tower_embed", "tower_heads")
 
@@ -114,7 +114,7 @@ class VisionAttention(nn.Module):
     )
 
   def _attend(self, q, k, v, full):
-    tower = self.config.vision
+    tower = configs.VisionTower.of(self.config.vision)
     count = windows(tower) ** 2
 
     def by_window(q, k, v):
@@ -148,7 +148,7 @@ class VisionBlock(nn.Module):
     x = axes.constrain(x + y, *RESIDUAL)
     y = layers.RMSNorm(config, name="norm2")(x)
     y = layers.GatedMlp(
-      config.vision.mlp,
+      configs.VisionTower.of(config.vision).mlp,
       config,
       ("tower_embed", "tower_mlp"),
       use_bias=True,
@@ -168,7 +168,7 @@ class PatchEmbed(nn.Module):
     self, rows: at.Float[at.Array, "B V P C"]
   ) -> at.Float[at.Array, "B V P D"]:
     names = ("patch_inputs", "tower_embed")
-    width = self.config.vision.width
+    width = configs.VisionTower.of(self.config.vision).width
     return layers.Linear(
       width, self.config, names, use_bias=False, name="proj"
     )(rows)
@@ -183,9 +183,9 @@ class Merger(nn.Module):
   def __call__(
     self, x: at.Float[at.Array, "B V P D"]
   ) -> at.Float[at.Array, "B V X O"]:
-    config = self.config
+    config, tower = self.config, configs.VisionTower.of(self.config.vision)
     x = layers.RMSNorm(config, name="ln_q")(x)
-    merged = config.vision.merge**2 * config.vision.width
+    merged = tower.merge**2 * tower.width
     x = x.reshape(*x.shape[:2], -1, merged)
     names = ("tower_embed", "tower_mlp")
     x = layers.Linear(merged, config, names, name="mlp_0")(x)
@@ -211,7 +211,7 @@ class VisionTower(nn.Module):
       frames: the pairs, pixels 0..255.
       context: of the patches [B, V, P], in window order.
     """
-    config, tower = self.config, self.config.vision
+    config, tower = self.config, configs.VisionTower.of(self.config.vision)
     rows = patchify(frames, tower).astype(config.compute_dtype)
     x = PatchEmbed(config, name="patch_embed")(rows)
     x = axes.constrain(x, *RESIDUAL)
