@@ -67,7 +67,7 @@ def measure(
     UserError: none of the first records of a dataset can be read.
   """
   found = {}
-  for targets in experiment.transfer.targets:
+  for targets in experiment.required_transfer.targets:
     maker = samples.sample_maker(
       tokenizer, experiment.data, experiment.model, prepared.table, targets
     )

@@ -52,7 +52,7 @@ class Cell:
 
 
 def _changed(**changes) -> Callable[[configs.Model], configs.ILora]:
-  return lambda model: dataclasses.replace(model.adapter, **changes)
+  return lambda model: dataclasses.replace(model.required_adapter, **changes)
 
 
 def parameters(model: configs.Model) -> int:
@@ -74,7 +74,7 @@ def _wide(model: configs.Model) -> configs.ILora:
   thin = dataclasses.replace(_plain(model), rank=1)
   one = parameters(dataclasses.replace(model, adapter=thin))
   rank = max(round(parameters(model) / one), 1)
-  alpha = model.adapter.scale * rank
+  alpha = model.required_adapter.scale * rank
   return dataclasses.replace(thin, rank=rank, alpha=alpha)
 
 

@@ -150,10 +150,10 @@ class Ledger:
       steps: name -> updates of every cell.
     """
     results = {name: self.result(name) for name in steps}
-    done = [name for name, found in results.items() if found is not None]
+    done = {name: found for name, found in results.items() if found is not None}
     running = [n for n in steps if n not in done and self.running(n)]
     left = [n for n in steps if n not in done and n not in running]
-    spent = [(results[name], steps[name]) for name in done]
+    spent = [(found, steps[name]) for name, found in done.items()]
     ahead = [*running, *left]
     return Progress(
       tuple(done), tuple(running), tuple(left), _estimate(spent, ahead, steps)

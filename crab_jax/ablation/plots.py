@@ -1,5 +1,7 @@
 """Pictures of a study of transfer: plain arrays in, a matplotlib Figure out."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import figure
 
@@ -102,11 +104,12 @@ def shares(
     axes.set_axisbelow(True)
   panels[0].set_yticks(places, methods)
   panels[0].invert_yaxis()
-  handles = {}
+  handles: dict[str, Any] = {}
   for axes in panels:
-    handles.update(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    shown, names = axes.get_legend_handles_labels()
+    handles.update(zip(names, shown, strict=True))
   drawn.legend(
-    handles.values(),
+    list(handles.values()),
     [f"targets: {name}" for name in handles],
     loc="outside upper left",
     ncols=2,

@@ -7,6 +7,7 @@ process compiles each program once.
 
 import dataclasses
 import functools
+from typing import cast
 
 import jax
 from flax import linen as nn
@@ -63,7 +64,9 @@ class Programs:
     network = thinker.Thinker(self.model)
 
     def sums(params, batch):
-      nll = network.apply({"params": params}, batch, method="loss").nll
+      found = network.apply({"params": params}, batch, method="loss")
+      # Flax cannot know what the method returns.
+      nll = cast(thinker.Loss, found).nll
       return step_lib.by_task(nll, batch, self.tasks)
 
     return jax.jit(sums)
@@ -93,7 +96,7 @@ def make(
     table: the tasks.
     memory: keeps decoded media.
   """
-  study = experiment.transfer
+  study = experiment.required_transfer
   model = grid.model(experiment.model, method)
   # Nothing of the update depends on the number of steps: see `optim`.
   optimizer = optim.optimizer(study.optimizer, 1)

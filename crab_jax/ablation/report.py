@@ -185,8 +185,9 @@ def to_json(results: comparison.Results) -> dict:
 
 def _plain(values: np.ndarray) -> list:
   """Nested lists, None for NaN: JSON knows no NaN."""
-  values = np.round(values, 6)
-  return np.where(np.isnan(values), None, values).tolist()
+  rounded = np.round(values, 6).astype(object)
+  rounded[np.isnan(values)] = None
+  return rounded.tolist()
 
 
 def _chance(results: comparison.Results) -> dict[str, float]:

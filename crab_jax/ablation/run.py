@@ -41,7 +41,7 @@ class LastLosses:
   """
 
   def __init__(self, count: int):
-    self._losses = collections.deque(maxlen=count)
+    self._losses: collections.deque[jax.Array] = collections.deque(maxlen=count)
 
   def before_step(self, step: int) -> None:
     pass
@@ -72,7 +72,7 @@ class Bench:
     place: setup.Place,
     base: array_types.Tree,
   ):
-    self.study = experiment.transfer
+    self.study = experiment.required_transfer
     available = [
       task
       for task, splits in place.records.splits().items()
@@ -128,7 +128,7 @@ class Bench:
       "cell": dataclasses.asdict(cell),
       "steps": self.steps(cell),
       "parameters": grid.parameters(programs.model),
-      "heads": programs.model.adapter.heads,
+      "heads": programs.model.required_adapter.heads,
       "samples": seen,
       "loss": loss,
       "losses": self._losses(cell, programs, params),
@@ -301,7 +301,7 @@ class Bench:
         total = found if total is None else total + found
     if total is None:
       return {}
-    heads = programs.model.adapter.heads
+    heads = programs.model.required_adapter.heads
     vectors = gates.vectors(total, heads, len(self._table))
     return {
       task: np.round(vectors[self._table.number(task)], 6).tolist()

@@ -90,7 +90,11 @@ def run(
     print("another process writes the report")
     return
   with ledger.holding(_REPORT):
-    results = {cell: ledger.result(cell.name) for cell in cells}
+    results = {
+      cell: result
+      for cell in cells
+      if (result := ledger.result(cell.name)) is not None
+    }
     path = report.write(workdir, bench.study, bench.groups, results)
   print(f"report: {path}")
 
@@ -124,10 +128,10 @@ def draw(experiment: configs.Experiment, workdir: files.Path) -> None:
   groups = tasks.Tasks().by_family(names)
   results = {
     cell: result
-    for cell in grid.cells(experiment.transfer, groups)
+    for cell in grid.cells(experiment.required_transfer, groups)
     if (result := ledger.result(cell.name)) is not None
   }
-  done = grid.finished(experiment.transfer, groups, results)
+  done = grid.finished(experiment.required_transfer, groups, results)
   if done is None:
     raise errors.UserError(
       f"{workdir} has no seed whose comparison is done; see --status"
@@ -149,7 +153,7 @@ def _keep_programs(workdir: files.Path) -> None:
 
   Programs for CPUs fit the machine that made them alone; jax's key knows it.
   """
-  if jax.config.jax_compilation_cache_dir is None:
+  if jax.config.values["jax_compilation_cache_dir"] is None:
     folder = str(files.absolute(workdir / "programs"))
     jax.config.update("jax_compilation_cache_dir", folder)
 
@@ -164,7 +168,7 @@ def _same_study(
 
   A longer list of methods, targets, seeds or pairs is the same study.
   """
-  study = dataclasses.asdict(experiment.transfer)
+  study = dataclasses.asdict(experiment.required_transfer)
   longer = ("methods", "targets", "seeds", "same_steps", "pairs")
   for name in (*longer, "claim_minutes", "memory"):
     study.pop(name)

@@ -35,6 +35,17 @@ class Experiment(checked.Checked):
   compiled: str | None = None
   transfer: study.Transfer | None = None  # for `crab_jax.transfer` only
 
+  @property
+  def required_transfer(self) -> study.Transfer:
+    """The settings of the transfer study, for code that needs them.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if self.transfer is None:
+      raise ValueError("Experiment.transfer is not set")
+    return self.transfer
+
   def check(self):
     stages = [stage for stage in self.stages if stage.steps]
     object.__setattr__(self, "stages", stages)

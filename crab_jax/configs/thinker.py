@@ -71,6 +71,17 @@ class Model(checked.Checked):
   logit_chunk: int = 1024  # supervised positions a chunk, on all devices
 
   @property
+  def required_adapter(self) -> ilora.ILora:
+    """The adapter, for code that needs one.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if self.adapter is None:
+      raise ValueError("Model.adapter is not set")
+    return self.adapter
+
+  @property
   def tower_adapter(self) -> ilora.ILora | None:
     """The adapter of the towers: None where only the decoder is adapted."""
     return self.adapter if self.adapter and self.adapter.in_towers else None

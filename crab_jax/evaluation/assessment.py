@@ -177,7 +177,6 @@ def _gates(
   Over all layers and projections of a tower. Empty where there is no router
   or no validation split.
   """
-  adapter = subject.model.adapter
   if not subject.model.routes:
     return {}
   if not any("val" in s for s in subject.records.splits().values()):
@@ -191,7 +190,8 @@ def _gates(
     found = watch(params, batch)
     total = found if total is None else total + found
   by_tower: dict[str, list[np.ndarray]] = {}
-  for name, gates in total.gates(adapter.heads).items():
+  heads = subject.model.required_adapter.heads
+  for name, gates in total.gates(heads).items() if total else ():
     tower = network.label(name)
     by_tower.setdefault(tower, []).append(gates[:, :count])
   return {

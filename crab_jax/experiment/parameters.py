@@ -115,6 +115,6 @@ def keep(
       adapter.save(
         place.workdir / "adapter",
         tuned,
-        experiment.model.adapter,
+        experiment.model.required_adapter,
         fingerprint,
       )

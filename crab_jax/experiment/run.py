@@ -80,6 +80,7 @@ def train(
     return None
   finally:
     writer.close()
+  assert params is not None  # an experiment has stages
   parameters.keep(experiment, params, place)
   return params
 

@@ -109,6 +109,7 @@ def _records(
     return prepared_records.read(experiment.records)
   root = workdir / "records"
   if hosts.is_first():
+    assert experiment.world is not None  # there are no records
     build.write(workdir / "world", experiment.world)
     preparation.prepare(
       workdir / "world" / build.FOLDER, root, config=experiment.preparation

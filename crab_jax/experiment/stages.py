@@ -64,7 +64,8 @@ def train(
   print(f"stage {stage.name}: {stage.steps} steps")
   print(state_lib.describe(params, stage.trains), flush=True)
   trained, frozen = state_lib.split(params, stage.trains)
-  loop = _loop(experiment, stage, model, runner, place, observers)
+  source = _loader(experiment, stage, place)
+  loop = _loop(experiment, stage, model, runner, source, place, observers)
   state = _first_state(loop, optimizer, trained)
   del params, trained  # or they would lie on the devices beside the state
   try:
@@ -76,11 +77,11 @@ def train(
     if loop.validator is not None:
       state = loop.validator.best_of(state, runner.to_restore(state))
   finally:
-    loop.loader.close()
+    source.close()
     loop.recovery.close()
     if loop.validator is not None:
       loop.validator.close()
-  for sample, reason in loop.loader.counters()["skipped_ids"].items():
+  for sample, reason in source.counters()["skipped_ids"].items():
     print(f"left out: {sample}: {reason}")
   return state_lib.merge(state.params, frozen)
 
@@ -105,11 +106,11 @@ def _loop(
   stage: configs.Stage,
   model: configs.Model,
   runner: runner_lib.Runner,
+  source: loader.Loader,
   place: setup.Place,
   observers: Observers,
 ) -> trainer.Loop:
   own = place.workdir / "checkpoints" / stage.name
-  source = _loader(experiment, stage, place)
   return trainer.Loop(
     stage=stage,
     runner=runner,

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -85,9 +86,11 @@ def prefill(
   """Runs the prompts and picks every row's first token."""
   real = batch["segments"] > 0
   lengths = jnp.sum(real, axis=1)
-  logits, cache = thinker.Thinker(config).apply(
+  found = thinker.Thinker(config).apply(
     {"params": params}, batch, jnp.maximum(lengths - 1, 0), method="prefill"
   )
+  # Flax cannot know what the method returns.
+  logits, cache = cast(tuple[jax.Array, decoder.KeyValues], found)
   seen = None
   if sampling.repetition_penalty != 1:
     row = jnp.arange(logits.shape[0])[:, None]
@@ -164,10 +167,11 @@ def decode_step(
     context = token_context.TokenContext(
       cache=decoder.Cache(past, state.prompt, new, state.step)
     )
-    x, pair = layer.apply({"params": weights}, x, table, None, context)
+    found = layer.apply({"params": weights}, x, table, None, context)
+    x, pair = cast(tuple[jax.Array, decoder.KeyValues], found)
     cache.append(tuple(axes.constrain(part, *CACHE) for part in pair))
   norm = layers.RMSNorm(config, config.decoder.norm_epsilon)
-  x = norm.apply({"params": model["norm"]}, x)
+  x = cast(jax.Array, norm.apply({"params": model["norm"]}, x))
   return vocabulary.project(x, params["lm_head"]["kernel"])[:, 0], tuple(cache)
 
 

@@ -25,8 +25,7 @@ class Monitor:
 
   def __init__(self, model: configs.Model, tasks: int):
     self._watch = router_statistics.Watch(model, tasks)
-    assert model.adapter is not None  # it routes
-    self._heads = model.adapter.heads
+    self._heads = model.required_adapter.heads
     self._tasks = tasks
 
   def __call__(self, params: at.Tree, batch: at.Batch) -> dict[str, Any]:
@@ -52,11 +51,14 @@ class Monitor:
 
 
 def _lists(found: dict[str, np.ndarray]) -> dict[str, list]:
-  rounded = {name: np.round(leaf, 4) for name, leaf in found.items()}
-  return {
-    name: np.where(np.isnan(leaf), None, leaf.astype(object)).tolist()
-    for name, leaf in rounded.items()
-  }
+  return {name: _plain(leaf) for name, leaf in found.items()}
+
+
+def _plain(values: np.ndarray) -> list:
+  """Nested lists, None for NaN: JSON knows no NaN."""
+  rounded = np.round(values, 4).astype(object)
+  rounded[np.isnan(values)] = None
+  return rounded.tolist()
 
 
 def of(model: configs.Model, tasks: int) -> Monitor | None:

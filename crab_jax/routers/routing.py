@@ -71,7 +71,7 @@ def collect(
     )
   watch, heads = (
     router_statistics.Watch(model, len(table)),
-    model.adapter.heads,
+    model.required_adapter.heads,
   )
   names = list(table)
   total, points, owners = None, [], []

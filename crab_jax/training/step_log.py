@@ -147,16 +147,16 @@ class StepLog:
     return self._runner.inspect(self._monitor, state, frozen, batch)
 
   def _scalars(self, step: int, sums: step_lib.Metrics) -> dict[str, Any]:
-    sums = {name: np.asarray(leaf) for name, leaf in sums.items()}
-    norms = [name for name in sums if name.startswith("gradient_norm")]
+    values = {name: np.asarray(leaf) for name, leaf in sums.items()}
+    norms = [name for name in values if name.startswith("gradient_norm")]
     # Under pmap every device has a copy in front: the first one will do.
     scalars = {
-      **{name: float(np.ravel(sums[name])[0]) for name in ("loss", *norms)},
+      **{name: float(np.ravel(values[name])[0]) for name in ("loss", *norms)},
       "learning_rate": float(self._learning_rate(step - 1)),
       **self._meter.rates(),
     }
     nll, tokens = (
-      sums[name].reshape(-1, len(self._task_names))[0]
+      values[name].reshape(-1, len(self._task_names))[0]
       for name in ("task_nll", "task_tokens")
     )
     for name, total, count in zip(self._task_names, nll, tokens, strict=True):

@@ -160,11 +160,13 @@ class Loop:
     """The line of the log comes last: it says that all is done."""
     start = time.perf_counter()
     self.recovery.settle()
-    scalars = self.validator.losses(state.params, frozen)
-    if self.validator.decodes:
+    validator = self.validator
+    assert validator is not None  # it said that it is due
+    scalars = validator.losses(state.params, frozen)
+    if validator.decodes:
       whole = state_lib.merge(
         self.runner.fetch(state.params), self.runner.fetch(frozen)
       )
-      scalars |= self.validator.checked(step, whole)
-    self.validator.keep(scalars, lambda: self.runner.to_save(state))
+      scalars |= validator.checked(step, whole)
+    validator.keep(scalars, lambda: self.runner.to_save(state))
     self.log.validated(step, scalars, start)

@@ -285,7 +285,7 @@ def write(
       layers, inputs, _ = found[ours].a.shape
       sizes[module] = (layers, inputs, found[ours].b.shape[-1])
   tensors = {
-    _PREFIX + name: _tensor(found, adapted, name, shape)
+    _PREFIX + name: np.asarray(_tensor(found, adapted, name, shape))
     for name, shape in _expected(sizes, config).items()
   }
   torch_file.write(path, tensors)
@@ -302,7 +302,7 @@ def _tensor(
   adapted: dict[str, str],
   name: str,
   shape: tuple[int, int],
-) -> np.ndarray:
+) -> array_types.Array:
   """One tensor of the file, as a view of the stacked parameters."""
   module, leaf = name.removesuffix(".weight").rsplit(".", 1)
   before, layer, after = _LAYER.split(module, maxsplit=1)

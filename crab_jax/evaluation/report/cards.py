@@ -92,15 +92,13 @@ def card(
   reference = references.read(task, row["reference"])
   answer = answers.parse(task, row.get("text"))
   drawn = picture(task, row, record)
-  heard = drawn is not None and record.audio
+  audio = record.audio if record and drawn else None
   return Card(
     id=row["id"],
     which=which,
     score=row["score"]["score"],
     picture=embedded.url("image/jpeg", drawn) if drawn else None,
-    sound=(
-      embedded.url("audio/mpeg", pictures.mp3(record.audio)) if heard else None
-    ),
+    sound=(embedded.url("audio/mpeg", pictures.mp3(audio)) if audio else None),
     question=_question(row),
     pieces=pieces(row.get("text") or ""),
     error=str(row.get("error") or "empty"),

@@ -108,7 +108,8 @@ def _decoder(text: dict[str, Any]) -> configs.Decoder:
   )
 
 
-def _sizes(name: str, part: dict[str, Any]) -> dict[str, int]:
+def _sizes(name: str, part: dict[str, Any]) -> dict[str, Any]:
+  """The sizes of a part by the names of our fields; all are integers."""
   return {
     ours: part.get(theirs, default)
     for ours, (theirs, default) in _SIZES[name].items()
