@@ -69,7 +69,7 @@ def tokenizer_of(
 def _chosen(
   prepared: prepared_records.Prepared, stage: configs.Stage, count: int
 ) -> list[tuple[sources.RecordSource, int]]:
-  """Places of `count` records, evenly over the datasets of the mixture."""
+  """(source, index) of `count` records, evenly over the mixture's datasets."""
   parts = list(sources.open_mixture(prepared, "train", stage.mixture).values())
   turns = (
     (part, index % len(part)) for index in itertools.count() for part in parts
@@ -91,7 +91,7 @@ def _stages(
   vision, audio = maker.model.vision, maker.model.audio
   family = front.of(maker.model)
   seconds = {}
-  seconds["read"], found = _timed(lambda place: place[0][place[1]], chosen)
+  seconds["read"], found = _timed(lambda key: key[0][key[1]], chosen)
   seconds["images"], _ = _timed(
     lambda record: family.vision_units(record.frames, vision), found
   )
@@ -103,6 +103,7 @@ def _stages(
   )
   whole, made = _timed(maker.train, found)
   # The rest of making a sample: chat template, tokens, labels, positions.
+  # `maker.train` decodes the media again, so their time is subtracted.
   media = seconds["images"] + seconds["audio"] + seconds["mel"]
   seconds["text"] = max(whole - media, 0.0)
   seconds["packing"], _ = _timed(lambda part: _pack(part, maker, rows), [made])
@@ -131,13 +132,15 @@ def _pipeline(
   count: int,
 ) -> dict[str, float]:
   """Rates of the loader of training, in this process."""
+  # Worker processes would not appear in this process's processor time.
   data = dataclasses.replace(data, workers=0)
   loader = pipeline.train_loader(
     prepared, tokenizer, data, model, stage.rows, mixture=stage.mixture,
     targets=stage.targets,
   )  # fmt: skip
   try:
-    next(loader)  # fills the samples that wait
+    # The first batch also fills the queue of waiting samples.
+    next(loader)
     clock, work = time.perf_counter(), time.process_time()
     found, useful, tokens = 0, 0, 0
     while found < count:

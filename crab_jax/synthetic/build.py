@@ -84,6 +84,7 @@ def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
     return _present(final, marker)
   try:
     with files.new_folder(final) as folder:
+      # The marker is last: `_present` takes a folder with it for a whole world.
       counts, jobs = _write_annotations(folder, world)
       _render(folder, jobs, world)
       files.write_json(folder / MARKER, {**marker, "counts": counts})
@@ -166,6 +167,7 @@ def _render(folder: files.Path, jobs, world: configs.World) -> None:
   try:
     worker_pool.run(
       _Media(folder, world).write,
+      # Small parts, so that no core waits long for the last one.
       [jobs[i : i + _PART] for i in range(0, len(jobs), _PART)],
       steps=len(jobs),
       workers=worker_pool.cores(),

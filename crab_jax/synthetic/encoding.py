@@ -43,6 +43,7 @@ def write_audio(path: files.Path, samples: np.ndarray) -> None:
       samples[None], format="fltp", layout="mono"
     )
     frame.sample_rate = _RATE
+    # The whole sound is one frame; the encoder cuts it.
     container.mux(stream.encode(frame))
     container.mux(stream.encode())
 
@@ -53,4 +54,5 @@ def write_image(path: files.Path, pixels: np.ndarray) -> None:
   if path.suffix == ".jpg":
     image.save(path, quality=95)
   else:
+    # The fastest level: the preparation reads these files once.
     image.save(path, compress_level=1)

@@ -85,6 +85,7 @@ def _bell(length, rng):
 
 def _shaker(length, rng):
   t = _time(int(0.16 * _RATE))
+  # Three differences are a high-pass filter: little is left below 4 kHz.
   note = np.diff(_noise(rng, t.size + 3), n=3) * np.exp(-14 * t)
   return _repeat(note, rng.uniform(0.16, 0.2), length, rng)
 
@@ -162,6 +163,7 @@ def _music(scene: scenes.Scene, rng: np.random.Generator) -> np.ndarray:
     length = (sound.end - sound.start) * _RATE
     wave = _faded(_TIMBRES[sound.name](length, rng))
     start = sound.start * _RATE
+    # Equal peaks, so that no instrument drowns another.
     mixed[start : start + length] += wave / np.abs(wave).max()
   return mixed
 

@@ -81,6 +81,7 @@ def ious_of_constant(box, boxes: Sequence | np.ndarray) -> np.ndarray:
   table = np.asarray(boxes, np.float64)
   low = np.maximum(table[:, :2], box[:2])
   high = np.minimum(table[:, 2:], box[2:])
+  # Clipped before the product: two negative sides would make an area.
   shared = np.prod(np.clip(high - low + 1, 0, None), axis=1)
   areas = np.prod(table[:, 2:] - table[:, :2] + 1, axis=1)
   return shared / (areas + pixels(box) - shared)

@@ -90,6 +90,7 @@ def leave_one_out(truth: list[str], groups: list[str]) -> list[str]:
   }
   guesses = []
   for label, group in zip(truth, groups, strict=True):
+    # Minus the count, so that the smallest is the commonest, ties by name.
     others = [(-n + (name == label), name) for name, n in leaders[group]]
     number, name = min(others)
     guesses.append(name if number < 0 else UNREAD)

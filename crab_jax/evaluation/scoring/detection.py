@@ -71,6 +71,8 @@ def average_precision(hit: np.ndarray, positives: int, tied: bool) -> float:
   recall = true_positives / positives
   if tied:
     return float(precision[-1] * recall[-1])
+  # Interpolated: the best precision at this recall or a higher one. Reversed, as
+  # the maximum is taken from the last point on.
   precision = np.maximum.accumulate(precision[::-1])[::-1]
   steps = np.diff(np.concatenate(([0.0], recall)))
   return float(np.sum(steps * precision))
@@ -119,6 +121,7 @@ def merged(parts: list[Segment]) -> list[Segment]:
 def union_iou(segment: Segment, others: list[Segment]) -> float:
   """IoU of a segment with the union of those others that overlap it."""
   near = [o for o in others if min(o[1], segment[1]) > max(o[0], segment[0])]
+  # Their own overlaps must not count twice.
   near = merged(near)
   shared = sum(min(o[1], segment[1]) - max(o[0], segment[0]) for o in near)
   length = sum(o[1] - o[0] for o in near) + segment[1] - segment[0]
@@ -149,6 +152,7 @@ def count_f1(
   one = [said in right for true, said in counts if true == 1]
   usa = osa = None
   if many:
+    # What always saying one segment reaches: the zero of the rescaled score.
     floor = np.mean([1 / true for true, _ in many])
     coverage = np.mean([min(pair) / max(pair) for pair in many])
     usa = max(0.0, float((coverage - floor) / (1 - floor)))

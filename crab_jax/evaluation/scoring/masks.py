@@ -64,10 +64,13 @@ def f_curve(truth: np.ndarray, said: np.ndarray) -> np.ndarray:
     true = int(np.count_nonzero(truth))
     both = int(np.count_nonzero(truth & said))
     curve = np.full(LEVELS, _f(both, int(np.count_nonzero(said)), true))
+    # Threshold 0 selects every pixel, whatever the mask is.
     curve[0] = _f(true, truth.size, true)
     return curve
+  # As in the official code: a probability of 1 passes the last threshold.
   thresholds = np.linspace(0, 1 - 1e-10, LEVELS)
   every, inside = np.sort(said.ravel()), np.sort(said[truth])
+  # One sort gives the counts above all 255 thresholds.
   above = every.size - np.searchsorted(every, thresholds, "left")
   hits = inside.size - np.searchsorted(inside, thresholds, "left")
   return np.array(
@@ -135,6 +138,7 @@ def from_png(data: bytes) -> np.ndarray:
   """bool[224, 224] of an encoded greyscale mask: above 0 is inside."""
   image = Image.open(io.BytesIO(data)).convert("L")
   if image.size != (SIZE, SIZE):
+    # Other filters would make values between inside and outside.
     image = image.resize((SIZE, SIZE), Image.Resampling.NEAREST)
   return np.asarray(image) > 0
 
@@ -145,6 +149,7 @@ def to_rle(mask: np.ndarray) -> dict:
   Runs go down the columns; the first counts zeros.
   """
   flat = mask.ravel(order="F").astype(np.int8)
+  # The leading 0 makes the first run one of zeros, empty if need be.
   edges = np.flatnonzero(np.diff(np.concatenate(([0], flat))))
   counts = np.diff(np.concatenate(([0], edges, [flat.size])))
   return {"size": list(mask.shape), "counts": counts.tolist()}

@@ -18,6 +18,7 @@ BACKGROUND = ""  # the label of a segment without an event
 
 def span(event: intervals.Event) -> slice:
   """The segments of an event, as a slice of the grid."""
+  # Not `round`, which takes halves to the even number.
   start, end = (math.floor(t + 0.5) for t in (event.start, event.end))
   return slice(min(start, SEGMENTS), min(end, SEGMENTS))
 
@@ -25,6 +26,7 @@ def span(event: intervals.Event) -> slice:
 def sequence(events: tuple[intervals.Event, ...]) -> list[str]:
   """The label of each segment; where events overlap, the first one wins."""
   row = [BACKGROUND] * SEGMENTS
+  # Written last to first, so that the first one overwrites the others.
   for event in reversed(events):
     cells = span(event)
     row[cells] = [labels.canonical(event.label)] * len(row[cells])

@@ -39,6 +39,7 @@ def grids(events: tuple[intervals.Event, ...]) -> tuple[Grid, Grid]:
   seen: Grid = {}
   for event in events:
     cells = segments.span(event)
+    # An event that ends before it starts has no segment: its bits are 0.
     bits = (1 << max(cells.stop, cells.start)) - (1 << cells.start)
     name = labels.canonical(event.label)
     for grid, other in ((heard, "visual"), (seen, "audio")):
