@@ -7,49 +7,26 @@ runs them, the second for the places where the first leaves its results.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-from flax import linen as nn
 
 from crab_jax import array_types
-from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.models import ilora
-from crab_jax.paradigms import generate
 from crab_jax.paradigms import network
-from crab_jax.paradigms import thinker
 from crab_jax.planning import aot
 from crab_jax.planning import chips
 from crab_jax.planning import costs
 from crab_jax.planning import flops
+from crab_jax.planning import generation_programs as programs_lib
 from crab_jax.planning import hlo
 from crab_jax.planning import report
 from crab_jax.training import generation_sharding
 
 PREFILL, DECODE = "prefill", "decode"
-
-
-@dataclasses.dataclass(frozen=True)
-class Prompts:
-  """A batch of prompts, one a row; sizes are rounded up as for a real one.
-
-  Attributes:
-    rows: prompts that are answered together.
-    tokens: of the longest.
-    frame_pairs: of the longest.
-    chunks: of the longest.
-    new_tokens: room for an answer.
-  """
-
-  rows: int
-  tokens: int
-  frame_pairs: int
-  chunks: int
-  new_tokens: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,83 +36,6 @@ class Phase(report.Compiled):
   program: str  # PREFILL or DECODE
   hosts: int  # of the slice
   new_tokens: int  # room for an answer
-
-
-def _with_shardings(tree: Any, where: Any) -> Any:
-  """Shapes with the shardings of a tree of the same structure."""
-  return jax.tree.map(
-    lambda leaf, there: jax.ShapeDtypeStruct(
-      leaf.shape, leaf.dtype, sharding=there
-    ),
-    tree,
-    where,
-  )
-
-
-class Programs:
-  """The programs of `models.generate` for shapes alone.
-
-  Args:
-    model: the network.
-    layout: of parameters and prompts.
-    devices: of the host.
-    prompts: shapes of a batch.
-  """
-
-  def __init__(
-    self,
-    model: configs.Model,
-    layout: generation_sharding.Layout,
-    devices: Sequence[Any],
-    prompts: Prompts,
-  ):
-    self._layout = layout
-    self._model = model
-    shape = batch_lib.prompt_rows(
-      prompts.rows, prompts.tokens, prompts.frame_pairs, prompts.chunks
-    )
-    self.batch = batch_lib.inputs(batch_lib.abstract(model, shape))
-    shapes = jax.eval_shape(
-      lambda key: nn.meta.unbox(thinker.init(key, model)), _key()
-    )
-    self.params = _with_shardings(shapes, layout.shardings(shapes, devices[0]))
-    sampling = generate.Sampling(max_new_tokens=prompts.new_tokens)
-    self._prefill = functools.partial(
-      generate.prefill, config=model, sampling=sampling
-    )
-    self._advance = functools.partial(
-      generate.advance, config=model, sampling=sampling
-    )
-    self._split = functools.partial(generate.split_layers, config=model)
-
-  def prefill(self) -> aot.Program:
-    """The prompts' pass, compiled."""
-    with self._layout.scope():
-      lowered = jax.jit(self._prefill).lower(self.params, self.batch, _key())
-    return aot.compile_lowered(lowered)
-
-  def decode(self, state_places: Any) -> tuple[aot.Program, Any, Any]:
-    """One step, compiled; and the shapes of its parameters and its state.
-
-    Args:
-      state_places: where `prefill` leaves the state.
-    """
-    state = _with_shardings(
-      jax.eval_shape(self._prefill, self.params, self.batch, _key()),
-      state_places,
-    )
-    split = jax.jit(self._split).lower(self.params).compile()
-    params = _with_shardings(
-      jax.eval_shape(self._split, self.params), split.output_shardings
-    )
-    with self._layout.scope():
-      step = jax.jit(self._advance, donate_argnums=1)
-      lowered = step.lower(params, state, _key())
-    return aot.compile_lowered(lowered), params, state
-
-
-def _key() -> Any:
-  return jax.eval_shape(lambda: jax.random.key(0))
 
 
 def _is_adapter(keys: tuple) -> bool:
@@ -195,7 +95,7 @@ def plan(
   model: configs.Model,
   mesh: configs.Mesh,
   topology: str,
-  prompts: Prompts,
+  prompts: programs_lib.Prompts,
   wanted: Sequence[str] = (PREFILL, DECODE),
 ) -> list[Phase]:
   """Compiles the programs that are wanted; the second needs the first to fit.
@@ -216,7 +116,7 @@ def plan(
   layout = generation_sharding.local(mesh, model, devices)
   rows = layout.whole_rows(prompts.rows)
   prompts = dataclasses.replace(prompts, rows=rows)
-  programs = Programs(model, layout, devices, prompts)
+  programs = programs_lib.Programs(model, layout, devices, prompts)
   sides = dict(layout.mesh.shape) if layout.mesh else {"data": 1}
   shape = _rows(programs.batch)
   about = {

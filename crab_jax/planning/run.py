@@ -12,6 +12,7 @@ import jax
 from crab_jax import configs
 from crab_jax.planning import aot
 from crab_jax.planning import generation as generation_lib
+from crab_jax.planning import generation_programs
 from crab_jax.planning import report
 from crab_jax.planning import sweep as sweep_lib
 from crab_jax.planning import text
@@ -123,7 +124,7 @@ def generation(
     aot.stage_model(target.experiment.model, target.stage.trains),
     target.experiment.mesh,
     target.topology,
-    generation_lib.Prompts(config.batch, *prompt, config.max_new_tokens),
+    generation_programs.Prompts(config.batch, *prompt, config.max_new_tokens),
     wanted,
   )
   print("\n".join(text.generation_lines(phases)))

@@ -1,6 +1,6 @@
 """What the collectives of a compiled program write, for tests of shardings."""
 
-from crab_jax.planning import costs
+from crab_jax.planning import collectives
 from crab_jax.planning import hlo
 
 
@@ -13,7 +13,7 @@ def arrays(module: hlo.Module) -> list[tuple[str, hlo.Array, str]]:
   for scope in module.computations.values():
     for line in scope.values():
       kind = line.opcode.removesuffix("-start")
-      if kind in costs.COLLECTIVES:
+      if kind in collectives.KINDS:
         found += [(kind, array, line.op_name) for array in line.arrays]
   return [
     moved for moved in found if not moved[1].kind.startswith(("s", "u", "pred"))

@@ -11,6 +11,7 @@ from crab_jax import configs
 from crab_jax.planning import aot
 from crab_jax.planning import flops
 from crab_jax.planning import generation
+from crab_jax.planning import generation_programs
 from crab_jax.planning import report
 from crab_jax.planning import text
 
@@ -22,7 +23,7 @@ _MODEL = dataclasses.replace(
   vision=dataclasses.replace(_TINY.vision, layers=1, full_blocks=(0,)),
 )
 _MESH = configs.Mesh(strategy="mesh", fsdp=4)
-_PROMPTS = generation.Prompts(
+_PROMPTS = generation_programs.Prompts(
   rows=5, tokens=100, frame_pairs=3, chunks=2, new_tokens=16
 )
 
@@ -100,7 +101,9 @@ def test_prompts_that_do_not_fit_end_the_plan(monkeypatch):
   """What comes after them cannot be compiled, and they are told instead."""
   monkeypatch.setattr(aot, "devices", lambda topology: jax.devices()[:1])
   too_large = aot.Program("", {}, 40 * 2**30, 1.0)
-  monkeypatch.setattr(generation.Programs, "prefill", lambda self: too_large)
+  monkeypatch.setattr(
+    generation_programs.Programs, "prefill", lambda self: too_large
+  )
   (only,) = generation.plan(
     _MODEL, configs.Mesh(), "v6e:1x1", _PROMPTS, [generation.DECODE]
   )

@@ -10,6 +10,7 @@ import pytest
 from crab_jax import configs
 from crab_jax.planning import aot
 from crab_jax.planning import chips
+from crab_jax.planning import collectives
 from crab_jax.planning import costs
 from crab_jax.planning import flops
 from crab_jax.planning import report
@@ -24,7 +25,7 @@ _STAGE = configs.Stage(name="tuning", steps=10, trains="adapter", rows=_ROWS)
 
 def _plan(peak=8 * _GIB, step=1.0, rows=16, fits=True):
   chip, count = chips.of_topology("v5e:4x4")
-  kinds = costs.COLLECTIVES
+  kinds = collectives.KINDS
   spent = costs.Costs(
     flops=1.2e14,
     again=3e13,
