@@ -213,7 +213,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
   """
   make_folder(folder.parent)
   begun = folder.name + _NEW
-  _remove_begun(folder.parent, begun)
+  _remove_begun(folder.parent, begun)  # what a kill left: it fills the disk
   # A name of its own: workers of a killed process may still write to theirs.
   new = folder.with_name(f"{begun}-{uuid.uuid4().hex[:8]}")
   os.mkdir(new)
@@ -223,7 +223,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
   except Exception:
     shutil.rmtree(new, ignore_errors=True)
     raise
-  _remove_begun(folder.parent, begun)
 
 
 def _remove_begun(folder: Path, prefix: str) -> None:

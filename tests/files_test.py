@@ -201,6 +201,7 @@ def test_the_last_file_stands_for_the_others(tmp_path, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     files.write_together(tmp_path, {"all": b"2", "a": b"2"}, last="all")
   assert _names(tmp_path) == ["a"]
+  assert (tmp_path / "a").read_bytes() == b"2"
 
 
 def _write_often(path, letter):
