@@ -98,6 +98,30 @@ def test_keys_shapes_and_dtypes(made):
   assert sizes == own | {axis: {size} for axis, size in expected.items()}
 
 
+def test_the_schema():
+  """What stored programs and other readers of batches rely on."""
+  rows = configs.Rows(2, 64, 4, 5, supervised=24, samples=3)
+  found = batch_lib.empty(_MODEL, rows)
+  assert {key: (str(x.dtype), x.shape) for key, x in found.items()} == {
+    "tokens": ("int32", (2, 64)),
+    "segments": ("int32", (2, 64)),
+    "positions": ("int32", (2, 64, 3)),
+    "source": ("int32", (2, 64)),
+    "kinds": ("uint8", (2, 64)),
+    "tasks": ("int32", (2, 64)),
+    "frames": ("uint8", (2, 4, 2, 56, 56, 3)),
+    "mel": ("float32", (2, 5, 200, 64)),
+    "mel_lengths": ("int32", (2, 5)),
+    "supervised": ("int32", (2, 24)),
+    "labels": ("int32", (2, 24)),
+    "weights": ("float32", (2, 24)),
+    "sample_ids": ("int32", (2, 3, 2)),
+  }
+  unset = {key for key, x in found.items() if (x == -1).all()}
+  assert unset == {"source", "tasks", "sample_ids"}
+  assert not any(x.any() for key, x in found.items() if key not in unset)
+
+
 def test_abstract_batches_have_the_same_shapes(made):
   batch, rows = made
   found = batch_lib.abstract(_MODEL, rows)
