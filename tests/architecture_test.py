@@ -258,3 +258,77 @@ def test_every_folder_and_file_has_a_layer():
 def test_gin_holds_no_python():
   """An __init__.py there would shadow the library."""
   assert not list((_ROOT / "gin").rglob("*.py"))
+
+
+# Tests of several modules together, or of what is no module.
+_TESTS_OF_MORE = {
+  "architecture",
+  "commands",  # what all commands have in common
+  "gin_files",
+  "models/parameters",  # names, shapes and axes of the whole tree
+  "paradigms/linear_family",  # a family that is only a folder
+  "paradigms/qwen2_5_omni/unchanged",
+  "planning/compiled",  # what the TPU compiler makes of the recipes
+  "planning/presets",  # every recipe on every slice
+  "real_clips",
+  "survival",  # runs that are killed
+}
+_FOLDERS_OF_MORE = ("launch/", "parity/")
+# Modules of some size that another test tests; the others are too small.
+_TESTED_BY = {
+  "data/grammar": "data/conversation",
+  "data/prepared_records": "data/records",
+  "data/packed": "data/loader",  # resuming is that of its iterator
+  "evaluation/assessment": "evaluate",
+  "evaluation/checkpoint_report": "evaluate",
+  "evaluation/clip_answers": "predict",
+  "evaluation/folder": "evaluate",
+  "experiment/stages": "experiment/run",
+  "experiment/validators": "experiment/run",
+  "models/scanning": "paradigms/thinker",  # what the backward pass keeps
+  "paradigms/front": "paradigms/network",  # the two tables agree
+  "paradigms/names": "paradigms/qwen2_5_omni/names",
+  "paradigms/qwen2_5_omni/checkpoint_config": "weights/hf_config",
+  "planning/generation_programs": "planning/generation",
+  "planning/hbm_traffic": "planning/costs",
+  "planning/run": "plan",
+  "training/pmapped": "training/runner",  # both runners, the same promises
+  "training/step_log": "training/trainer",
+}
+_SMALL = 60  # lines
+
+
+def _tests() -> set[str]:
+  """`models/ilora` for tests/models/ilora_test.py."""
+  folder = _ROOT / "tests"
+  found = folder.rglob("*_test.py")
+  return {
+    path.relative_to(folder).as_posix().removesuffix("_test.py")
+    for path in found
+  }
+
+
+def _sizes() -> dict[str, int]:
+  """Lines of each module, `models/ilora`."""
+  return {
+    _relative(path).removesuffix(".py"): len(path.read_text().splitlines())
+    for path in FILES
+    if path.name != "__init__.py"
+  }
+
+
+def test_every_test_file_stands_for_a_module():
+  alone = _tests() - set(_sizes())
+  alone = {name for name in alone if not name.startswith(_FOLDERS_OF_MORE)}
+  assert alone == _TESTS_OF_MORE
+
+
+def test_every_module_of_some_size_has_its_tests():
+  sizes, tests = _sizes(), _tests()
+  assert set(_TESTED_BY.values()) <= tests
+  untested = {
+    name
+    for name, lines in sizes.items()
+    if lines > _SMALL and name not in tests
+  }
+  assert untested == set(_TESTED_BY)

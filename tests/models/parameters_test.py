@@ -284,11 +284,6 @@ def test_every_axis_is_in_the_legend(config):
     assert set(spec) <= set(axes.PARAMETERS), path
 
 
-def test_unknown_axis_is_refused():
-  with pytest.raises(ValueError, match="heds"):
-    axes.named(nn.initializers.zeros_init(), "heds")
-
-
 # The checkpoint's `audio_bos_eos_token` [2, decoder width] is never read and
 # has no parameter here: it is the difference to the published totals.
 @pytest.mark.parametrize(

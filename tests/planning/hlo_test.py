@@ -3,8 +3,21 @@
 import pytest
 
 from crab_jax.planning import hlo
+from tests.planning import programs
 
 
 def test_text_without_a_program_is_refused():
   with pytest.raises(ValueError, match="entry"):
     hlo.parse("HloModule empty\n")
+
+
+def test_an_unrolled_loop_runs_fewer_times():
+  module = hlo.parse(programs.COLLECTIVES)
+  assert hlo.trips(module, module.computations["main"]["loop"]) == 4
+
+
+def test_arrays_on_the_chip_are_no_memory_traffic():
+  module = hlo.parse(programs.COLLECTIVES)
+  line = module.computations["body"]["start"]
+  assert not line.arrays[0].in_hbm
+  assert module.computations["body"]["slice"].arrays[0].in_hbm
