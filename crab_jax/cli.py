@@ -183,7 +183,7 @@ def _tell_unraisable(failed: "sys.UnraisableHookArgs") -> None:
 
 
 def _silence_abandoned_reads() -> None:
-  """Keeps the reads that an error left behind from telling it again.
+  """Keeps the reads that an error left behind from reporting it again.
 
   Orbax reads all arrays of a folder at once and gives up at the first that is
   damaged. Each read that ends later, in a thread of tensorstore, finds no event

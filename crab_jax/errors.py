@@ -1,4 +1,4 @@
-"""The error that a user can cause, and how a door reports it."""
+"""The error that a user can cause, and how a command reports it."""
 
 
 class UserError(Exception):

@@ -32,7 +32,7 @@ _DATA = flags.DEFINE_string("data", None, "A folder of prepared records.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _TASKS = flags.DEFINE_list("tasks", [], "Datasets, by commas; all if empty.")
 _ROUTER = flags.DEFINE_bool(
-  "router", False, "Only look at the routers: gates, heads, distances."
+  "router", False, "Report on the routers alone: gates, heads, distances."
 )
 _LIMIT = flags.DEFINE_integer("limit", None, "Clips a dataset at most.", 1)
 

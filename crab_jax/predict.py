@@ -5,7 +5,7 @@ r"""Answers the questions of AV-UIE v2 about one clip of your own.
 
 An mp4 with a sound track needs no --audio. --task=all asks whatever fits the
 media. Prints the answers; writes {out}/answers.json and, where an answer has
-a place or times, {out}/{task}.jpg. --gates draws {out}/{task}_gates.png: which
+a position or times, {out}/{task}.jpg. --gates draws {out}/{task}_gates.png: which
 head of the adapter served which token.
 """
 

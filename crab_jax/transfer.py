@@ -29,7 +29,9 @@ _PROCESSES = flags.DEFINE_integer(
   "processes", 1, "Cells at a time, each on its share of the cores.", 1
 )
 _STATUS = flags.DEFINE_bool(
-  "status", False, "Only print what is done, what is left, and how long it is."
+  "status",
+  False,
+  "Only print what is done, what remains, and how long it takes.",
 )
 _REPORT = flags.DEFINE_bool(
   "report", False, "Only write the report of what is done so far."

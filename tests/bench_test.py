@@ -1,4 +1,4 @@
-"""The door `bench`: it runs, and the input pipeline stays out."""
+"""The command `bench`: it runs, and the input pipeline stays out."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Calls a door many times in one process: importing it takes seconds."""
+"""Calls a command many times in one process: its imports take seconds."""
 
 import dataclasses
 import json
@@ -12,15 +12,15 @@ _SCRIPT = """
 import contextlib, importlib, io, json, sys
 from absl import flags
 from crab_jax import cli
-door, out, calls = sys.argv[1:]
-door = importlib.import_module(door)
+command, out, calls = sys.argv[1:]
+command = importlib.import_module(command)
 found = []
 for arguments in json.loads(calls):
   flags.FLAGS.unparse_flags()
-  sys.argv = [door.__name__, *arguments]
+  sys.argv = [command.__name__, *arguments]
   with contextlib.redirect_stderr(io.StringIO()) as said:
     try:
-      cli.run(door.main)
+      cli.run(command.main)
     except SystemExit as end:
       code = end.code
   found.append([code, said.getvalue()])
@@ -37,19 +37,19 @@ class Call:
 
 
 def call(
-  door: str, calls: list[tuple[str, ...]], folder: pathlib.Path
+  command: str, calls: list[tuple[str, ...]], folder: pathlib.Path
 ) -> list[Call]:
-  """How a door ends for each list of arguments.
+  """How a command ends for each list of arguments.
 
   Args:
-    door: its module, e.g. "crab_jax.train".
+    command: its module, e.g. "crab_jax.train".
     calls: arguments, one call after the other.
     folder: the working directory; must be empty, and is so afterwards unless a
       call writes there.
   """
   out = folder.with_name(folder.name + ".calls.json")
   done = subprocess.run(
-    [sys.executable, "-c", _SCRIPT, door, str(out), json.dumps(calls)],
+    [sys.executable, "-c", _SCRIPT, command, str(out), json.dumps(calls)],
     cwd=folder,
     env={
       **os.environ,

@@ -1,4 +1,4 @@
-"""The door `evaluate`: one process, several, a stop, files without a model."""
+"""The command `evaluate`: one process, several, a stop, files without a model."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def _environment(devices=1):
   }
 
 
-def _door(*arguments, devices=1):
+def _command(*arguments, devices=1):
   return subprocess.run(
     [sys.executable, "-m", "crab_jax.evaluate", *map(str, arguments)],
     capture_output=True,
@@ -112,7 +112,7 @@ def _rows(folder):
 def alone(place):
   """What one process on one device answers."""
   out = place / "alone"
-  done = _door(*_arguments(place, out))
+  done = _command(*_arguments(place, out))
   assert done.returncode == 0, done.stderr[-2000:]
   return out
 
@@ -132,7 +132,7 @@ def test_rows_stand_in_order_with_their_scores(alone):
 
 @pytest.mark.slow
 def test_nothing_is_decoded_twice(place, alone):
-  done = _door(*_arguments(place, alone))
+  done = _command(*_arguments(place, alone))
   assert done.returncode == 0, done.stderr[-2000:]
   assert f"{2 * _CLIPS}/{2 * _CLIPS}" in done.stderr
 
@@ -140,7 +140,7 @@ def test_nothing_is_decoded_twice(place, alone):
 @pytest.mark.slow
 def test_another_model_s_answers_are_not_taken(place, alone):
   again = _arguments(place, alone, "--gin_param=Evaluation.max_new_tokens=5")
-  done = _door(*again)
+  done = _command(*again)
   assert done.returncode == 2
   assert "answers of another run (max_new_tokens differ)" in done.stderr
 
@@ -154,7 +154,7 @@ def test_answers_of_records_prepared_anew_are_not_taken(place, alone, tmp_path):
     for split in ("train", "test")
   ]
   small_records.write(tmp_path / "records", fewer)
-  done = _door(*_arguments(place, alone, f"--data={tmp_path / 'records'}"))
+  done = _command(*_arguments(place, alone, f"--data={tmp_path / 'records'}"))
   assert done.returncode == 2
   assert f"({_TASKS[0]} records, {_TASKS[1]} records differ)" in done.stderr
 
@@ -213,7 +213,7 @@ def test_sigterm_ends_it_in_time_and_no_row_is_lost_or_repeated(place, alone):
   assert host.returncode == 0, errors[-2000:]
   assert "stopped by SIGTERM; the same command goes on" in said
   assert not (out / "report.html").exists()
-  done = _door(*arguments)
+  done = _command(*arguments)
   assert done.returncode == 0, done.stderr[-2000:]
   assert f"0/{2 * _CLIPS}" not in done.stderr  # it went on
   assert _rows(folder) == _rows(alone / "predictions")
@@ -224,7 +224,7 @@ def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
   """From the rows of a decoding, and from the official form of them."""
   before = json.loads((alone / "report.json").read_text())["tasks"]
   arguments = ("--rescore", f"--out={tmp_path / 'ours'}")
-  done = _door(*arguments, f"--predictions={alone / 'predictions'}")
+  done = _command(*arguments, f"--predictions={alone / 'predictions'}")
   assert done.returncode == 0, done.stderr[-2000:]
   ours = json.loads((tmp_path / "ours" / "report.json").read_text())
   assert ours["tasks"] == before
@@ -243,7 +243,7 @@ def test_rescore_gives_the_same_numbers(place, alone, tmp_path):
     (official / f"inference_{task}.jsonl").write_text(
       "".join(json.dumps(line) + "\n" for line in lines)
     )
-  done = _door(
+  done = _command(
     "--rescore",
     f"--predictions={official}",
     f"--data={place / 'records'}",
@@ -265,7 +265,7 @@ def test_the_routers_are_shown(place, tmp_path):
   params = random_parameters.draw(model, b=0.1)
   tuned, _ = state.split(params, "adapter")
   adapter.save(tmp_path / "adapter", tuned, lora)
-  done = _door(
+  done = _command(
     *_arguments(place, tmp_path / "out", "--router"),
     f"--adapter={tmp_path / 'adapter'}",
     "--gin_param=Rows.rows=1",
@@ -288,7 +288,7 @@ def test_the_routers_are_shown(place, tmp_path):
 
 @pytest.mark.slow
 def test_a_model_without_a_router_has_none_to_show(place, tmp_path):
-  done = _door(*_arguments(place, tmp_path / "out", "--router"))
+  done = _command(*_arguments(place, tmp_path / "out", "--router"))
   assert done.returncode == 2
   assert "the model has no router" in done.stderr
   assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The door `plan`: exit codes, errors of one line, and a real compile."""
+"""The command `plan`: exit codes, errors of one line, and a real compile."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The door `predict`: its mistakes are one line; a model that is none, too."""
+"""The command `predict`: its mistakes are one line; a model that is none, too."""
 
 import dataclasses
 import json
@@ -40,25 +40,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
   """A model folder, adapters for it, a clip, and what is wrong with others."""
-  place = tmp_path_factory.mktemp("files")
+  folder = tmp_path_factory.mktemp("files")
   decoder = dataclasses.replace(
     configs.tiny().decoder, layers=1, vocabulary=512, context=400
   )
   config = configs.tiny(decoder=decoder)
   params = random_parameters.draw(config)
-  tokenizer = place / "tokenizer.json"
+  tokenizer = folder / "tokenizer.json"
   wording = [small_records.record("ave", row) for row in range(2)]
   small_records.small_tokenizer(wording).save(tokenizer)
   beside = {"tokenizer.json": tokenizer}
 
   def model(name, params, config):
-    model_folder.save(place / name, params, config, beside)
+    model_folder.save(folder / name, params, config, beside)
 
   model("model", params, config)
-  _adapter(place / "adapter", config, params, rank=3)
-  _adapter(place / "other_base", config, random_parameters.draw(config, 1), 3)
-  _adapter(place / "other_rank", config, params, rank=3)
-  settings = place / "other_rank" / "adapter.json"
+  _adapter(folder / "adapter", config, params, rank=3)
+  _adapter(folder / "other_base", config, random_parameters.draw(config, 1), 3)
+  _adapter(folder / "other_rank", config, params, rank=3)
+  settings = folder / "other_rank" / "adapter.json"
   settings.write_text(settings.read_text().replace('"rank": 3', '"rank": 4'))
   params["model"]["norm"]["weight"][3] = np.nan
   model("nan", params, config)
@@ -66,11 +66,11 @@ def files(tmp_path_factory):
   narrow = dataclasses.replace(decoder, mlp=200)
   model("other_config", params, configs.tiny(decoder=narrow))
   model("cut", params, config)
-  clips.cut_short(clips.largest_file(place / "cut" / "params"))
-  clips.write_video(place / "-clip.mp4", 12)
-  clips.write_audio(place / "a.wav", clips.tone(3.0))
-  clips.write_audio(place / "empty.wav", clips.tone(0.0))
-  return place
+  clips.cut_short(clips.largest_file(folder / "cut" / "params"))
+  clips.write_video(folder / "-clip.mp4", 12)
+  clips.write_audio(folder / "a.wav", clips.tone(3.0))
+  clips.write_audio(folder / "empty.wav", clips.tone(0.0))
+  return folder
 
 
 def _adapter(folder, config, base, rank):
@@ -121,8 +121,8 @@ def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path):
 
 
 def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
-  (tmp_path / "place").mkdir()
-  os.symlink(files / "-clip.mp4", tmp_path / "place" / "-clip.mp4")
+  (tmp_path / "folder").mkdir()
+  os.symlink(files / "-clip.mp4", tmp_path / "folder" / "-clip.mp4")
   asked = (
     f"--checkpoint={files / 'model'}",
     f"--adapter={files / 'adapter'}",
@@ -132,8 +132,8 @@ def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
     "--max_new_tokens=2",
     "--out=-answers",
   )
-  (made,) = cli_calls.call("crab_jax.predict", [asked], tmp_path / "place")
+  (made,) = cli_calls.call("crab_jax.predict", [asked], tmp_path / "folder")
   assert made.code is None or made.code == 0, made.stderr
-  answers = tmp_path / "place" / "-answers" / "answers.json"
+  answers = tmp_path / "folder" / "-answers" / "answers.json"
   (line,) = json.loads(answers.read_text())
   assert line["task"] == "s4"

@@ -1,4 +1,4 @@
-"""The door `python -m crab_jax.prepare`, as a user calls it."""
+"""The command `python -m crab_jax.prepare`, as a user calls it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The door `transfer`: its mistakes are one line; a killed study goes on."""
+"""The command `transfer`: its mistakes are one line; a killed study goes on."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """What one call of a compiled program does on one chip.
 
-FLOPs of all products, told apart by where they come from; bytes between the
+FLOPs of all products, by where they come from; bytes between the
 chip and its memory; bytes that collectives bring to a chip, by kind.
 """
 
@@ -74,7 +74,7 @@ def count(module: hlo.Module) -> Costs:
     number = line.attribute("channel_id")
     if number in begun and not collectives.begins(line, visit.scope):
       continue
-    channel = (visit.place, number or line.name)
+    channel = (visit.computation, number or line.name)
     if channel in seen:
       continue
     seen.add(channel)

@@ -2,8 +2,9 @@
 
 Every process answers other clips on the devices of its own host, and what runs
 there is two programs: `prefill` takes a batch of prompts to their first tokens,
-`decode` every row one token further. Both are compiled as `models.generate`
-runs them, the second for the places where the first leaves its results.
+`decode` every row one token further. Both are compiled as
+`paradigms.generate` runs them, the second for the shardings of the first one's
+results.
 """
 
 import dataclasses

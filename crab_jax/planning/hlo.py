@@ -31,7 +31,7 @@ class Array:
 
   kind: str
   sizes: tuple[int, ...]
-  in_hbm: bool  # False: the compiler gave it a place in memory on the chip
+  in_hbm: bool  # False: the compiler keeps it in the memory on the chip
 
   @property
   def elements(self) -> int:
@@ -210,14 +210,14 @@ class Visit:
   Attributes:
     line: the instruction.
     scope: the instructions beside it, by name.
-    place: the computation that is running, fusions not counted as ones.
+    computation: the one that is running; a fusion is part of it.
     times: how often it runs in one call of the program.
     fused: True inside a fusion, where operands are no arrays in memory.
   """
 
   line: Instruction
   scope: dict[str, Instruction]
-  place: str
+  computation: str
   times: int
   fused: bool
 
@@ -231,10 +231,10 @@ def walk(module: Module) -> Iterator[Visit]:
   yield from _walk(module, module.entry, module.entry, 1, False)
 
 
-def _walk(module, name, place, times, fused):
+def _walk(module, name, computation, times, fused):
   scope = module.computations[name]
   for line in scope.values():
-    yield Visit(line, scope, place, times, fused)
+    yield Visit(line, scope, computation, times, fused)
     if line.opcode == "while":
       (body,) = line.called["body"]
       count = times * trips(module, line)
@@ -245,8 +245,8 @@ def _walk(module, name, place, times, fused):
       yield from _walk(module, largest, largest, times, fused)
     elif line.opcode == "fusion":
       (inside,) = line.called["calls"]
-      yield from _walk(module, inside, place, times, True)
+      yield from _walk(module, inside, computation, times, True)
     elif line.opcode in ("call", "async-start"):
       for names in line.called.values():
         for called in names:
-          yield from _walk(module, called, place, times, fused)
+          yield from _walk(module, called, computation, times, fused)

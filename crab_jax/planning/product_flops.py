@@ -49,7 +49,7 @@ def _numbers(window: str, name: str, default: int, count: int) -> list[int]:
 
 
 def _convolution(line: hlo.Instruction, left, right) -> float:
-  """Counts the pairs of output and kernel places that meet an input.
+  """Counts the pairs of output and kernel positions that meet an input.
 
   The TPU compiler writes batched products as convolutions over dilated inputs,
   most of whose pairs meet padding; these cost nothing.
@@ -70,9 +70,9 @@ def _convolution(line: hlo.Instruction, left, right) -> float:
     extent = (left[inputs.index(number)] - 1) * spread[i] + 1
     met *= sum(
       1
-      for place in range(result[outputs.index(number)])
+      for position in range(result[outputs.index(number)])
       for tap in range(size[i])
-      if 0 <= (at := place * stride[i] - padding[i] + tap * step[i]) < extent
+      if 0 <= (at := position * stride[i] - padding[i] + tap * step[i]) < extent
       and at % spread[i] == 0
     )
   features = right[kernel.index("i")] * right[kernel.index("o")]
