@@ -78,4 +78,4 @@ def test_a_text_without_events_says_why(text, failure):
 def test_many_ranges_behind_one_block_stay_short():
   text = "<event>dog</event>" + "<range>0,8</range>" * 5000
   events, _ = intervals.read(text, set())
-  assert len(events) < 20
+  assert len(events) < 40  # of 5000: 200 characters hold so many

@@ -1,5 +1,7 @@
 """Timelines of true and answered events."""
 
+import pytest
+
 from crab_jax.evaluation.reading import intervals
 from crab_jax.evaluation.report import timeline
 
@@ -26,8 +28,8 @@ def test_seconds_are_lengths():
   ((bar,),) = [row.bars for row in drawn.rows]
   second = drawn.ticks[1][0] - drawn.ticks[0][0]
   assert drawn.ticks[0] == (drawn.left, 0) and len(drawn.ticks) == 11
-  assert bar.x == drawn.left + 2 * second
-  assert bar.width == 5 * second
+  assert bar.x == pytest.approx(drawn.left + 2 * second)
+  assert bar.width == pytest.approx(5 * second)
   assert drawn.ticks[-1][0] <= drawn.width
 
 
