@@ -42,9 +42,9 @@ def test_scores_of_the_parameters_of_each_call(clips, tmp_path):
   check = spot_check.SpotCheck(
     answerer, generation_sharding.one_device(), clips, tmp_path / "samples"
   )
-  found = check(10, {"word": np.int32(1)})
+  found = check(10, {"word": np.array(1, np.int32)})
   assert found == {"score/ks": 0.5, "score/ucf": 0.5, "score": 0.5}
-  assert check(20, {"word": np.int32(7)})["score"] == 0
+  assert check(20, {"word": np.array(7, np.int32)})["score"] == 0
   assert answerer.params == {}  # the copy is given back
   for step, word in ((10, "1"), (20, "7")):
     lines = (tmp_path / "samples" / f"{step}.jsonl").read_text().splitlines()
@@ -59,5 +59,5 @@ def test_a_process_that_writes_no_rows(clips, tmp_path):
   check = spot_check.SpotCheck(
     _Answerer(), generation_sharding.one_device(), clips, None
   )
-  assert check(1, {"word": np.int32(0)})["score"] == 0.5
+  assert check(1, {"word": np.array(0, np.int32)})["score"] == 0.5
   assert [path.name for path in tmp_path.iterdir()] == ["records"]
