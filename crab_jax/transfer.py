@@ -1,12 +1,12 @@
-"""Does joint training help or harm? Trains every cell of a study, and reports.
+"""Does joint training help or harm? Trains every run of a study, and reports.
 
   python -m crab_jax.transfer --gin_file=gin/ablation/transfer.gin
 
 From one frozen backbone: each dataset alone, all together with every method,
 pairs of families; with reasoning and with bare answers; several seeds. A study
 that was stopped goes on where it was; started on several machines that share
---workdir, they divide the cells among them. So do --processes of one machine:
-a small model makes more of its cores with a cell on each.
+--workdir, they divide the runs among them. So do --processes of one machine: a
+small model makes better use of the cores with a run on each.
 """
 
 import sys
@@ -23,10 +23,10 @@ from crab_jax.training import preemption
 
 cli.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
-  "workdir", "runs/transfer", "Folder of the study: backbone, cells, report."
+  "workdir", "runs/transfer", "Folder of the study: backbone, runs, report."
 )
 _PROCESSES = flags.DEFINE_integer(
-  "processes", 1, "Cells at a time, each on its share of the cores.", 1
+  "processes", 1, "Runs at a time, each on its share of the cores.", 1
 )
 _STATUS = flags.DEFINE_bool(
   "status",
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _side_by_side(settings: configs.Experiment, workdir: files.Path) -> int:
-  """The backbone on all cores, then the cells."""
+  """The backbone on all cores, then the runs."""
   from crab_jax.ablation import study
 
   shares = side_by_side.shares(_PROCESSES.value)

@@ -62,15 +62,15 @@ def _run(*command):
   )
 
 
-def _cells(workdir):
-  """Finished cells and when they were written."""
-  found = (workdir / "cells").glob("*.json")
+def _runs(workdir):
+  """Finished runs and when they were written."""
+  found = (workdir / "runs").glob("*.json")
   return {path.name: path.stat().st_mtime_ns for path in found}
 
 
 @pytest.mark.slow
 def test_a_killed_study_goes_on_and_reports(tmp_path):
-  """kill -9 in the middle of a cell; the same command goes on at once.
+  """kill -9 in the middle of a run; the same command goes on at once.
 
   The rest is done by two processes, where there are two cores.
   """
@@ -83,23 +83,23 @@ def test_a_killed_study_goes_on_and_reports(tmp_path):
   )
   try:
     end = time.monotonic() + 900
-    while not (len(_cells(tmp_path)) > 2 and _at_work(tmp_path)):
+    while not (len(_runs(tmp_path)) > 2 and _at_work(tmp_path)):
       assert process.poll() is None, "the study ended before it was killed"
-      assert time.monotonic() < end, "no cells came"
+      assert time.monotonic() < end, "no runs came"
       time.sleep(0.02)
   finally:
     process.send_signal(signal.SIGKILL)
     process.wait()
-  before = _cells(tmp_path)
+  before = _runs(tmp_path)
   status = _run(*_command(tmp_path, "--status"))
   assert status.returncode == 0, status.stderr[-2000:]
-  assert f"{len(before)} of 9 cells done" in status.stdout
-  assert "left, one cell at a time" in status.stdout
+  assert f"{len(before)} of 9 runs done" in status.stdout
+  assert "remaining, one run at a time" in status.stdout
   processes = min(len(os.sched_getaffinity(0)), 2)
   done = _run(*_command(tmp_path, f"--processes={processes}"))
   assert done.returncode == 0, done.stderr[-2000:]
   assert f"report: {tmp_path / 'report.md'}" in done.stdout
-  after = _cells(tmp_path)
+  after = _runs(tmp_path)
   assert len(after) == 9
   assert {name: after[name] for name in before} == before
   assert not _claims(tmp_path)
@@ -114,6 +114,6 @@ def _claims(workdir):
 
 
 def _at_work(workdir):
-  """Whether a cell is claimed that is not done: a kill now is in its middle."""
+  """Whether a run is claimed that is not done: a kill now is in its middle."""
   claimed = {path.name.rpartition("@")[0] for path in _claims(workdir)}
-  return claimed - {name.removesuffix(".json") for name in _cells(workdir)}
+  return claimed - {name.removesuffix(".json") for name in _runs(workdir)}

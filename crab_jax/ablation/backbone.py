@@ -1,4 +1,4 @@
-"""The frozen backbone that all cells of a study share.
+"""The frozen backbone that all runs of a study share.
 
 It is `Experiment.base` where that is set; else the experiment's own stages
 that train the base are run, in {workdir}/backbone.
@@ -11,7 +11,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.ablation import manifest as ledger_lib
+from crab_jax.ablation import manifest as manifest_lib
 from crab_jax.experiment import run
 from crab_jax.experiment import setup
 from crab_jax.training import model_folder
@@ -26,9 +26,9 @@ def make(
   experiment: configs.Experiment,
   workdir: files.Path,
   config_text: str,
-  ledger: ledger_lib.Ledger,
+  manifest: manifest_lib.Manifest,
   handler: preemption.Handler,
-) -> tuple[setup.Place, array_types.Tree] | None:
+) -> tuple[setup.Workspace, array_types.Tree] | None:
   """Records, tokenizer and parameters; trains what is not there yet.
 
   Of several machines one trains, the others wait for it.
@@ -41,17 +41,17 @@ def make(
   """
   settings = _settings(experiment)
   folder = workdir / "backbone"
-  while not ledger.claim(_CLAIM):
+  while not manifest.claim(_CLAIM):
     print("another machine makes the backbone; waiting for it", flush=True)
     time.sleep(_POLL)
-  with ledger.holding(_CLAIM):
-    place = setup.prepare(settings, folder, config_text)
+  with manifest.holding(_CLAIM):
+    workspace = setup.prepare(settings, folder, config_text)
     if experiment.base is not None:
-      return place, model_folder.load_params(files.path(experiment.base))
+      return workspace, model_folder.load_params(files.path(experiment.base))
     made = (folder / "base").is_dir()
-    if not made and run.train(settings, place, handler) is None:
+    if not made and run.train(settings, workspace, handler) is None:
       return None
-    return place, model_folder.load_params(folder / "base")
+    return workspace, model_folder.load_params(folder / "base")
 
 
 def _settings(experiment: configs.Experiment) -> configs.Experiment:

@@ -1,10 +1,10 @@
-"""How many steps a cell takes until it has seen its samples.
+"""How many steps a run takes until it has seen its samples.
 
 Datasets share rows better than one fills them alone (a row that is full of
-frames still has room for a picture), so the steps of a joint cell are not the
+frames still has room for a picture), so the steps of a joint run are not the
 sum of those of its datasets. They are counted by packing: the sizes of each
 dataset's first records, over and over, go through the packer of training until
-the rows hold what the cell may see. What each cell really saw is kept beside
+the rows hold what the run may see. What each run really saw is kept beside
 its scores.
 """
 
@@ -43,9 +43,9 @@ def steps(datasets: Sequence[Sizes], rows: configs.Rows, count: int) -> int:
   def step() -> int:
     return sum(len(row) for row in itertools.islice(made, rows.rows))
 
-  number, left, more = 0, count * len(datasets), step()
-  while more / 2 <= left:  # one more step comes closer
-    number, left, more = number + 1, left - more, step()
+  number, remaining, more = 0, count * len(datasets), step()
+  while more / 2 <= remaining:  # one more step comes closer
+    number, remaining, more = number + 1, remaining - more, step()
   return max(number, 1)
 
 

@@ -1,4 +1,4 @@
-"""From the results of cells to tables of gains.
+"""From the results of runs to tables of gains.
 
 Two measures: "score", the primary metric on held-out clips, and "loss", nats a
 supervised token on validation records: it moves with every clip, where an
@@ -31,20 +31,20 @@ def gain(measure: str, after, before):
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-  """The results of a study's cells."""
+  """The results of a study's runs."""
 
   study: configs.Transfer
   groups: grid.Groups
-  cells: Mapping[grid.Cell, dict]
+  runs: Mapping[grid.Run, dict]
 
   @property
   def tasks(self) -> tuple[str, ...]:
     """The datasets compared."""
     return grid.datasets(self.groups)
 
-  def value(self, cell: grid.Cell, task: str, measure: str) -> float:
-    """One number of a cell; NaN if it has none."""
-    result = self.cells.get(cell)
+  def value(self, run: grid.Run, task: str, measure: str) -> float:
+    """One number of a run; NaN if it has none."""
+    result = self.runs.get(run)
     if result is None:
       return float("nan")
     if measure == "score":
@@ -54,25 +54,25 @@ class Results:
   def joint(
     self, method: str, targets: str, measure: str
   ) -> Float[np.ndarray, "seeds tasks"]:
-    """Numbers of the cells with all datasets."""
-    cells = [
-      grid.Cell(grid.ALL, self.tasks, method, targets, seed)
+    """Numbers of the runs with all datasets."""
+    runs = [
+      grid.Run(grid.ALL, self.tasks, method, targets, seed)
       for seed in self.study.seeds
     ]
     return np.array(
-      [[self.value(c, t, measure) for t in self.tasks] for c in cells]
+      [[self.value(c, t, measure) for t in self.tasks] for c in runs]
     )
 
   def alone(
     self, targets: str, measure: str, reading: str = "samples"
   ) -> Float[np.ndarray, "seeds tasks"]:
-    """Numbers of the cells with one dataset."""
+    """Numbers of the runs with one dataset."""
     method = self.study.baseline
     return np.array(
       [
         [
           self.value(
-            grid.Cell(task, (task,), method, targets, seed, reading),
+            grid.Run(task, (task,), method, targets, seed, reading),
             task,
             measure,
           )
@@ -114,9 +114,9 @@ class Results:
   def _pair(self, one: str, two: str, method, seed, measure) -> float:
     groups, targets = self.groups, self.study.pair_targets
     first, last = (f for f in groups if f in (one, two))
-    own = grid.Cell(one, groups[one], method, targets, seed)
+    own = grid.Run(one, groups[one], method, targets, seed)
     label, both = f"{first}+{last}", groups[first] + groups[last]
-    pair = grid.Cell(label, both, method, targets, seed)
+    pair = grid.Run(label, both, method, targets, seed)
     return float(
       np.mean(
         [
@@ -134,10 +134,10 @@ class Results:
     for task in self.tasks:
       ratios = []
       for seed in self.study.seeds:
-        alone = grid.Cell(task, (task,), self.study.baseline, targets, seed)
+        alone = grid.Run(task, (task,), self.study.baseline, targets, seed)
         for method in self.study.methods:
-          joint = grid.Cell(grid.ALL, self.tasks, method, targets, seed)
-          one, two = (self.cells[c]["samples"][task] for c in (alone, joint))
+          joint = grid.Run(grid.ALL, self.tasks, method, targets, seed)
+          one, two = (self.runs[c]["samples"][task] for c in (alone, joint))
           ratios.append(one / two)
       found[task] = float(np.mean(ratios))
     return found

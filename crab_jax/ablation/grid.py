@@ -1,11 +1,11 @@
-"""The cells of a study of transfer: what each trains, on what, for how long.
+"""The runs of a study of transfer: what each trains, on what, for how long.
 
-A cell tunes one adapter on the frozen backbone and answers held-out clips of
+A run tunes one adapter on the frozen backbone and answers held-out clips of
 the datasets that it trained on. How long it trains:
 
   budget "samples"  until it has seen `Transfer.samples` of each of its
-                    datasets: as many in a joint cell as alone;
-  budget "steps"    as many steps as the joint cell of all datasets: training
+                    datasets: as many in a joint run as alone;
+  budget "steps"    as many steps as the joint run of all datasets: training
                     alone then sees its dataset as often as it likes.
 
 Reference: Crab+, arXiv 2603.04128: transfer of a task is joint training minus
@@ -26,11 +26,11 @@ from crab_jax import errors
 from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 
-ALL = "all"  # label of a cell with every dataset of the study
+ALL = "all"  # label of a run with every dataset of the study
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Run:
   """One training and its evaluation."""
 
   label: str  # "all", a dataset, a family or "family+family"
@@ -42,7 +42,7 @@ class Cell:
 
   @property
   def name(self) -> str:
-    """Tells the cell from all others; fit for a file's name."""
+    """Tells the run from all others; fit for a file's name."""
     name = f"{self.targets}.{self.label}.{self.method}.seed{self.seed}"
     return name if self.budget == "samples" else f"{name}.{self.budget}"
 
@@ -128,8 +128,8 @@ def datasets(groups: Groups) -> tuple[str, ...]:
   return tuple(itertools.chain.from_iterable(groups.values()))
 
 
-def cells(study: configs.Transfer, groups: Groups) -> list[Cell]:
-  """All cells, in the order in which they are trained.
+def runs(study: configs.Transfer, groups: Groups) -> list[Run]:
+  """All runs, in the order in which they are trained.
 
   The comparison itself first, then its second reading, then the pairs; each
   for one kind of targets (or method) after the other, seed by seed. A study
@@ -145,41 +145,41 @@ def cells(study: configs.Transfer, groups: Groups) -> list[Cell]:
     (_pairs, study.pairs),
   )
   return [
-    cell
+    run
     for part, kinds in parts
     for kind in kinds
     for seed in study.seeds
-    for cell in part(study, groups, kind, seed)
+    for run in part(study, groups, kind, seed)
   ]
 
 
 def _comparison(study, groups, targets: str, seed: int):
   tasks = datasets(groups)
   for method in study.methods:
-    yield Cell(ALL, tasks, method, targets, seed)
+    yield Run(ALL, tasks, method, targets, seed)
   for task in tasks:
-    yield Cell(task, (task,), study.baseline, targets, seed)
+    yield Run(task, (task,), study.baseline, targets, seed)
 
 
 def _same_steps(study, groups, targets: str, seed: int):
   tasks = datasets(groups)
   for task in tasks:
-    yield Cell(task, (task,), study.baseline, targets, seed, "steps")
+    yield Run(task, (task,), study.baseline, targets, seed, "steps")
 
 
 def _pairs(study, groups, method: str, seed: int):
   for family, own in groups.items():
-    yield Cell(family, own, method, study.pair_targets, seed)
+    yield Run(family, own, method, study.pair_targets, seed)
   for one, two in itertools.combinations(groups, 2):
     both = groups[one] + groups[two]
     label = f"{one}+{two}"
-    yield Cell(label, both, method, study.pair_targets, seed)
+    yield Run(label, both, method, study.pair_targets, seed)
 
 
 def finished(
-  study: configs.Transfer, groups: Groups, done: Collection[Cell]
+  study: configs.Transfer, groups: Groups, done: Collection[Run]
 ) -> configs.Transfer | None:
-  """The part of a study whose cells are all done.
+  """The part of a study whose runs are all done.
 
   Its seeds are those whose comparison on the first targets is; what else there
   is stays if it is done for all of these.
@@ -187,14 +187,14 @@ def finished(
   Args:
     study: the settings.
     groups: the datasets compared.
-    done: cells.
+    done: runs.
 
   Returns:
     None: no seed is done.
   """
 
   def complete(part, kind, seed):
-    return all(cell in done for cell in part(study, groups, kind, seed))
+    return all(run in done for run in part(study, groups, kind, seed))
 
   first = study.targets[0]
   seeds = [s for s in study.seeds if complete(_comparison, first, s)]

@@ -1,14 +1,14 @@
-"""What is done of a study, who is at work on what, and what is left.
+"""What is done of a study, and who is at work on what.
 
 A folder that several machines may share:
 
-  {folder}/cells/{name}.json    a finished cell, written at once and for good
+  {folder}/runs/{name}.json     a finished run, written at once and for good
   {folder}/claims/{name}@{number}.json   who is at work on it; touched while
                                 they are. The highest number counts
 
 A claim is a file that only one process can create. One that has not touched its
 claim for `expiry` seconds has lost it, and so has at once one that was killed,
-where that can be seen (see `claimant`): the cell is begun again by whoever asks
+where that can be seen (see `worker`). The run is begun again by whoever asks
 next, under the next number. Needs a file system where creating a file is
 exclusive and renaming atomic (a local disk, NFS, Lustre; not a mounted bucket),
 and clocks that agree to within the expiry.
@@ -17,9 +17,7 @@ and clocks that agree to within the expiry.
 import contextlib
 import dataclasses
 import json
-import statistics
 import threading
-from collections.abc import Iterable
 from collections.abc import Iterator
 
 from crab_jax import errors
@@ -29,23 +27,7 @@ from crab_jax.ablation import worker
 _BEAT = 0.2  # of the expiry, between two touches of a claim
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-  """How far a study is.
-
-  Attributes:
-    done, running, left: names of cells. Running: claimed by a live machine.
-    seconds: estimated time of all that is not done, one cell at a time; None
-      before anything is done.
-  """
-
-  done: tuple[str, ...]
-  running: tuple[str, ...]
-  left: tuple[str, ...]
-  seconds: float | None
-
-
-class Ledger:
+class Manifest:
   """The folder of a study.
 
   Args:
@@ -54,42 +36,47 @@ class Ledger:
   """
 
   def __init__(self, folder: files.Path, expiry: float):
-    self._cells, self._claims = folder / "cells", folder / "claims"
+    # Studies that began with an earlier version have their runs in "cells".
+    earlier = folder / "cells"
+    self._runs = earlier if earlier.is_dir() else folder / "runs"
+    self._claims = folder / "claims"
     self._expiry = expiry
     self._own: dict[str, files.Path] = {}  # this process's claims
     try:
-      for place in (self._cells, self._claims):
-        files.make_folder(place)
+      for path in (self._runs, self._claims):
+        files.make_folder(path)
     except OSError as error:
       raise errors.UserError(f"cannot write to {folder}: {error}") from error
 
   def result(self, name: str) -> dict | None:
-    """What a finished cell left, or None.
+    """The result of a finished run, or None.
 
     Raises:
       UserError: its file is damaged.
     """
-    path = self._cells / f"{name}.json"
+    path = self._runs / f"{name}.json"
     try:
       return json.loads(path.read_text())
     except FileNotFoundError:
       return None
     except ValueError as error:
       raise errors.UserError(
-        f"{path} is damaged ({error}); remove it, and the cell is trained again"
+        f"{path} is damaged ({error}); remove it, and the run is trained again"
       ) from error
 
-  def keep(self, name: str, result: dict) -> None:
-    """Writes a finished cell, whole or not at all."""
-    write_whole(self._cells / f"{name}.json", result)
+  def save(self, name: str, result: dict) -> None:
+    """Writes a finished run, whole or not at all."""
+    write_whole(self._runs / f"{name}.json", result)
 
   def claim(self, name: str) -> bool:
-    """Takes a cell for this process; False: another is at work on it.
+    """Takes a run for this process; False: another is at work on it.
 
     A lost claim is not taken away but outnumbered: of all who see it, one can
     make the file of the next number.
     """
     number = self._newest(name)
+    # Removing a lost claim would race: two processes that saw it lost could
+    # remove the new one of each other. Numbers only grow.
     if number and not self._is_lost(self._path(name, number)):
       return False
     path = self._path(name, number + 1)
@@ -107,11 +94,11 @@ class Ledger:
   @contextlib.contextmanager
   def holding(self, name: str) -> Iterator[None]:
     """Keeps this process's claim alive, and gives it back at the end."""
-    over = threading.Event()
+    ended = threading.Event()
     path = self._own[name]
 
     def beat():
-      while not over.wait(self._expiry * _BEAT):
+      while not ended.wait(self._expiry * _BEAT):
         with contextlib.suppress(OSError):  # tries again at the next beat
           files.touch(path)
 
@@ -120,12 +107,12 @@ class Ledger:
     try:
       yield
     finally:
-      over.set()
+      ended.set()
       thread.join()
       self.release(name)
 
   def running(self, name: str) -> bool:
-    """Whether a live machine is at work on a cell."""
+    """Whether a live machine is at work on a run."""
     number = self._newest(name)
     return number > 0 and not self._is_lost(self._path(name, number))
 
@@ -133,7 +120,7 @@ class Ledger:
     return self._claims / f"{name}@{number}.json"
 
   def _newest(self, name: str) -> int:
-    """The number of the newest claim of a cell; 0: there is none."""
+    """The number of the newest claim of a run; 0: there is none."""
     found = files.listing(self._claims, f"{name}@*.json")
     return max((int(p.stem.rpartition("@")[2]) for p in found), default=0)
 
@@ -142,22 +129,6 @@ class Ledger:
       return files.age(path) > self._expiry or _holder_is_gone(path)
     except FileNotFoundError:
       return False  # given back just now
-
-  def progress(self, steps: dict[str, int]) -> Progress:
-    """How far a study is.
-
-    Args:
-      steps: name -> updates of every cell.
-    """
-    results = {name: self.result(name) for name in steps}
-    done = {name: found for name, found in results.items() if found is not None}
-    running = [n for n in steps if n not in done and self.running(n)]
-    left = [n for n in steps if n not in done and n not in running]
-    spent = [(found, steps[name]) for name, found in done.items()]
-    ahead = [*running, *left]
-    return Progress(
-      tuple(done), tuple(running), tuple(left), _estimate(spent, ahead, steps)
-    )
 
 
 def write_whole(path: files.Path, content: dict) -> None:
@@ -175,31 +146,6 @@ def write_whole(path: files.Path, content: dict) -> None:
 def _holder_is_gone(path: files.Path) -> bool:
   """Whether the process that made a claim is known to have ended."""
   try:
-    return worker.Claimant(**json.loads(path.read_text())).is_gone
+    return worker.Worker(**json.loads(path.read_text())).is_gone
   except (ValueError, TypeError):
     return False  # it is being written, or was cut off
-
-
-def _estimate(
-  spent: list[tuple[dict, int]], ahead: Iterable[str], steps: dict[str, int]
-) -> float | None:
-  """Seconds that the cells ahead take, by the median time of a step.
-
-  The first cell of a method compiles its programs; the median forgets it.
-  """
-  if not spent:
-    return None
-  each = statistics.median(r["seconds"] / number for r, number in spent)
-  return each * sum(steps[name] for name in ahead)
-
-
-def in_words(seconds: float | None) -> str:
-  """A duration for people."""
-  if seconds is None:
-    return "unknown until a cell is done"
-  minutes = round(seconds / 60)
-  return (
-    f"{minutes // 60} h {minutes % 60} min"
-    if minutes >= 60
-    else f"{minutes} min"
-  )

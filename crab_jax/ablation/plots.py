@@ -212,9 +212,9 @@ def scatter(
   colours = [HELPS if value > 0 else HARMS for value in y]
   axes.scatter(x, y, s=26, c=colours, zorder=3)
   points = sorted(zip(x, y, names, strict=True))
-  for place, (a, b, name) in enumerate(points):
+  for number, (a, b, name) in enumerate(points):
     # Neighbours in a row take turns above and below.
-    up = 1 if place % 2 else -1
+    up = 1 if number % 2 else -1
     axes.annotate(
       name,
       (a, b),

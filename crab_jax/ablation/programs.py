@@ -1,6 +1,6 @@
 """The compiled programs of a study, one set for each method.
 
-Cells of a method share the step, the fresh adapter, the loss and generation:
+Runs of a method share the step, the fresh adapter, the loss and generation:
 only arrays differ between them (the schedule's length is one of them), so a
 process compiles each program once.
 """
@@ -31,19 +31,19 @@ from crab_jax.training import step as step_lib
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
-  """What the cells of one method run.
+  """What the runs of one method run.
 
   Attributes:
     model: the model, its adapter that of the method.
     runner: runs the training step.
-    watch: sums the router's gates; None: the method has no router.
+    gate_sums: of all tokens of a batch; None: the method has no router.
     answerer: answers prompts.
     tasks: number of datasets that a batch may hold.
   """
 
   model: configs.Model
   runner: runner_lib.Runner
-  watch: router_statistics.Watch | None
+  gate_sums: router_statistics.Watch | None
   answerer: decode.Answerer
   tasks: int
 
@@ -84,7 +84,7 @@ def make(
   tokenizer: tokenizers.Tokenizer,
   longest: samples.Lengths,
   table: tasks.Tasks,
-  memory: media_cache.Memory | None = None,
+  cache: media_cache.Cache | None = None,
 ) -> Programs:
   """The programs of a method; nothing is compiled yet.
 
@@ -94,7 +94,7 @@ def make(
     tokenizer: of the backbone.
     longest: the longest prompt of the study: all prompts share one shape.
     table: the tasks.
-    memory: keeps decoded media.
+    cache: keeps decoded media.
   """
   study = experiment.required_transfer
   model = grid.model(experiment.model, method)
@@ -110,10 +110,12 @@ def make(
     tasks=len(table),
   )
   maker = samples.sample_maker(
-    tokenizer, experiment.data, model, table, memory=memory
+    tokenizer, experiment.data, model, table, cache=cache
   )
   answerer = decode.Answerer(
     model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )
-  watch = router_statistics.Watch(model, len(table)) if model.routes else None
-  return Programs(model, runner, watch, answerer, len(table))
+  gate_sums = (
+    router_statistics.Watch(model, len(table)) if model.routes else None
+  )
+  return Programs(model, runner, gate_sums, answerer, len(table))

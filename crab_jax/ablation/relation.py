@@ -1,6 +1,6 @@
 """Do families that share heads help each other? Gates against gains.
 
-The distance of two families is that of their datasets' mean gates in the cells
+The distance of two families is that of their datasets' mean gates in the runs
 with all datasets; the gain is that of training the two together, the mean of
 both directions.
 """
@@ -31,14 +31,14 @@ def family_distances(results: comparison.Results, method: str):
   groups = list(results.groups.values())
   found = []
   for seed in results.study.seeds:
-    cell = grid.Cell(
+    run = grid.Run(
       grid.ALL, results.tasks, method, results.study.pair_targets, seed
     )
-    kept = results.cells.get(cell, {}).get("gates")
+    kept = results.runs.get(run, {}).get("gates")
     if not kept:
       return None
     points = np.array([kept[task] for task in results.tasks])
-    between = gates.distances(points, results.cells[cell]["heads"])
+    between = gates.distances(points, results.runs[run]["heads"])
     index = [[results.tasks.index(t) for t in group] for group in groups]
     found.append(
       [[between[np.ix_(one, two)].mean() for two in index] for one in index]

@@ -29,7 +29,7 @@ def write(
   out: files.Path,
   study: configs.Transfer,
   groups: grid.Groups,
-  cells: Mapping[grid.Cell, dict],
+  runs: Mapping[grid.Run, dict],
 ) -> files.Path:
   """Writes the report; returns the path of report.md.
 
@@ -37,9 +37,9 @@ def write(
     out: the folder of the study.
     study: the settings.
     groups: the datasets compared.
-    cells: the result of every cell.
+    runs: the result of every run.
   """
-  results = comparison.Results(study, groups, cells)
+  results = comparison.Results(study, groups, runs)
   files.make_folder(out / _PLOTS)
   drawn = figures(results)
   for name, picture in drawn.items():
@@ -192,7 +192,7 @@ def _plain(values: np.ndarray) -> list:
 
 def _chance(results: comparison.Results) -> dict[str, float]:
   found = {}
-  for result in results.cells.values():
+  for result in results.runs.values():
     for task, score in result["scores"].items():
       found[task] = score["chance"]
   return {task: found[task] for task in results.tasks}
@@ -201,7 +201,7 @@ def _chance(results: comparison.Results) -> dict[str, float]:
 def _parameters(results: comparison.Results) -> dict[str, int]:
   """Method -> parameters of its adapter."""
   return {
-    cell.method: result["parameters"] for cell, result in results.cells.items()
+    run.method: result["parameters"] for run, result in results.runs.items()
   }
 
 
@@ -232,8 +232,8 @@ def _budgets(results: comparison.Results) -> list[str]:
     for ratio in results.samples_ratio(targets).values()
   ]
   steps = {
-    targets: results.cells[
-      grid.Cell(
+    targets: results.runs[
+      grid.Run(
         grid.ALL, results.tasks, study.methods[0], targets, study.seeds[0]
       )
     ]["steps"]

@@ -1,7 +1,7 @@
 """Processes of one study side by side on a machine, each on its own cores.
 
-A step of a small model hardly gains from a second core; a second cell does.
-The processes divide the cells as machines do: see `ledger`.
+A step of a small model hardly gains from a second core; a second run does.
+The processes divide the runs as machines do: see `manifest`.
 """
 
 import os

@@ -17,7 +17,7 @@ _ENDED = {"Z", "X"}  # a zombie, dead
 
 
 @dataclasses.dataclass(frozen=True)
-class Claimant:
+class Worker:
   """A process, told from all others.
 
   Attributes:
@@ -47,9 +47,9 @@ class Claimant:
     return state in _ENDED or started != self.started
 
 
-def me() -> Claimant:
+def me() -> Worker:
   """This process."""
-  return Claimant(_machine(), os.getpid(), _stat(os.getpid())[1])
+  return Worker(_machine(), os.getpid(), _stat(os.getpid())[1])
 
 
 def _machine() -> str:

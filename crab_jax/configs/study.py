@@ -11,7 +11,7 @@ from crab_jax.configs import schedule
 class Transfer(checked.Checked):
   """A study of positive transfer: what is trained and compared.
 
-  Every cell tunes one adapter on the same frozen backbone; see
+  Every run tunes one adapter on the same frozen backbone; see
   `ablation.grid`. The adapters are changes of `Model.adapter`.
   """
 
@@ -25,18 +25,18 @@ class Transfer(checked.Checked):
     "ilora_e3",
     "ilora_e4",
   )
-  baseline: str = "lora"  # the method of the cells with one dataset
+  baseline: str = "lora"  # the method of the runs with one dataset
   targets: tuple[str, ...] = ("reasoning", "answer")  # as Stage.targets
   seeds: tuple[int, ...] = (0, 1, 2)  # of adapter, dropout and data order
-  samples: int = 240  # of each dataset that a cell sees, >= 1
+  samples: int = 240  # of each dataset that a run sees, >= 1
   same_steps: tuple[str, ...] = ("reasoning",)  # targets of the second reading
   pairs: tuple[str, ...] = ("ilora_e3",)  # methods of the family matrix
   pair_targets: str = "reasoning"
   optimizer: schedule.Optimizer = schedule.Optimizer()
   rows: pipeline.Rows = pipeline.Rows()
   loss_samples: int = 32  # validation records a dataset for the loss
-  claim_minutes: float = 10.0  # a machine silent for so long has lost its cell
-  memory: float = 2.0  # GB of decoded clips that a process keeps at most
+  claim_minutes: float = 10.0  # a machine silent for so long has lost its run
+  cache_gb: float = 2.0  # GB of decoded clips that a process keeps at most
 
   def check(self):
     for name in ("methods", "targets", "seeds"):
@@ -62,7 +62,8 @@ class Transfer(checked.Checked):
         f"Transfer.{name}={getattr(self, name)} must be at least 1",
       )
     checked.require(
-      self.memory >= 0, f"Transfer.memory={self.memory} must be at least 0"
+      self.cache_gb >= 0,
+      f"Transfer.cache_gb={self.cache_gb} must be at least 0",
     )
     checked.require(
       self.claim_minutes > 0,

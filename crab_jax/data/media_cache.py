@@ -24,7 +24,7 @@ class Media(NamedTuple):
   mel_frames: int  # of the whole clip
 
 
-class Memory:
+class Cache:
   """Media by the id of their record, for one model; threads may share it.
 
   Args:

@@ -62,7 +62,7 @@ def train_loader(
   process_count: int = 1,
   max_bad_share: float = MAX_BAD_SHARE,
   max_bad_task_share: float = MAX_BAD_TASK_SHARE,
-  memory: media_cache.Memory | None = None,
+  cache: media_cache.Cache | None = None,
 ) -> loader.Loader:
   """The endless batches of one host for one stage.
 
@@ -80,7 +80,7 @@ def train_loader(
     process_count: hosts; they read different records.
     max_bad_share: failed records tolerated, of all.
     max_bad_task_share: failed records tolerated, of one dataset.
-    memory: keeps decoded media; of no use with `data.workers`, which each
+    cache: keeps decoded media; of no use with `data.workers`, which each
       have their own.
 
   Raises:
@@ -92,7 +92,7 @@ def train_loader(
       f"Rows.rows={rows.rows} must be a multiple of the {process_count} hosts"
     )
   maker = samples.sample_maker(
-    tokenizer, data, model, prepared.table, targets, memory
+    tokenizer, data, model, prepared.table, targets, cache
   )
   found = sources.open_mixture(prepared, split, mixture)
   order = _mixture(

@@ -85,7 +85,7 @@ class SampleMaker:
     model: the sizes of frames, patches, chunks.
     data: how positions count time.
     targets: "reasoning": the whole target; "answer": only the bare answer.
-    memory: keeps decoded media for makers of one model, or None.
+    cache: keeps decoded media for makers of one model, or None.
   """
 
   chat: conversation.Chat
@@ -94,7 +94,7 @@ class SampleMaker:
   model: configs.Model
   data: configs.Data
   targets: str = "reasoning"
-  memory: media_cache.Memory | None = None
+  cache: media_cache.Cache | None = None
 
   def train(self, record: records.Record) -> Sample:
     """A sample with the record's target as answer.
@@ -169,9 +169,9 @@ class SampleMaker:
     }
 
   def _media(self, record: records.Record) -> media_cache.Media:
-    if self.memory is None:
+    if self.cache is None:
       return self._decode(record)
-    return self.memory.get(record.id, lambda: self._decode(record))
+    return self.cache.get(record.id, lambda: self._decode(record))
 
   def _decode(self, record: records.Record) -> media_cache.Media:
     wave = _try("bad_audio", record, encodings.decode_audio, record.audio)
@@ -243,7 +243,7 @@ def sample_maker(
   model: configs.Model,
   table: tasks.Tasks,
   targets: str = "reasoning",
-  memory: media_cache.Memory | None = None,
+  cache: media_cache.Cache | None = None,
 ) -> SampleMaker:
   """The sample maker of a configuration; reads prompts and chat template.
 
@@ -261,7 +261,7 @@ def sample_maker(
     template = conversation.load_template(data.chat_template)
   chat = conversation.Chat(tokenizer, template)
   wording = prompts.load(data.prompts, table)
-  return SampleMaker(chat, table, wording, model, data, targets, memory)
+  return SampleMaker(chat, table, wording, model, data, targets, cache)
 
 
 def training_texts(

@@ -96,24 +96,24 @@ def with_adapter(
 def keep(
   experiment: configs.Experiment,
   params: array_types.Tree,
-  place: setup.Place,
+  workspace: setup.Workspace,
 ) -> None:
   """Writes the model folder `base` and, after tuning, `adapter`."""
-  beside = {base_lib.TOKENIZER: place.workdir / base_lib.TOKENIZER}
+  beside = {base_lib.TOKENIZER: workspace.workdir / base_lib.TOKENIZER}
   tuned, frozen = state_lib.split(params, "adapter")
   plain = dataclasses.replace(
     experiment.model,
     adapter=None,
     frozen_dtype="int8" if quantised.is_quantised(frozen) else None,
   )
-  model_folder.save(place.workdir / "base", frozen, plain, beside)
+  model_folder.save(workspace.workdir / "base", frozen, plain, beside)
   if tuned:
     frozen = jax.tree.map(hosts.Gathered, frozen)
     fingerprint = adapter.fingerprint(frozen)  # one parameter at a time
     tuned = jax.tree.map(lambda leaf: np.asarray(hosts.Gathered(leaf)), tuned)
     if hosts.is_first():
       adapter.save(
-        place.workdir / "adapter",
+        workspace.workdir / "adapter",
         tuned,
         experiment.model.required_adapter,
         fingerprint,

@@ -51,44 +51,44 @@ def run(
   Raises:
     UserError: whatever a user can cause.
   """
-  place = setup.prepare(experiment, workdir, config_text)
-  params = train(experiment, place, handler, profile)
+  workspace = setup.prepare(experiment, workdir, config_text)
+  params = train(experiment, workspace, handler, profile)
   if params is None:
     return
-  report = _evaluate(experiment, params, place)
+  report = _evaluate(experiment, params, workspace)
   if hosts.is_first():
     print(f"report: {report}")
 
 
 def train(
   experiment: configs.Experiment,
-  place: setup.Place,
+  workspace: setup.Workspace,
   handler: preemption.Handler,
   profile: profiling.Window | None = None,
 ) -> array_types.Tree | None:
   """Trains all stages and keeps the result; None: it was told to stop."""
   writer = metrics.Writer(
-    place.workdir, experiment.logging, silent=not hosts.is_first()
+    workspace.workdir, experiment.logging, silent=not hosts.is_first()
   )
   observers = stages.Observers(handler, writer, profile)
   params: array_types.Tree | None = None
   try:
     for stage in experiment.stages:
-      params = stages.train(experiment, stage, params, place, observers)
+      params = stages.train(experiment, stage, params, workspace, observers)
   except trainer.Stopped as stopped:
     print(f"{stopped}; the same command goes on from there")
     return None
   finally:
     writer.close()
   assert params is not None  # an experiment has stages
-  parameters.keep(experiment, params, place)
+  parameters.keep(experiment, params, workspace)
   return params
 
 
 def _evaluate(
   experiment: configs.Experiment,
   params: array_types.Tree,
-  place: setup.Place,
+  workspace: setup.Workspace,
 ) -> files.Path:
   """Answers, scores and reports; returns the report's path."""
   last = experiment.stages[-1]
@@ -96,12 +96,12 @@ def _evaluate(
   steps = ", ".join(f"{s.name} {s.steps}" for s in experiment.stages)
   return assessment.assess(
     assessment.Subject(
-      model, params, place.tokenizer, place.records, experiment.mesh
+      model, params, workspace.tokenizer, workspace.records, experiment.mesh
     ),
     experiment.data,
     experiment.evaluation,
     last.rows,
-    place.workdir,
+    workspace.workdir,
     {"steps": steps},
-    metrics.read(place.workdir),
+    metrics.read(workspace.workdir),
   )

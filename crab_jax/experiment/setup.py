@@ -26,8 +26,8 @@ from crab_jax.weights import base as base_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-  """Where a run lies and what it reads."""
+class Workspace:
+  """The folders of a run, and the tokenizer of its records."""
 
   workdir: files.Path
   records: prepared_records.Prepared
@@ -36,7 +36,7 @@ class Place:
 
 def prepare(
   experiment: configs.Experiment, workdir: files.Path, config_text: str
-) -> Place:
+) -> Workspace:
   """Makes what training reads: records and a tokenizer.
 
   Args:
@@ -51,12 +51,14 @@ def prepare(
   with hosts.first_then_others("preparation"):
     _begin(workdir, config_text)
     prepared = _records(experiment, workdir)
-    place = Place(workdir, prepared, _tokenizer(experiment, workdir, prepared))
+    workspace = Workspace(
+      workdir, prepared, _tokenizer(experiment, workdir, prepared)
+    )
   manifest = records.manifest(prepared.root)
   hosts.compare("data", {"data manifest": manifest})
   if folder := _compiled(experiment, workdir):
     compilation.keep_in(folder)
-  return place
+  return workspace
 
 
 def _meet(config_text: str) -> None:

@@ -41,7 +41,7 @@ def train(
   experiment: configs.Experiment,
   stage: configs.Stage,
   params: array_types.Tree | None,
-  place: setup.Place,
+  workspace: setup.Workspace,
   observers: Observers,
 ) -> array_types.Tree:
   """All parameters after a stage; `params` None: before the first."""
@@ -54,7 +54,7 @@ def train(
     model=model,
     likelihood=losses.likelihood(model),
     optimizer=optimizer,
-    tasks=len(place.records.table),
+    tasks=len(workspace.records.table),
   )
   if params is None:
     params = parameters.base(experiment, runner)
@@ -64,8 +64,8 @@ def train(
   print(f"stage {stage.name}: {stage.steps} steps")
   print(state_lib.describe(params, stage.trains), flush=True)
   trained, frozen = state_lib.split(params, stage.trains)
-  source = _loader(experiment, stage, place)
-  loop = _loop(experiment, stage, model, runner, source, place, observers)
+  source = _loader(experiment, stage, workspace)
+  loop = _loop(experiment, stage, model, runner, source, workspace, observers)
   state = _first_state(loop, optimizer, trained)
   del params, trained  # or they would lie on the devices beside the state
   try:
@@ -107,15 +107,15 @@ def _loop(
   model: configs.Model,
   runner: runner_lib.Runner,
   source: loader.Loader,
-  place: setup.Place,
+  workspace: setup.Workspace,
   observers: Observers,
 ) -> trainer.Loop:
-  own = place.workdir / "checkpoints" / stage.name
+  own = workspace.workdir / "checkpoints" / stage.name
   return trainer.Loop(
     stage=stage,
     runner=runner,
     loader=source,
-    task_names=tuple(place.records.table),
+    task_names=tuple(workspace.records.table),
     recovery=recovery.CheckpointRecovery(
       checkpoint.StageCheckpoints(own, experiment.saving.keep),
       experiment.saving.every,
@@ -129,25 +129,27 @@ def _loop(
       observers.writer,
       runner,
       optim.schedule(stage.optimizer, stage.steps),
-      tuple(place.records.table),
-      monitor.of(model, len(place.records.table)),
+      tuple(workspace.records.table),
+      monitor.of(model, len(workspace.records.table)),
     ),
-    validator=validators.make(experiment, stage, model, runner, place),
+    validator=validators.make(experiment, stage, model, runner, workspace),
     callbacks=(
       compilation.Monitor(stage.name),
       profiling.Profiler(
-        observers.profile, place.workdir / "profile" / stage.name
+        observers.profile, workspace.workdir / "profile" / stage.name
       ),
     ),
   )
 
 
 def _loader(
-  experiment: configs.Experiment, stage: configs.Stage, place: setup.Place
+  experiment: configs.Experiment,
+  stage: configs.Stage,
+  workspace: setup.Workspace,
 ) -> loader.Loader:
   return pipeline.train_loader(
-    place.records,
-    place.tokenizer,
+    workspace.records,
+    workspace.tokenizer,
     experiment.data,
     experiment.model,
     stage.rows,

@@ -19,18 +19,18 @@ def make(
   stage: configs.Stage,
   model: configs.Model,
   runner: runner_lib.Runner,
-  place: setup.Place,
+  workspace: setup.Workspace,
 ) -> validation.Validator | None:
   """What validates a stage; None where nothing does."""
   config = experiment.validation
   if not config.every:
     return None
-  held = _held_out(experiment, stage, place)
+  held = _held_out(experiment, stage, workspace)
   quiet = losses.likelihood(model, dropout=False)
   batches = functools.partial(
     pipeline.one_pass,
-    place.records,
-    place.tokenizer,
+    workspace.records,
+    workspace.tokenizer,
     experiment.data,
     model,
     stage.rows,
@@ -41,34 +41,36 @@ def make(
   )
   best = None
   if config.best:
-    folder = place.workdir / "checkpoints" / f"{stage.name}.best"
+    folder = workspace.workdir / "checkpoints" / f"{stage.name}.best"
     best = validation.Best(folder, config.best)
   return validation.Validator(
     config,
     stage,
-    measure=runner.make_eval_step(quiet, len(place.records.table)),
+    measure=runner.make_eval_step(quiet, len(workspace.records.table)),
     batches=batches,
     processes=jax.process_count(),
-    task_names=tuple(place.records.table),
-    check=_check(experiment, stage, model, place, tuple(held)),
+    task_names=tuple(workspace.records.table),
+    check=_check(experiment, stage, model, workspace, tuple(held)),
     best=best,
   )
 
 
 def _held_out(
-  experiment: configs.Experiment, stage: configs.Stage, place: setup.Place
+  experiment: configs.Experiment,
+  stage: configs.Stage,
+  workspace: setup.Workspace,
 ) -> dict[str, float]:
   """The part of a stage's mixture that has a val split."""
-  mixture = stage.mixture or dict.fromkeys(place.records.table, 1.0)
+  mixture = stage.mixture or dict.fromkeys(workspace.records.table, 1.0)
   held = {
     task: mixture[task]
-    for task, sizes in place.records.splits().items()
+    for task, sizes in workspace.records.splits().items()
     if sizes.get("val") and mixture.get(task)
   }
   if not held:
     raise errors.UserError(
       f"Validation.every={experiment.validation.every} needs a val split, and"
-      f" {place.records} has none for stage {stage.name}: set it to 0"
+      f" {workspace.records} has none for stage {stage.name}: set it to 0"
     )
   return held
 
@@ -77,16 +79,16 @@ def _check(
   experiment: configs.Experiment,
   stage: configs.Stage,
   model: configs.Model,
-  place: setup.Place,
+  workspace: setup.Workspace,
   held: tuple[str, ...],
 ) -> spot_check.SpotCheck | None:
   """What decodes clips of the datasets `held`; None where none are wanted."""
   if not experiment.validation.clips:
     return None
-  folder = place.workdir / "validation" / stage.name
+  folder = workspace.workdir / "validation" / stage.name
   return spot_check.make(
-    place.records,
-    place.tokenizer,
+    workspace.records,
+    workspace.tokenizer,
     experiment,
     model,
     held,

@@ -8,7 +8,7 @@ import pytest
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.ablation import backbone
-from crab_jax.ablation import manifest as ledger_lib
+from crab_jax.ablation import manifest as manifest_lib
 from crab_jax.experiment import run
 from crab_jax.experiment import setup
 from crab_jax.training import model_folder
@@ -27,9 +27,9 @@ class _World:
   def prepare(self, experiment, folder, config_text):
     self.settings = experiment
     (folder / "records").mkdir(parents=True, exist_ok=True)
-    return "place"
+    return "workspace"
 
-  def train(self, experiment, place, handler):
+  def train(self, experiment, workspace, handler):
     if self.stopped:
       return None
     self.trained.append([stage.name for stage in experiment.stages])
@@ -46,62 +46,62 @@ def world(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def ledger(tmp_path):
-  return ledger_lib.Ledger(tmp_path, expiry=60)
+def manifest(tmp_path):
+  return manifest_lib.Manifest(tmp_path, expiry=60)
 
 
-def _make(small_study, tmp_path, ledger, **changes):
+def _make(small_study, tmp_path, manifest, **changes):
   experiment = dataclasses.replace(small_study[0], **changes)
-  return backbone.make(experiment, tmp_path, "", ledger, handler=None)
+  return backbone.make(experiment, tmp_path, "", manifest, handler=None)
 
 
 def test_the_stages_that_train_the_base_are_run_once(
-  small_study, tmp_path, ledger, world
+  small_study, tmp_path, manifest, world
 ):
   stages = [*small_study[0].stages, _ADAPTER]
   for _ in range(2):
-    place, params = _make(small_study, tmp_path, ledger, stages=stages)
-    assert place == "place"
+    workspace, params = _make(small_study, tmp_path, manifest, stages=stages)
+    assert workspace == "workspace"
     np.testing.assert_array_equal(params["kernel"], _PARAMS["kernel"])
   assert world.trained == [["backbone"]]
-  assert not ledger.running("backbone")
+  assert not manifest.running("backbone")
 
 
 def test_a_training_that_was_stopped_gives_none(
-  small_study, tmp_path, ledger, world
+  small_study, tmp_path, manifest, world
 ):
   world.stopped = True
-  assert _make(small_study, tmp_path, ledger) is None
-  assert not ledger.running("backbone")
+  assert _make(small_study, tmp_path, manifest) is None
+  assert not manifest.running("backbone")
 
 
 def test_a_given_base_is_read_with_its_own_tokenizer(
-  small_study, tmp_path, ledger, world
+  small_study, tmp_path, manifest, world
 ):
   given = tmp_path / "given"
   model_folder.save(given, _PARAMS, configs.tiny(), {})
   (given / "tokenizer.json").write_text("{}")
-  _, params = _make(small_study, tmp_path, ledger, base=str(given))
+  _, params = _make(small_study, tmp_path, manifest, base=str(given))
   np.testing.assert_array_equal(params["kernel"], _PARAMS["kernel"])
   assert world.trained == []
   assert world.settings.data.tokenizer == str(given / "tokenizer.json")
 
 
 def test_without_a_base_a_stage_must_train_one(
-  small_study, tmp_path, ledger, world
+  small_study, tmp_path, manifest, world
 ):
   with pytest.raises(errors.UserError, match=r"Experiment\.base.*stages"):
-    _make(small_study, tmp_path, ledger, stages=[_ADAPTER])
+    _make(small_study, tmp_path, manifest, stages=[_ADAPTER])
 
 
 def test_the_others_wait_for_the_one_that_makes_it(
-  small_study, tmp_path, ledger, world, monkeypatch, capsys
+  small_study, tmp_path, manifest, world, monkeypatch, capsys
 ):
   """The first wait ends when the other machine has given its claim back."""
-  other = ledger_lib.Ledger(tmp_path, expiry=60)
+  other = manifest_lib.Manifest(tmp_path, expiry=60)
   assert other.claim("backbone")
   monkeypatch.setattr(
     backbone.time, "sleep", lambda _: other.release("backbone")
   )
-  assert _make(small_study, tmp_path, ledger)[0] == "place"
+  assert _make(small_study, tmp_path, manifest)[0] == "workspace"
   assert capsys.readouterr().out.count("waiting for it") == 1

@@ -1,4 +1,4 @@
-"""Gains out of cells, against numbers worked out by hand."""
+"""Gains out of runs, against numbers worked out by hand."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
-from tests.ablation import fake_cells
+from tests.ablation import fake_runs
 
 _ALONE = {"ks": 0.5, "meld": 0.4, "cremad": 0.3}
 # What the others add, by method; seed 1 adds as much again.
@@ -17,21 +17,21 @@ _ADDED = {
 }
 
 
-def _score(cell, task):
-  if cell.label == grid.ALL:
-    return _ALONE[task] + (1 + cell.seed) * _ADDED[cell.method][task]
-  if "+" in cell.label:
+def _score(run, task):
+  if run.label == grid.ALL:
+    return _ALONE[task] + (1 + run.seed) * _ADDED[run.method][task]
+  if "+" in run.label:
     return _ALONE[task] + (0.2 if task == "ks" else 0.05)
-  return _ALONE[task] + (0.05 if cell.budget == "steps" else 0)
+  return _ALONE[task] + (0.05 if run.budget == "steps" else 0)
 
 
-def _loss(cell, task):
-  return np.exp(-_score(cell, task))
+def _loss(run, task):
+  return np.exp(-_score(run, task))
 
 
 @pytest.fixture(scope="module")
 def results():
-  return fake_cells.results(_score, _loss)
+  return fake_runs.results(_score, _loss)
 
 
 @pytest.mark.parametrize("measure", comparison.MEASURES)
@@ -62,7 +62,7 @@ def test_pairs_are_family_against_family(results):
 def test_samples_alone_over_samples_together(results):
   """12 alone, 10 together."""
   ratios = results.samples_ratio("answer")
-  assert ratios == pytest.approx(dict.fromkeys(fake_cells.TASKS, 1.2))
+  assert ratios == pytest.approx(dict.fromkeys(fake_runs.TASKS, 1.2))
 
 
 def test_the_headline_has_a_line_for_every_method_and_reading(results):
@@ -75,21 +75,21 @@ def test_the_headline_has_a_line_for_every_method_and_reading(results):
   assert row.gain.value == pytest.approx(0)
 
 
-def test_a_cell_that_is_missing_leaves_its_line_out(results):
+def test_a_run_that_is_missing_leaves_its_line_out(results):
   kept = {
-    cell: found
-    for cell, found in results.cells.items()
-    if (cell.label, cell.method) != (grid.ALL, "lora")
+    run: found
+    for run, found in results.runs.items()
+    if (run.label, run.method) != (grid.ALL, "lora")
   }
-  part = dataclasses.replace(results, cells=kept)
+  part = dataclasses.replace(results, runs=kept)
   assert {row.method for row in comparison.headline(part)} == {"ilora_e2"}
 
 
 def test_a_dataset_without_validation_records_has_no_loss(results):
-  cell = next(iter(results.cells))
-  found = {**results.cells[cell], "losses": {}}
-  part = dataclasses.replace(results, cells={cell: found})
-  assert np.isnan(part.value(cell, "ks", "loss"))
+  run = next(iter(results.runs))
+  found = {**results.runs[run], "losses": {}}
+  part = dataclasses.replace(results, runs={run: found})
+  assert np.isnan(part.value(run, "ks", "loss"))
 
 
 def test_the_difference_of_two_methods(results):
@@ -104,11 +104,11 @@ def test_the_difference_of_two_methods(results):
 def test_reasoning_against_bare_answers():
   """Half a tenth more with reasoning for every dataset, seed 1 twice that."""
 
-  def score(cell, task):
-    more = 0.05 * (1 + cell.seed) * (cell.targets == "reasoning")
-    return _score(cell, task) + more
+  def score(run, task):
+    more = 0.05 * (1 + run.seed) * (run.targets == "reasoning")
+    return _score(run, task) + more
 
-  results = fake_cells.results(score, _loss)
+  results = fake_runs.results(score, _loss)
   found = comparison.reasoning(results, "lora")
   assert found.value == pytest.approx(0.075)
   assert 0.05 <= found.low < found.value < found.high <= 0.1

@@ -16,7 +16,7 @@ _SIZES = {"train": 6, "val": 2, "test": 3}
 
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory):
-  """The experiment, and its place: records and a tokenizer."""
+  """The experiment, and its workspace: records and a tokenizer."""
   root = tmp_path_factory.mktemp("study")
   found = [
     small_records.record(task, row, split)
@@ -53,7 +53,7 @@ def small_study(tmp_path_factory):
       loss_samples=2,
     ),
   )
-  return experiment, setup.Place(
+  return experiment, setup.Workspace(
     root, prepared_records.read(root / "records"), tokenizer
   )
 

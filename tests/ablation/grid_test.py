@@ -1,4 +1,4 @@
-"""The cells of a study, the methods, their budgets."""
+"""The runs of a study, the methods, their budgets."""
 
 import dataclasses
 
@@ -21,39 +21,39 @@ _MODEL = configs.tiny(adapter=configs.ILora(rank=8, heads=3, alpha=16.0))
 
 def _names(**wanted):
   return [
-    cell.label
-    for cell in grid.cells(_STUDY, _GROUPS)
-    if all(getattr(cell, name) == value for name, value in wanted.items())
+    run.label
+    for run in grid.runs(_STUDY, _GROUPS)
+    if all(getattr(run, name) == value for name, value in wanted.items())
   ]
 
 
-def test_every_cell_has_a_name_of_its_own():
-  cells = grid.cells(_STUDY, _GROUPS)
-  assert len({cell.name for cell in cells}) == len(cells)
+def test_every_run_has_a_name_of_its_own():
+  runs = grid.runs(_STUDY, _GROUPS)
+  assert len({run.name for run in runs}) == len(runs)
 
 
-def test_the_cells_of_a_seed():
+def test_the_runs_of_a_seed():
   """2 targets x (2 joint + 3 alone), 2 families + 1 pair, 3 alone for long."""
-  assert len(grid.cells(_STUDY, _GROUPS)) == 2 * (2 * 5 + 3 + 3)
+  assert len(grid.runs(_STUDY, _GROUPS)) == 2 * (2 * 5 + 3 + 3)
   assert _names(seed=0, targets="answer", method="lora") == ["all", *_TASKS]
   assert _names(seed=1, budget="steps") == list(_TASKS)
 
 
 def test_pairs_of_families_have_the_datasets_of_both():
-  cells = {cell.label: cell for cell in grid.cells(_STUDY, _GROUPS)}
-  assert cells["localization"].tasks == ("ave", "avvp")
-  assert cells["action+localization"].tasks == _TASKS
+  runs = {run.label: run for run in grid.runs(_STUDY, _GROUPS)}
+  assert runs["localization"].tasks == ("ave", "avvp")
+  assert runs["action+localization"].tasks == _TASKS
 
 
 def test_the_comparison_comes_first_seed_by_seed():
-  """2 x 2 x 5 cells of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
-  cells = grid.cells(_STUDY, _GROUPS)
-  seeds = [cell.seed for cell in cells]
+  """2 x 2 x 5 runs of the comparison, 2 x 3 of long, 2 x 3 of pairs."""
+  runs = grid.runs(_STUDY, _GROUPS)
+  seeds = [run.seed for run in runs]
   assert seeds == 2 * ([0] * 5 + [1] * 5) + 2 * ([0] * 3 + [1] * 3)
-  assert {cell.targets for cell in cells[:10]} == {"reasoning"}
-  assert {cell.budget for cell in cells[:20]} == {"samples"}
-  assert {cell.budget for cell in cells[20:26]} == {"steps"}
-  assert {cell.method for cell in cells[26:]} == {"ilora_e3"}
+  assert {run.targets for run in runs[:10]} == {"reasoning"}
+  assert {run.budget for run in runs[:20]} == {"samples"}
+  assert {run.budget for run in runs[20:26]} == {"steps"}
+  assert {run.method for run in runs[26:]} == {"ilora_e3"}
 
 
 @pytest.mark.parametrize(
@@ -71,28 +71,28 @@ def test_the_comparison_comes_first_seed_by_seed():
 def test_what_is_done_of_a_study_is_a_smaller_study(
   done, seeds, targets, same_steps, pairs
 ):
-  cells = grid.cells(_STUDY, _GROUPS)
-  found = grid.finished(_STUDY, _GROUPS, cells[:done])
+  runs = grid.runs(_STUDY, _GROUPS)
+  found = grid.finished(_STUDY, _GROUPS, runs[:done])
   assert (found.seeds, found.targets) == (seeds, targets)
   assert (found.same_steps, found.pairs) == (same_steps, pairs)
-  assert set(grid.cells(found, _GROUPS)) <= set(cells[:done])
+  assert set(grid.runs(found, _GROUPS)) <= set(runs[:done])
 
 
 def test_pairs_go_with_the_targets_that_they_were_trained_on():
   study = dataclasses.replace(_STUDY, targets=("answer", "reasoning"))
-  cells = grid.cells(study, _GROUPS)
-  lacking = [c for c in cells if c.name != "reasoning.all.lora.seed1"]
+  runs = grid.runs(study, _GROUPS)
+  lacking = [c for c in runs if c.name != "reasoning.all.lora.seed1"]
   found = grid.finished(study, _GROUPS, lacking)
   assert (found.targets, found.same_steps, found.pairs) == (("answer",), (), ())
 
 
-def test_a_seed_that_lacks_a_cell_is_no_study():
-  assert grid.finished(_STUDY, _GROUPS, grid.cells(_STUDY, _GROUPS)[:4]) is None
+def test_a_seed_that_lacks_a_run_is_no_study():
+  assert grid.finished(_STUDY, _GROUPS, grid.runs(_STUDY, _GROUPS)[:4]) is None
 
 
-def test_what_sets_the_steps_of_a_cell():
-  own = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
-  joint = grid.Cell("all", _TASKS, "lora", "reasoning", 0)
+def test_what_sets_the_steps_of_a_run():
+  own = grid.Run("ks", ("ks",), "lora", "reasoning", 0)
+  joint = grid.Run("all", _TASKS, "lora", "reasoning", 0)
   long = dataclasses.replace(own, budget="steps")
   assert own.counted(_TASKS) == ("ks",)
   assert joint.counted(_TASKS) == long.counted(_TASKS) == _TASKS

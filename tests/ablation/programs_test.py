@@ -20,19 +20,21 @@ _LONGEST = samples.Lengths(400, 10, 8)
 
 @pytest.fixture
 def make(small_study):
-  experiment, place = small_study
+  experiment, workspace = small_study
   return lambda method: programs.make(
-    experiment, method, place.tokenizer, _LONGEST, tasks.Tasks()
+    experiment, method, workspace.tokenizer, _LONGEST, tasks.Tasks()
   )
 
 
 @pytest.mark.parametrize(
-  ("method", "watched"), [("lora", False), ("ilora_e2", True)]
+  ("method", "routes"), [("lora", False), ("ilora_e2", True)]
 )
-def test_a_method_is_its_adapter_watched_where_it_routes(make, method, watched):
+def test_a_method_is_its_adapter_and_sums_gates_where_it_routes(
+  make, method, routes
+):
   made = make(method)
-  assert made.model.adapter.heads == (2 if watched else 1)
-  assert (made.watch is not None) is watched
+  assert made.model.adapter.heads == (2 if routes else 1)
+  assert (made.gate_sums is not None) is routes
 
 
 def test_a_fresh_adapter_has_the_method_s_parameters(make):
@@ -65,10 +67,10 @@ def test_all_prompts_share_one_shape(make, small_study, monkeypatch):
     )
 
   monkeypatch.setattr(generate.Generator, "__call__", stand_in)
-  experiment, place = small_study
+  experiment, workspace = small_study
   made = make("lora")
   for task in ("ks", "meld"):
-    clips = held_out.of_splits(place.records, {task: "test"})
+    clips = held_out.of_splits(workspace.records, {task: "test"})
     assert len(list(made.answerer.answers(clips, {}))) == 3
   (shape,) = shapes
   assert shape[0][1] >= _LONGEST.tokens

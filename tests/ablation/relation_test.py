@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crab_jax.ablation import relation
-from tests.ablation import fake_cells
+from tests.ablation import fake_runs
 
 # Two projections of two heads: "ks" uses other heads than the rest.
 _GATES = {
@@ -16,15 +16,15 @@ _GATES = {
 }
 
 
-def _loss(cell, task):
+def _loss(run, task):
   """Together action's loss falls by a factor of e^0.4, emotion's of e^0.2."""
-  if "+" not in cell.label:
+  if "+" not in run.label:
     return 1.0
   return np.exp(-0.4 if task == "ks" else -0.2)
 
 
 def _results(gates):
-  return fake_cells.results(lambda *_: 0.5, _loss, gates)
+  return fake_runs.results(lambda *_: 0.5, _loss, gates)
 
 
 def test_disjoint_heads_are_at_distance_one():
@@ -47,9 +47,9 @@ def test_a_method_without_gates_has_no_points():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_all_seeds_must_have_gates(seed):
   results = _results(_GATES)
-  cells = {
-    cell: {k: v for k, v in found.items() if cell.seed != seed or k != "gates"}
-    for cell, found in results.cells.items()
+  runs = {
+    run: {k: v for k, v in found.items() if run.seed != seed or k != "gates"}
+    for run, found in results.runs.items()
   }
-  part = dataclasses.replace(results, cells=cells)
+  part = dataclasses.replace(results, runs=runs)
   assert relation.family_distances(part, "ilora_e2") is None

@@ -6,7 +6,7 @@ import pytest
 
 from crab_jax.ablation import report
 from crab_jax.ablation import statistics
-from tests.ablation import fake_cells
+from tests.ablation import fake_runs
 
 
 @pytest.mark.parametrize(
@@ -28,20 +28,20 @@ def test_a_verdict_needs_an_interval_that_leaves_out_zero(
 _GATES = {"ks": [0.9, 0.1], "meld": [0.2, 0.8], "cremad": [0.3, 0.7]}
 
 
-def _number(cell, task):
+def _number(run, task):
   """Joint training helps by a tenth, I-LoRA by two; reasoning by one more."""
-  if cell.label == task:
+  if run.label == task:
     return 0.3
-  added = 0.1 if cell.method == "lora" else 0.2
-  return 0.3 + added + 0.1 * (cell.targets == "reasoning")
+  added = 0.1 if run.method == "lora" else 0.2
+  return 0.3 + added + 0.1 * (run.targets == "reasoning")
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
   """A report on disk, and its folder."""
   out = tmp_path_factory.mktemp("report")
-  made = fake_cells.results(_number, lambda c, t: 1 - _number(c, t), _GATES)
-  return report.write(out, made.study, made.groups, made.cells), out
+  made = fake_runs.results(_number, lambda c, t: 1 - _number(c, t), _GATES)
+  return report.write(out, made.study, made.groups, made.runs), out
 
 
 def test_the_pictures_of_the_report_are_there(written):
@@ -63,7 +63,7 @@ def test_the_numbers_of_the_report(written):
     == [pytest.approx([0.1] * 3)] * 2
   )
   assert found["parameters"] == {"lora": 100, "ilora_e2": 200}
-  assert found["chance"] == dict.fromkeys(fake_cells.TASKS, 0.25)
+  assert found["chance"] == dict.fromkeys(fake_runs.TASKS, 0.25)
   assert found["pairs"]["ilora_e2/loss"]["gains"][0][0][0] is None
   line = found["headline"][0]
   assert line["positive"] == {"value": 1.0, "low": 1.0, "high": 1.0}

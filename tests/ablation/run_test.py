@@ -1,4 +1,4 @@
-"""A cell: its data, its numbers, its mistakes; programs are stood in for."""
+"""A run: its data, its numbers, its mistakes; programs are stood in for."""
 
 import dataclasses
 
@@ -16,8 +16,8 @@ from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import pmapped
 
 _TASKS = len(tasks.Tasks())
-_JOINT = grid.Cell("all", ("ks", "meld"), "ilora_e2", "reasoning", 0)
-_ALONE = grid.Cell("ks", ("ks",), "lora", "reasoning", 0)
+_JOINT = grid.Run("all", ("ks", "meld"), "ilora_e2", "reasoning", 0)
+_ALONE = grid.Run("ks", ("ks",), "lora", "reasoning", 0)
 
 
 class _Runner(pmapped.PmapRunner):
@@ -61,7 +61,7 @@ class _Programs:
   model: object
   runner: _Runner
   answerer: _Answerer
-  watch: object = None
+  gate_sums: object = None
 
   def adapter(self, seed):
     return {"lora_B": np.full(3, 10.0 * seed, np.float32)}
@@ -74,7 +74,7 @@ class _Programs:
     return {"task_nll": 3 * counts, "task_tokens": counts}
 
 
-def _watch(params, batch):
+def _gate_sums(params, batch):
   """The first head has a quarter of every token, the second the rest."""
   sums = np.zeros((_TASKS, 6))
   sums[:, :2] = [1, 3]
@@ -88,10 +88,10 @@ def made():
   """Method -> its stand-ins, once they are asked for."""
   found = {}
 
-  def make(experiment, method, tokenizer, longest, table, memory):
+  def make(experiment, method, tokenizer, longest, table, cache):
     model = grid.model(experiment.model, method)
-    watch = _watch if method == "ilora_e2" else None
-    found[method] = _Programs(model, _Runner(), _Answerer(), watch)
+    gate_sums = _gate_sums if method == "ilora_e2" else None
+    found[method] = _Programs(model, _Runner(), _Answerer(), gate_sums)
     found[method].longest = longest
     return found[method]
 
@@ -101,37 +101,37 @@ def made():
 
 
 @pytest.fixture(scope="module")
-def bench(small_study, made):
-  """A bench whose rows hold one sample each, so that their order is seen."""
-  experiment, place = small_study
+def executor(small_study, made):
+  """A executor whose rows hold one sample each, so that their order is seen."""
+  experiment, workspace = small_study
   study = experiment.transfer
   rows = dataclasses.replace(study.rows, samples=1, waiting=1)
   study = dataclasses.replace(study, rows=rows)
   experiment = dataclasses.replace(experiment, transfer=study)
-  return run.Bench(experiment, place, {"kernel": np.zeros(2)})
+  return run.Executor(experiment, workspace, {"kernel": np.zeros(2)})
 
 
 @pytest.fixture(scope="module")
-def joint(bench, made):
-  """The result of the cell with all datasets, and what it saw."""
-  return bench.run(_JOINT), made["ilora_e2"].runner.seen[:]
+def joint(executor, made):
+  """The result of the run with all datasets, and what it saw."""
+  return executor.execute(_JOINT), made["ilora_e2"].runner.seen[:]
 
 
 @pytest.fixture(scope="module")
-def alone(bench, made):
+def alone(executor, made):
   """What is seen of one dataset alone."""
-  bench.run(_ALONE)
+  executor.execute(_ALONE)
   return made["lora"].runner.seen[:]
 
 
-def test_the_datasets_are_those_with_training_records(bench):
-  assert bench.tasks == ("ks", "meld")
+def test_the_datasets_are_those_with_training_records(executor):
+  assert executor.tasks == ("ks", "meld")
 
 
-def test_a_result_says_what_was_done_and_what_came_out(bench, joint):
+def test_a_result_says_what_was_done_and_what_came_out(executor, joint):
   found, seen = joint
-  assert found["cell"]["label"] == "all"
-  assert found["steps"] == bench.steps(_JOINT)
+  assert found["run"]["label"] == "all"
+  assert found["steps"] == executor.steps(_JOINT)
   assert found["loss"] == 2
   assert found["heads"] == 2
   assert found["losses"] == pytest.approx({"ks": 3, "meld": 3})
@@ -146,19 +146,19 @@ def test_a_result_says_what_was_done_and_what_came_out(bench, joint):
     assert found["samples"][name] == numbers.count(number) > 0
 
 
-def test_another_seed_is_another_adapter_and_order(bench, made, joint):
+def test_another_seed_is_another_adapter_and_order(executor, made, joint):
   """The adapter begins at ten times its seed; every step adds one."""
-  cell = dataclasses.replace(_JOINT, seed=1)
+  run = dataclasses.replace(_JOINT, seed=1)
   made["ilora_e2"].runner.seen.clear()
-  bench.run(cell)
+  executor.execute(run)
   params = made["ilora_e2"].answerer.params
-  np.testing.assert_array_equal(params["lora_B"], 10 + bench.steps(cell))
+  np.testing.assert_array_equal(params["lora_B"], 10 + executor.steps(run))
   np.testing.assert_array_equal(params["kernel"], 0)
   assert made["ilora_e2"].runner.seen != joint[1]
 
 
-def test_a_part_of_the_datasets_leaves_no_gates(bench):
-  found = bench.run(dataclasses.replace(_ALONE, method="ilora_e2"))
+def test_a_part_of_the_datasets_leaves_no_gates(executor):
+  found = executor.execute(dataclasses.replace(_ALONE, method="ilora_e2"))
   assert "gates" not in found
   assert set(found["scores"]) == set(found["losses"]) == {"ks"}
 
@@ -171,29 +171,29 @@ def test_a_dataset_comes_in_the_same_order_alone_and_together(joint, alone):
   assert alone[:least] == together[:least]
 
 
-def test_the_programs_of_a_method_are_made_once(bench, made, alone):
+def test_the_programs_of_a_method_are_made_once(executor, made, alone):
   first = made["lora"]
-  bench.run(dataclasses.replace(_ALONE, label="meld", tasks=("meld",)))
+  executor.execute(dataclasses.replace(_ALONE, label="meld", tasks=("meld",)))
   assert made["lora"] is first
   assert first.longest.tokens > 0
 
 
-def test_a_loss_that_is_not_finite_names_the_cell(bench, monkeypatch):
+def test_a_loss_that_is_not_finite_names_the_run(executor, monkeypatch):
   monkeypatch.setattr(_Runner, "loss", float("nan"))
   with pytest.raises(errors.UserError, match="reasoning.ks.lora.seed0"):
-    bench.run(_ALONE)
+    executor.execute(_ALONE)
 
 
 @pytest.mark.slow
-def test_cells_of_two_methods_train(small_study, backbone):
-  """The programs themselves; the same cell gives the same numbers again."""
-  bench = run.Bench(*small_study, backbone)
-  found = bench.run(_JOINT)
-  plain = bench.run(dataclasses.replace(_JOINT, method="lora"))
+def test_runs_of_two_methods_train(small_study, backbone):
+  """The programs themselves; the same run gives the same numbers again."""
+  executor = run.Executor(*small_study, backbone)
+  found = executor.execute(_JOINT)
+  plain = executor.execute(dataclasses.replace(_JOINT, method="lora"))
   assert found["parameters"] > plain["parameters"]
   assert len(found["gates"]["ks"]) % 2 == 0
   assert "gates" not in plain
   assert np.isfinite(list(found["losses"].values())).all()
-  again = bench.run(_JOINT)
+  again = executor.execute(_JOINT)
   for name in ("losses", "scores", "samples", "gates"):
     assert again[name] == found[name]

@@ -1,4 +1,4 @@
-"""A study: every cell once, whoever does it; the table; the same study only."""
+"""A study: every run once, whoever does it; the table; the same study only."""
 
 import dataclasses
 import json
@@ -10,46 +10,46 @@ import pytest
 from crab_jax import errors
 from crab_jax.ablation import backbone
 from crab_jax.ablation import grid
-from crab_jax.ablation import manifest as ledger_lib
+from crab_jax.ablation import manifest as manifest_lib
 from crab_jax.ablation import report
 from crab_jax.ablation import run
 from crab_jax.ablation import study
-from tests.ablation import fake_cells
+from tests.ablation import fake_runs
 
 _BASE = {"kernel": np.zeros(3, np.float32)}
 
 
-class _Bench:
-  """Does a cell in no time; may be killed in the middle of the study."""
+class _Executor:
+  """Does a run in no time; may be killed in the middle of the study."""
 
   done: list[str] = []
   killed_after: int | None = None
 
-  def __init__(self, experiment, place, base):
-    self.study, self.tasks = experiment.transfer, fake_cells.TASKS
-    self.groups = fake_cells.GROUPS
+  def __init__(self, experiment, workspace, base):
+    self.study, self.tasks = experiment.transfer, fake_runs.TASKS
+    self.groups = fake_runs.GROUPS
 
-  def steps(self, cell):
-    return 2 * len(cell.tasks)
+  def steps(self, run):
+    return 2 * len(run.tasks)
 
-  def run(self, cell):
+  def execute(self, run):
     if len(self.done) == self.killed_after:
       raise KeyboardInterrupt
-    self.done.append(cell.name)
-    return fake_cells.result(cell, lambda *_: 0.5, lambda *_: 1.0)
+    self.done.append(run.name)
+    return fake_runs.result(run, lambda *_: 0.5, lambda *_: 1.0)
 
 
-def _write(out, transfer, tasks, cells):
+def _write(out, transfer, tasks, runs):
   """A report of what there is; the true one draws many pictures."""
-  assert all(result["scores"] for result in cells.values())
-  (out / "report.md").write_text(str(len(cells)))
+  assert all(result["scores"] for result in runs.values())
+  (out / "report.md").write_text(str(len(runs)))
   return out / "report.md"
 
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch):
-  monkeypatch.setattr(_Bench, "done", [])
-  monkeypatch.setattr(run, "Bench", _Bench)
+  monkeypatch.setattr(_Executor, "done", [])
+  monkeypatch.setattr(run, "Executor", _Executor)
   monkeypatch.setattr(backbone, "make", lambda *_: (None, _BASE))
   monkeypatch.setattr(report, "write", _write)
   # `run` keeps compiled programs there if nobody said where.
@@ -60,78 +60,78 @@ def stand_ins(monkeypatch):
 
 @pytest.fixture
 def experiment(small_study):
-  return dataclasses.replace(small_study[0], transfer=fake_cells.STUDY)
+  return dataclasses.replace(small_study[0], transfer=fake_runs.STUDY)
 
 
 def _run(experiment, workdir):
   study.run(experiment, workdir, "", handler=None)
 
 
-def _cells(experiment):
-  return [c.name for c in grid.cells(experiment.transfer, fake_cells.GROUPS)]
+def _runs(experiment):
+  return [c.name for c in grid.runs(experiment.transfer, fake_runs.GROUPS)]
 
 
-def test_every_cell_is_done_once_in_order_and_reported(
+def test_every_run_is_done_once_in_order_and_reported(
   experiment, tmp_path, capsys
 ):
   _run(experiment, tmp_path)
-  assert _Bench.done == _cells(experiment)
+  assert _Executor.done == _runs(experiment)
   said = capsys.readouterr().out
-  number = len(_Bench.done)
-  assert f"0 of {number} cells done" in said
-  assert f"{number}/{number} {_Bench.done[-1]}" in said
+  number = len(_Executor.done)
+  assert f"0 of {number} runs done" in said
+  assert f"{number}/{number} {_Executor.done[-1]}" in said
   assert f"report: {tmp_path / 'report.md'}" in said
   assert not list((tmp_path / "claims").iterdir())
 
 
 def test_a_killed_study_goes_on_where_it_was(experiment, tmp_path, monkeypatch):
-  monkeypatch.setattr(_Bench, "killed_after", 3)
+  monkeypatch.setattr(_Executor, "killed_after", 3)
   with pytest.raises(KeyboardInterrupt):
     _run(experiment, tmp_path)
-  monkeypatch.setattr(_Bench, "killed_after", None)
+  monkeypatch.setattr(_Executor, "killed_after", None)
   _run(experiment, tmp_path)
-  assert _Bench.done == _cells(experiment)
+  assert _Executor.done == _runs(experiment)
 
 
-def test_cells_of_another_machine_are_left_to_it(
+def test_runs_of_another_machine_are_left_to_it(
   experiment, tmp_path, monkeypatch
 ):
-  """It is waited for; its cell is read, not done again."""
-  other = ledger_lib.Ledger(tmp_path, expiry=60)
-  first = _cells(experiment)[0]
+  """It is waited for; its run is read, not done again."""
+  other = manifest_lib.Manifest(tmp_path, expiry=60)
+  first = _runs(experiment)[0]
   assert other.claim(first)
   waits = []
 
   def finish(seconds):
     waits.append(seconds)
-    cell = next(iter(grid.cells(experiment.transfer, fake_cells.GROUPS)))
-    result = fake_cells.result(cell, lambda *_: 0.5, lambda *_: 1.0)
-    other.keep(first, result)
+    run = next(iter(grid.runs(experiment.transfer, fake_runs.GROUPS)))
+    result = fake_runs.result(run, lambda *_: 0.5, lambda *_: 1.0)
+    other.save(first, result)
     other.release(first)
 
   monkeypatch.setattr(study.time, "sleep", finish)
   _run(experiment, tmp_path)
   assert len(waits) == 1
-  assert first not in _Bench.done
-  number = len(_cells(experiment))
+  assert first not in _Executor.done
+  number = len(_runs(experiment))
   assert (tmp_path / "report.md").read_text() == str(number)
 
 
 def test_the_report_is_left_to_the_process_that_writes_it(
   experiment, tmp_path, capsys
 ):
-  other = ledger_lib.Ledger(tmp_path, expiry=60)
+  other = manifest_lib.Manifest(tmp_path, expiry=60)
   assert other.claim("report")
   _run(experiment, tmp_path)
   assert not (tmp_path / "report.md").exists()
   assert "another process writes the report" in capsys.readouterr().out
 
 
-def test_the_backbone_may_be_made_before_the_cells(
+def test_the_backbone_may_be_made_before_the_runs(
   experiment, tmp_path, monkeypatch
 ):
   assert study.begin(experiment, tmp_path, "", handler=None)
-  assert not _Bench.done
+  assert not _Executor.done
   monkeypatch.setattr(backbone, "make", lambda *_: None)
   assert not study.begin(experiment, tmp_path, "", handler=None)
 
@@ -175,60 +175,60 @@ def test_another_backbone_is_refused(experiment, tmp_path, monkeypatch):
 
 def test_more_seeds_are_the_same_study(experiment, tmp_path):
   _run(experiment, tmp_path)
-  before = len(_Bench.done)
+  before = len(_Executor.done)
   transfer = dataclasses.replace(
     experiment.transfer, seeds=(0, 1, 2), claim_minutes=3.0
   )
   _run(dataclasses.replace(experiment, transfer=transfer), tmp_path)
-  new = _Bench.done[before:]
+  new = _Executor.done[before:]
   assert new and all(name.split(".")[3] == "seed2" for name in new)
 
 
-def test_the_table_says_what_is_done_what_is_left_and_how_long_it_is(
+def test_the_table_says_what_is_done_what_remains_and_how_long_it_takes(
   experiment, tmp_path, capsys
 ):
-  """Three joint cells of 6 steps in 3 s: half a second a step."""
+  """Three joint runs of 6 steps in 3 s: half a second a step."""
   steps = {
     "reasoning.all.lora.seed0": 6,
     "reasoning.all.ilora_e2.seed0": 6,
     "reasoning.ks.lora.seed0": 120,
     "reasoning.meld.lora.seed0": 480,
   }
-  ledger = ledger_lib.Ledger(tmp_path, expiry=60)
+  manifest = manifest_lib.Manifest(tmp_path, expiry=60)
   for name in list(steps)[:2]:
-    ledger.keep(name, {"seconds": 3.0})
-  ledger.claim("reasoning.ks.lora.seed0")
+    manifest.save(name, {"seconds": 3.0})
+  manifest.claim("reasoning.ks.lora.seed0")
   (tmp_path / "plan.json").write_text(json.dumps(steps))
   study.show(experiment, tmp_path)
   head, *lines, last = capsys.readouterr().out.splitlines()
-  assert head.split() == ["cells", "number", "steps", "done", "now", "left"]
+  assert head.split() == ["runs", "number", "steps", "done", "now", "remaining"]
   assert [line.split() for line in lines] == [
     ["seed0", "reasoning", "lora", "all", "1", "6", "1", "0", "0"],
     ["seed0", "reasoning", "ilora_e2", "all", "1", "6", "1", "0", "0"],
     ["seed0", "reasoning", "lora", "parts", "2", "600", "0", "1", "1"],
   ]
   assert last == (
-    "2 of 4 cells done, 612 steps in all; left, one cell at a time: 5 min"
+    "2 of 4 runs done, 612 steps in all; remaining, one run at a time: 5 min"
   )
 
 
 def test_a_report_of_what_is_done_so_far(
   experiment, tmp_path, monkeypatch, capsys
 ):
-  """Of two seeds one is done, on one kind of targets: 2 + 3 cells."""
-  monkeypatch.setattr(_Bench, "killed_after", 8)
+  """Of two seeds one is done, on one kind of targets: 2 + 3 runs."""
+  monkeypatch.setattr(_Executor, "killed_after", 8)
   with pytest.raises(KeyboardInterrupt):
     _run(experiment, tmp_path)
   study.draw(experiment, tmp_path)
   assert f"report: {tmp_path / 'report.md'}" in capsys.readouterr().out
   assert (tmp_path / "report.md").read_text() == "5"
-  assert len(_Bench.done) == 8
+  assert len(_Executor.done) == 8
 
 
 def test_less_than_a_seed_gives_no_report(experiment, tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match="the backbone first"):
     study.draw(experiment, tmp_path)
-  monkeypatch.setattr(_Bench, "killed_after", 4)
+  monkeypatch.setattr(_Executor, "killed_after", 4)
   with pytest.raises(KeyboardInterrupt):
     _run(experiment, tmp_path)
   with pytest.raises(errors.UserError, match="no seed whose comparison"):

@@ -27,7 +27,7 @@ def other():
     stdout=subprocess.PIPE,
     text=True,
   )
-  yield process, worker.Claimant(**json.loads(process.stdout.readline()))
+  yield process, worker.Worker(**json.loads(process.stdout.readline()))
   process.kill()
   process.wait()
 

@@ -1,4 +1,4 @@
-"""Decoded media: made once, until the memory is full."""
+"""Decoded media: made once, until the cache is full."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ def _media(number):
 
 
 def test_what_is_kept_is_made_once():
-  memory, made = media_cache.Memory(2 * _SIZE), []
+  cache, made = media_cache.Cache(2 * _SIZE), []
 
   def get(number):
     def make():
       made.append(number)
       return _media(number)
 
-    return memory.get(f"ks/train/{number}", make)
+    return cache.get(f"ks/train/{number}", make)
 
   numbers = (1, 2, 3, 1, 2, 3)  # there is room for two
   found = [int(get(number).frames[0, 0, 0, 0, 0]) for number in numbers]
@@ -34,18 +34,18 @@ def test_what_is_kept_is_made_once():
 
 
 def test_nobody_changes_what_is_kept():
-  memory = media_cache.Memory(_SIZE)
-  media = memory.get("ks/train/1", lambda: _media(1))
+  cache = media_cache.Cache(_SIZE)
+  media = cache.get("ks/train/1", lambda: _media(1))
   with pytest.raises(ValueError, match="read-only"):
     media.frames[:] = 0
 
 
 def test_what_fails_is_not_kept():
-  memory = media_cache.Memory(_SIZE)
+  cache = media_cache.Cache(_SIZE)
 
   def fail():
     raise ValueError("noise")
 
   with pytest.raises(ValueError, match="noise"):
-    memory.get("ks/train/1", fail)
-  assert memory.get("ks/train/1", lambda: _media(1)).mel_frames == 5
+    cache.get("ks/train/1", fail)
+  assert cache.get("ks/train/1", lambda: _media(1)).mel_frames == 5

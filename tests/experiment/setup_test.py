@@ -20,9 +20,9 @@ _TEXT = "Data.seed = 42\n"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def given(tmp_path_factory):
   """Prepared records of one dataset, and a tokenizer."""
-  root = tmp_path_factory.mktemp("place")
+  root = tmp_path_factory.mktemp("given")
   found = [small_records.record("meld", row) for row in range(2)]
   small_records.write(root / "records", found)
   (root / "records" / "summary.json").write_text("{}")
@@ -32,10 +32,10 @@ def place(tmp_path_factory):
   return root
 
 
-def _prepare(place, workdir, **settings):
+def _prepare(given, workdir, **settings):
   given = {
-    "data": configs.Data(tokenizer=str(place / "tokenizer.json")),
-    "records": str(place / "records"),
+    "data": configs.Data(tokenizer=str(given / "tokenizer.json")),
+    "records": str(given / "records"),
   }
   experiment = configs.Experiment(
     model=configs.tiny(),
@@ -61,10 +61,10 @@ def _other_host(monkeypatch, change):
 
 
 def test_hosts_tell_each_other_all_that_must_agree(
-  place, tmp_path, monkeypatch
+  given, tmp_path, monkeypatch
 ):
   said = _other_host(monkeypatch, {})
-  _prepare(place, tmp_path)
+  _prepare(given, tmp_path)
   assert said["start"]["number of hosts"] == "1"
   assert said["start"]["configuration"] == _TEXT
   assert {"version of jax", "version of crab_jax"} <= said["start"].keys()
@@ -84,11 +84,11 @@ def test_hosts_tell_each_other_all_that_must_agree(
   ],
 )
 def test_the_host_that_differs_is_named(
-  meeting, fact, theirs, place, tmp_path, monkeypatch
+  meeting, fact, theirs, given, tmp_path, monkeypatch
 ):
   _other_host(monkeypatch, {meeting: {fact: theirs}})
   with pytest.raises(errors.UserError) as caught:
-    _prepare(place, tmp_path)
+    _prepare(given, tmp_path)
   assert f"host 1 differs from host 0 in the {fact}" in str(caught.value)
   assert theirs.strip() in str(caught.value)
 
@@ -106,15 +106,15 @@ def _files(folder):
   }
 
 
-def test_only_the_first_host_makes_anything(place, tmp_path, monkeypatch):
+def test_only_the_first_host_makes_anything(given, tmp_path, monkeypatch):
   """The others come all at once."""
   own = {"records": None, "world": _WORLD, "data": configs.Data()}
-  first = _prepare(place, tmp_path, **own)
+  first = _prepare(given, tmp_path, **own)
   before = _files(tmp_path)
   monkeypatch.setattr(hosts, "is_first", lambda: False)
   monkeypatch.setattr(hosts, "_wait", lambda name: None)
-  other = _prepare(place, tmp_path, **own)
+  other = _prepare(given, tmp_path, **own)
   assert _files(tmp_path) == before
   assert other.records == first.records
   with pytest.raises(errors.UserError, match="must see the same --workdir"):
-    _prepare(place, tmp_path / "elsewhere", **own)
+    _prepare(given, tmp_path / "elsewhere", **own)
