@@ -18,7 +18,11 @@ from crab_jax.ablation import statistics
 from crab_jax.array_types import Float
 
 MEASURES = ("score", "loss")
-READINGS = ("samples", "steps")
+READING_TITLES = {
+  "samples": "same samples of the dataset",
+  "steps": "same total steps",
+}
+READINGS = tuple(READING_TITLES)
 
 
 def gain(measure: str, after, before):
@@ -41,6 +45,31 @@ class Results:
   def tasks(self) -> tuple[str, ...]:
     """The datasets compared."""
     return grid.datasets(self.groups)
+
+  def families(self) -> list[str]:
+    """The family of each dataset."""
+    return [family for family, own in self.groups.items() for _ in own]
+
+  def parameters(self) -> dict[str, int]:
+    """Method -> parameters of its adapter."""
+    return {run.method: found["parameters"] for run, found in self.runs.items()}
+
+  def chance(self) -> dict[str, float]:
+    """Dataset -> the score of guessing."""
+    found = {
+      task: score["chance"]
+      for result in self.runs.values()
+      for task, score in result["scores"].items()
+    }
+    return {task: found[task] for task in self.tasks}
+
+  def mean_scores(self, targets: str) -> Float[np.ndarray, "tasks columns"]:
+    """Mean scores over seeds: alone, then jointly with every method."""
+    columns = [self.alone(targets, "score")]
+    columns += [
+      self.joint(method, targets, "score") for method in self.study.methods
+    ]
+    return np.stack([column.mean(0) for column in columns], 1)
 
   def value(self, run: grid.Run, task: str, measure: str) -> float:
     """One number of a run; NaN if it has none."""
