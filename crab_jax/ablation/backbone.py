@@ -34,7 +34,7 @@ def make(
   Of several machines one trains, the others wait for it.
 
   Returns:
-    None: training was told to stop (SIGTERM), and goes on from there later.
+    None: SIGTERM stopped the training; a later start goes on from there.
 
   Raises:
     UserError: no base and no stage that trains one.

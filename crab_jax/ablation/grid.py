@@ -42,7 +42,7 @@ class Run:
 
   @property
   def name(self) -> str:
-    """Tells the run from all others; fit for a file's name."""
+    """Unique in a study; fit for a file's name."""
     name = f"{self.targets}.{self.label}.{self.method}.seed{self.seed}"
     return name if self.budget == "samples" else f"{name}.{self.budget}"
 

@@ -31,7 +31,7 @@ def shares(processes: int) -> list[Share]:
   return [set(cores[i::processes]) for i in range(processes)]
 
 
-def run(command: Sequence[str], places: Sequence[Share]) -> int:
+def run(command: Sequence[str], cores: Sequence[Share]) -> int:
   """Runs a command once on each share of the cores; waits for all.
 
   SIGTERM is handed on to them.
@@ -47,7 +47,7 @@ def run(command: Sequence[str], places: Sequence[Share]) -> int:
 
   before = signal.signal(signal.SIGTERM, hand_on)
   try:
-    started.extend(_start(command, share) for share in places)
+    started.extend(_start(command, share) for share in cores)
     codes = [process.wait() for process in started]
   except BaseException:
     hand_on()

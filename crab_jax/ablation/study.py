@@ -200,7 +200,7 @@ def _work(executor, manifest, missing: list[grid.Run], steps) -> bool:
     if manifest.result(run.name) is not None or not manifest.claim(run.name):
       continue
     with manifest.holding(run.name):
-      # Another worker may have finished it between the look and our claim.
+      # Another worker may have finished it before our claim.
       if manifest.result(run.name) is not None:
         continue
       result = executor.execute(run)

@@ -18,7 +18,7 @@ _ENDED = {"Z", "X"}  # a zombie, dead
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
-  """A process, told from all others.
+  """A process, distinct from all others.
 
   Attributes:
     machine: host name, boot and space of process ids.
@@ -57,7 +57,7 @@ def _machine() -> str:
 
 
 def _kernel() -> list[str]:
-  """The boot and the space of process ids; [] where the kernel tells none."""
+  """The boot and the space of process ids; [] where the kernel does not say."""
   try:
     boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     return [boot, os.readlink(_PROC / "self/ns/pid")]

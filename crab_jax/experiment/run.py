@@ -13,8 +13,8 @@
   {workdir}/predictions/    a file a dataset
   {workdir}/report.html, report.md, report.json
 
-Every part that is complete is left as it is, so the same command goes on where
-a stopped run was.
+Complete parts are not made again, so the same command goes on where a stopped
+run was.
 """
 
 from crab_jax import array_types
@@ -66,7 +66,7 @@ def train(
   handler: preemption.Handler,
   profile: profiling.Window | None = None,
 ) -> array_types.Tree | None:
-  """Trains all stages and keeps the result; None: it was told to stop."""
+  """Trains all stages and keeps the result; None: SIGTERM stopped it."""
   writer = metrics.Writer(
     workspace.workdir, experiment.logging, silent=not hosts.is_first()
   )

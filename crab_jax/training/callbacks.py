@@ -1,4 +1,4 @@
-"""What may watch the steps of a loop: traces, compilations, a study's loss."""
+"""Callbacks of a loop: traces, compilations, the last losses of a run."""
 
 from typing import Any
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Compiled programs: kept on disk, and reported when one comes late."""
+"""Compiled programs: a cache on disk, and a warning of late compilations."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ _SHOWN = 5  # differences in a warning
 
 
 def keep_in(folder: files.Path) -> None:
-  """Looks for compiled programs in a folder, and puts new ones there.
+  """Reads compiled programs from a folder, and writes new ones there.
 
   A start after a preemption then compiles nothing that took over a second
   before. Several processes may share the folder. An entry that a kill cut off
-  is compiled anew, with a warning of jax.
+  is compiled again, with a warning of jax.
   """
   files.make_folder(folder)
   jax.config.update("jax_compilation_cache_dir", str(files.absolute(folder)))

@@ -209,7 +209,7 @@ class Agreement:
 
   SIGTERM comes to one host alone, but a state that lies on all of them is saved
   by all together. Each step sends a tiny sum over the devices
-  and looks at the one of the step before, so that no device waits for a host.
+  and reads the one of the step before, so that no device waits for a host.
   """
 
   def __init__(self):

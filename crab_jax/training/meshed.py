@@ -80,8 +80,8 @@ class MeshRunner:
 
     def sharded_step(*arguments):
       state, sums = step(*arguments)
-      # The state keeps its sharding: left to the compiler, another one would
-      # make the next call compile anew.
+      # The state keeps its sharding: if the compiler chose another, the next
+      # call would compile again.
       state = jax.lax.with_sharding_constraint(state, self.shardings(state))
       return state, jax.lax.with_sharding_constraint(sums, self._whole)
 

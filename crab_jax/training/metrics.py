@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl, TensorBoard, wandb and a progress bar."""
+"""Metrics of a run: metrics.jsonl, TensorBoard, wandb and a progress bar."""
 
 import json
 import time

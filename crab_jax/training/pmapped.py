@@ -53,7 +53,7 @@ class PmapRunner:
     """A copy of the arrays on every local device: [...] -> [devices, ...]."""
     devices = np.array(jax.local_devices())
     # The sharding of the step's own output. flax's `replicate` names the axis
-    # otherwise, and the second step would compile anew.
+    # otherwise, and the second step would compile again.
     mesh = jax.sharding.Mesh(devices, (AXIS,))
     sharding = jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec(AXIS)

@@ -43,7 +43,7 @@ class Recovery(Protocol):
     """A step has changed the state: from now on there is something to save."""
 
   def stop_requested(self) -> bool:
-    """Whether a host was told to stop; asked once a step, by all hosts."""
+    """Whether a host must stop; all hosts ask once a step."""
 
   def due(self, step: int) -> bool:
     """Whether the interval of checkpoints ends with a step."""

@@ -19,7 +19,7 @@ multiple; keys and values of heads that it does not divide are replicated along
 `tensor`, see `rules_in_use`.
 
 Reference: FSDP is ZeRO-3, arXiv 1910.02054; `tensor` is the split of
-Megatron-LM, arXiv 1909.08053, left to the compiler (GSPMD, arXiv 2105.04663).
+Megatron-LM, arXiv 1909.08053, done by the compiler (GSPMD, arXiv 2105.04663).
 """
 
 import collections
@@ -202,7 +202,7 @@ def spec(
         " and Mesh.data larger"
       )
   # No axis of one device, no None at the end: so the compiler writes where the
-  # outputs of a step lie; a state of another spec would compile it anew.
+  # outputs of a step lie; a state of another spec would compile it again.
   while split and not split[-1]:
     split.pop()
   return jax.sharding.PartitionSpec(

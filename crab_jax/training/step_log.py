@@ -26,7 +26,7 @@ Monitor = Callable[..., dict[str, Any]]
 
 @runtime_checkable
 class Log(Protocol):
-  """What the loop tells."""
+  """What the loop reports to."""
 
   def begin(self, first: int) -> None:
     """The loop begins behind step `first`."""
@@ -67,7 +67,7 @@ class Log(Protocol):
 
 
 class NoLog:
-  """Tells nobody."""
+  """Writes nothing."""
 
   def begin(self, first: int) -> None:
     pass

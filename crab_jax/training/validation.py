@@ -1,4 +1,4 @@
-"""What a stage is judged by while it trains: held-out loss, decoded answers.
+"""Validation of a stage while it trains: held-out loss, decoded answers.
 
 The loss by dataset over some packed batches of the validation split; what a
 `check` says of a few decoded clips; and the checkpoint that was best by one of
@@ -122,7 +122,7 @@ class Validator:
     """Measures nothing yet.
 
     Args:
-      config: the interval, and how much is looked at.
+      config: the interval, and how many batches and clips are read.
       stage: which is validated.
       measure: of `Runner.make_eval_step`.
       batches: this host's batches of the validation split.
