@@ -75,9 +75,9 @@ class _Programs:
 
 
 def _gate_sums(params, batch):
-  """The first head has a quarter of every token, the second the rest."""
+  """Four tokens: a quarter of each is the first head's, and none is won by it."""
   sums = np.zeros((_TASKS, 6))
-  sums[:, :2] = [1, 3]
+  sums[:, :4] = [1, 3, 0, 4]
   return router_statistics.Statistics(
     {"model/q_proj": sums}, np.full(_TASKS, 4.0)
   )

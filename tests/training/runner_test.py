@@ -89,7 +89,9 @@ def test_the_way_of_a_state_through_a_runner(strategy):
     lambda leaves: state_lib.create(leaves, optax.sgd(0.5)), _tree()
   )
   like = runner.to_restore(state)
-  assert like.params["scale"]["kernel"].shape == (1,)
+  shape = like.params["scale"]["kernel"]
+  assert isinstance(shape, jax.ShapeDtypeStruct)
+  assert (shape.shape, shape.sharding is None) == ((1,), False)
   state, frozen = runner.shard(state), runner.shard({})
   state, sums = runner.step(
     state, frozen, runner.shard_batch(_batch(1)), jax.random.key(0)
