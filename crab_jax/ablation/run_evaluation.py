@@ -131,11 +131,19 @@ class Evaluation:
     programs: programs_lib.Programs,
     params: array_types.Tree,
   ) -> dict[str, list[float]]:
-    """Dataset -> its mean gates over validation records, all projections."""
+    """Dataset -> its mean gates over validation records, all projections.
+
+    Args:
+      run: whose method has a router.
+      programs: of its method.
+      params: all parameters.
+    """
+    gate_sums = programs.gate_sums
+    assert gate_sums is not None  # the method has a router
     total = None
     for task in run.tasks:
       for batch in self._held_out(run.targets, task):
-        found = programs.gate_sums(params, batch)
+        found = gate_sums(params, batch)
         total = found if total is None else total + found
     if total is None:
       return {}
