@@ -276,6 +276,8 @@ _TESTS_OF_MORE = {
 _FOLDERS_OF_MORE = ("launch/", "parity/")
 # Modules of some size that another test tests; the others are too small.
 _TESTED_BY = {
+  "ablation/figures": "ablation/report",
+  "ablation/run_evaluation": "ablation/run",
   "data/grammar": "data/conversation",
   "data/prepared_records": "data/records",
   "data/packed": "data/loader",  # resuming is that of its iterator
