@@ -140,16 +140,16 @@ def decode(
   """
   process, processes = jax.process_index(), jax.process_count()
   share = clips.share(process, processes)
-  left = share.without(prediction_files.answered(folder, clips.table))
+  remaining = share.without(prediction_files.answered(folder, clips.table))
   bar = tqdm.tqdm(
     total=len(share),
-    initial=len(share) - len(left),
+    initial=len(share) - len(remaining),
     desc="evaluate" if processes == 1 else f"evaluate 1/{processes}",
     unit="clip",
     disable=process > 0,
   )
   journal = prediction_files.Journal(folder, process, processes)
   with bar:
-    for line in answerer.answers(left):
+    for line in answerer.answers(remaining):
       journal.write(line)
       bar.update()

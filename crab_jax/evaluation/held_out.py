@@ -1,7 +1,7 @@
 """The held-out clips: which records are decoded, read when they are needed.
 
-A test set of AV-UIE v2 does not fit into memory with its media, so a clip is a
-place on disk here, and becomes a record when it is asked for.
+A test set of AV-UIE v2 does not fit into memory with its media, so a clip is
+the number of a record on disk here, which is read when it is asked for.
 """
 
 import bisect
@@ -40,15 +40,15 @@ class Clips(Sequence[records.Record]):
   Attributes:
     table: the tasks.
     sources: task -> its records, in the order of the annotation.
-    places: (task, index) of each clip.
+    keys: (task, index) of each clip.
   """
 
   table: tasks.Tasks
   sources: dict[str, sources.RecordSource]
-  places: tuple[tuple[str, int], ...]
+  keys: tuple[tuple[str, int], ...]
 
   def __len__(self) -> int:
-    return len(self.places)
+    return len(self.keys)
 
   @overload
   def __getitem__(self, number: int) -> records.Record: ...
@@ -63,8 +63,8 @@ class Clips(Sequence[records.Record]):
       UserError: the bytes of the record are damaged.
     """
     if isinstance(number, slice):
-      return dataclasses.replace(self, places=self.places[number])
-    return self._read(*self.places[number])
+      return dataclasses.replace(self, keys=self.keys[number])
+    return self._read(*self.keys[number])
 
   def _read(self, task: str, index: int) -> records.Record:
     try:
@@ -78,19 +78,19 @@ class Clips(Sequence[records.Record]):
 
   def of(self, *names: str) -> "Clips":
     """The clips of some tasks."""
-    own = tuple(place for place in self.places if place[0] in names)
-    return dataclasses.replace(self, places=own)
+    own = tuple(key for key in self.keys if key[0] in names)
+    return dataclasses.replace(self, keys=own)
 
   def without(self, done: set[str]) -> "Clips":
     """The clips whose id is not among `done`; reads all if there is any."""
     if not done:
       return self
-    left = [place for place in self.places if self._read(*place).id not in done]
-    return dataclasses.replace(self, places=tuple(left))
+    remaining = [key for key in self.keys if self._read(*key).id not in done]
+    return dataclasses.replace(self, keys=tuple(remaining))
 
   def count(self, task: str) -> int:
     """How many clips of a task there are."""
-    return sum(place[0] == task for place in self.places)
+    return sum(key[0] == task for key in self.keys)
 
   def find(self, name: str) -> records.Record | None:
     """The record of an id, "{task}/{split}/{row}"; None if there is none.
@@ -141,9 +141,9 @@ def of_splits(
     task: sources.RecordSource(prepared.root, task, split)
     for task, split in chosen.items()
   }
-  places = tuple(
+  keys = tuple(
     (task, index)
     for task, source in found.items()
     for index in range(min(len(source), limit or len(source)))
   )
-  return Clips(prepared.table, found, places)
+  return Clips(prepared.table, found, keys)

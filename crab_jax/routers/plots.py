@@ -3,22 +3,21 @@
 import numpy as np
 from matplotlib import figure
 
-from crab_jax import array_types
+from crab_jax import array_types as at
 from crab_jax import plotting
-from crab_jax.array_types import Float
 from crab_jax.data import tasks
 
 _GRID = "#e4e7ec"
 _KIND_COLOURS = {
-  array_types.TokenKind.TEXT: "#c3c9d3",
-  array_types.TokenKind.VISION: "#3a7d44",
-  array_types.TokenKind.AUDIO: "#8f2d56",
-  array_types.TokenKind.ANSWER: "#1f2430",
+  at.TokenKind.TEXT: "#c3c9d3",
+  at.TokenKind.VISION: "#3a7d44",
+  at.TokenKind.AUDIO: "#8f2d56",
+  at.TokenKind.ANSWER: "#1f2430",
 }
 
 
 def grid(
-  values: Float[np.ndarray, "rows columns"],
+  values: at.Float[np.ndarray, "rows columns"],
   rows: list[str],
   columns: list[str],
   title: str,
@@ -67,9 +66,9 @@ def grid(
 
 
 def embedding(
-  points: Float[np.ndarray, "n 2"],
+  points: at.Float[np.ndarray, "n 2"],
   families: list[str],
-  explained: Float[np.ndarray, "2"],
+  explained: at.Float[np.ndarray, "2"],
 ) -> figure.Figure:
   """Samples by their gates, coloured by family.
 
@@ -144,7 +143,7 @@ def mean_gates(
 
 
 def gate_panels(
-  gates: Float[np.ndarray, "panels P groups E"],
+  gates: at.Float[np.ndarray, "panels P groups E"],
   groups: list[str],
   projections: list[str],
   titles: list[str],
@@ -215,7 +214,7 @@ def gates_along(
   )
   for head in range(1, heads):
     axes.axhline(head / heads, color="white", lw=0.8, ls=":")
-  for kind in array_types.TokenKind:
+  for kind in at.TokenKind:
     if np.any(kinds == kind):
       axes.broken_barh(
         [(int(token), 1) for token in np.flatnonzero(kinds == kind)],

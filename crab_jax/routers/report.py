@@ -13,10 +13,9 @@ import itertools
 import numpy as np
 from matplotlib import figure
 
-from crab_jax import array_types
+from crab_jax import array_types as at
 from crab_jax import files
 from crab_jax import plotting
-from crab_jax.array_types import Float
 from crab_jax.paradigms import network
 from crab_jax.routers import gates
 from crab_jax.routers import heads as heads_lib
@@ -25,14 +24,14 @@ from crab_jax.routers import routing
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.routers import sums as router_sums
 
-_KINDS = [kind.name.lower() for kind in array_types.TokenKind]
+_KINDS = [kind.name.lower() for kind in at.TokenKind]
 _PLOTS = "router"
 _PANELS = 4  # groups of layers side by side
 
 
 def embed(
-  points: Float[np.ndarray, "n X"],
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "2"]]:
+  points: at.Float[np.ndarray, "n X"],
+) -> tuple[at.Float[np.ndarray, "n 2"], at.Float[np.ndarray, "2"]]:
   """The first two principal components, and their shares of the variance."""
   centred = points - points.mean(0)
   left, strength, _ = np.linalg.svd(centred, full_matrices=False)
@@ -46,9 +45,7 @@ def embed(
   return placed, shares
 
 
-def write(
-  out: files.Path, found: routing.Found, params: array_types.Tree
-) -> files.Path:
+def write(out: files.Path, found: routing.Found, params: at.Tree) -> files.Path:
   """Writes router.json, router.md and the pictures; returns router.md."""
   files.make_folder(out / _PLOTS)
   content = to_json(found, params)
@@ -61,7 +58,7 @@ def write(
   return path
 
 
-def to_json(found: routing.Found, params: array_types.Tree) -> dict:
+def to_json(found: routing.Found, params: at.Tree) -> dict:
   """The content of router.json; None where nothing was seen."""
   statistics, heads = found.statistics, found.heads
   seen = found.seen
@@ -92,7 +89,7 @@ def to_json(found: routing.Found, params: array_types.Tree) -> dict:
 
 
 def _within_and_across(
-  away: Float[np.ndarray, "n n"], families: list[str]
+  away: at.Float[np.ndarray, "n n"], families: list[str]
 ) -> dict[str, float]:
   """Mean distance of two datasets of one family, and of two; NaN: no pair."""
   pairs: dict[str, list[float]] = {"within_families": [], "across_families": []}
@@ -118,9 +115,7 @@ def _plain(value):
   return value
 
 
-def figures(
-  found: routing.Found, params: array_types.Tree
-) -> dict[str, figure.Figure]:
+def figures(found: routing.Found, params: at.Tree) -> dict[str, figure.Figure]:
   """All pictures, by name."""
   drawn = {}
   for tower, paths in gates.towers(found.statistics).items():
@@ -183,7 +178,7 @@ def _entropy(
   )
 
 
-def _likeness(params: array_types.Tree) -> figure.Figure:
+def _likeness(params: at.Tree) -> figure.Figure:
   """Cosine between two heads, mean over pairs: towers' layers by projection."""
   found = heads_lib.up_projections(params)
   names = sorted({path.rpartition("/")[2] for path in found})

@@ -1,8 +1,8 @@
-"""Looks at the routers of a checkpoint: records in, their gates out.
+"""The routers of a checkpoint on records: packed rows in, gates out.
 
 Reads targets as in training, so that the answers' tokens are there: validation
-records, or training records where there are none. `router_report` tells what
-was seen.
+records, or training records where there are none. `report` writes what was
+found.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crab_jax import array_types
+from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import pipeline
@@ -55,8 +55,8 @@ class Found:
 
 def collect(
   model: configs.Model,
-  params: array_types.Tree,
-  batches: Iterator[array_types.Batch],
+  params: at.Tree,
+  batches: Iterator[at.Batch],
   table: tasks.Tasks,
 ) -> Found:
   """Runs batches through a model and adds up what its routers say.
@@ -83,7 +83,7 @@ def collect(
     points.append(own[numbers >= 0])
     owners += [names[number] for number in numbers[numbers >= 0]]
   if total is None:
-    raise errors.UserError("there are no records to look at")
+    raise errors.UserError("there are no records")
   return Found(total, np.concatenate(points), owners, heads, table)
 
 
@@ -95,19 +95,19 @@ def batches(
   rows: configs.Rows,
   limit: int | None,
   chosen: tuple[str, ...] | None = None,
-) -> Iterator[array_types.Batch]:
+) -> Iterator[at.Batch]:
   """Packed records with their targets, about `limit` of each dataset."""
   written = prepared.splits()
   names = [name for name in chosen or written if name in written]
   held = [name for name in names if written[name].get("val")]
   split = "val" if held else "train"
   mixture = dict.fromkeys(held or names, 1.0)
-  left = None if limit is None else limit * len(mixture)
+  remaining = None if limit is None else limit * len(mixture)
   for batch in pipeline.one_pass(
     prepared, tokenizer, data, model, rows, split=split, mixture=mixture
   ):
     yield batch
-    if left is not None:
-      left -= int((batch["sample_ids"][..., 0] >= 0).sum())
-      if left <= 0:
+    if remaining is not None:
+      remaining -= int((batch["sample_ids"][..., 0] >= 0).sum())
+      if remaining <= 0:
         return
