@@ -3,9 +3,9 @@
   python -m tests.architecture_picture
 
 A box is a folder of the package or a file beside the folders, with the first
-line of its docstring. An arrow points from a box to one that it imports; an
+line of its docstring, or those files of a folder that form a layer of their own. An arrow points from a box to one that it imports; an
 import that a chain of other arrows implies is left out. Boxes stand by the
-longest chain below them. The bottom row is what any folder may import: no
+longest chain below them. The grey rows are what any folder may import: no
 arrow points there. `architecture_picture_test` keeps the file true.
 """
 
@@ -24,31 +24,46 @@ _WIDTH, _HEIGHT = 196, 76  # of a box, pixels
 _GAP_X, _GAP_Y = 22, 40
 _MARGIN = 20
 _LINE = 31  # characters of a description in a box
+_IN_ROW = 4  # boxes of the base in each of two rows
 _COMMANDS = "commands"
 
-# The layers up to this one are the bottom row.
+# The layers up to this one are the grey rows.
 _BASE = "gin_utils"
 
 Edge = tuple[str, str]
 
 
 def base() -> list[str]:
-  """The boxes of the bottom row."""
+  """The boxes of the grey rows."""
   highest = architecture_test.LEVELS[_BASE]
   return [
     name for name, level in architecture_test.LEVELS.items() if level <= highest
   ]
 
 
+def box_of(module: str) -> str:
+  """The box of a module, `data.packing`: its layer, or "folder/file, file"."""
+  layer = architecture_test.layer_of(module)
+  folder, dot, _ = layer.rpartition(".")
+  if not dot:
+    return layer
+  level = architecture_test.LEVELS[layer]
+  beside = [
+    other.rpartition(".")[2]
+    for other, height in architecture_test.LEVELS.items()
+    if height == level and other.rpartition(".")[0] == folder
+  ]
+  return f"{folder.replace('.', '/')}/{', '.join(beside)}"
+
+
 def edges() -> set[Edge]:
   """(importing box, imported box) for every import between two boxes."""
   found = set()
   for path in architecture_test.FILES:
-    own = architecture_test.layer_of(architecture_test.module_of(path))
+    own = box_of(architecture_test.module_of(path))
     for name in architecture_test.imports_of(path):
       if name.startswith("crab_jax."):
-        other = architecture_test.layer_of(name.removeprefix("crab_jax."))
-        found.add((own, other))
+        found.add((own, box_of(name.removeprefix("crab_jax."))))
   return {
     (one, other)
     for one, other in found
@@ -86,7 +101,9 @@ def levels(found: set[Edge]) -> dict[str, int]:
 
 
 def description(box: str) -> str:
-  """What a box says of itself: the first line of its docstring."""
+  """What a box says of itself: the first line of its docstring, or its files."""
+  if ", " in box:
+    return box.rpartition("/")[2]
   if box == _COMMANDS:
     names = sorted(
       path.stem
@@ -95,8 +112,8 @@ def description(box: str) -> str:
       and path.stem != "__init__"
     )
     return ", ".join(names)
-  base = _ROOT / "crab_jax" / box.replace(".", "/")
-  file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+  where = _ROOT / "crab_jax" / box
+  file = where / "__init__.py" if where.is_dir() else where.with_suffix(".py")
   text = ast.get_docstring(ast.parse(file.read_text()))
   return (text or "").splitlines()[0].rstrip(".")
 
@@ -172,6 +189,10 @@ def _arrow(points: list[tuple[float, float]]) -> str:
   return f'<path d="{" ".join(path)}" class="arrow"/>'
 
 
+def _title(box: str) -> str:
+  return f"{box.rpartition('/')[0]}/…" if ", " in box else box
+
+
 def _box(name: str, x: float, y: float) -> str:
   left, top = x - _WIDTH / 2, y - _HEIGHT / 2
   kind = "commands" if name == _COMMANDS else "box"
@@ -180,8 +201,7 @@ def _box(name: str, x: float, y: float) -> str:
   parts = [
     f'<rect x="{left:.0f}" y="{top:.0f}" width="{_WIDTH}" height="{_HEIGHT}"'
     f' rx="8" class="{kind}"/>',
-    f'<text x="{x:.0f}" y="{top + 20:.0f}" class="name">'
-    f"{name.replace('.', '/')}</text>",
+    f'<text x="{x:.0f}" y="{top + 20:.0f}" class="name">{_title(name)}</text>',
   ]
   parts += [
     f'<text x="{x:.0f}" y="{top + 37 + 15 * row:.0f}">'
@@ -209,7 +229,8 @@ def svg() -> str:
   level = levels(arrows)
   boxes = [*sorted(level), *base()]
   chains = _chains(arrows, level)
-  centres = _centres([base(), *_rows(chains, level)])
+  bottom = [base()[start : start + _IN_ROW] for start in (_IN_ROW, 0)]
+  centres = _centres([*bottom, *_rows(chains, level)])
   width = max(x for x, _ in centres.values()) + _WIDTH / 2 + _MARGIN
   height = max(y for _, y in centres.values()) + _HEIGHT / 2 + _MARGIN
   lines = [
