@@ -263,6 +263,7 @@ def test_gin_holds_no_python():
 # Tests of several modules together, or of what is no module.
 _TESTS_OF_MORE = {
   "architecture",
+  "architecture_picture",
   "commands",  # what all commands have in common
   "gin_files",
   "models/parameters",  # names, shapes and axes of the whole tree
