@@ -45,6 +45,16 @@ def define_config_flags() -> None:
   )
 
 
+def define_task_file_flag() -> flags.FlagHolder[str | None]:
+  """Defines --task_file, for commands that read or answer tasks."""
+  return flags.DEFINE_string(
+    "task_file",
+    None,
+    "Tasks of your own (JSON, the form is in crab_jax/data/tasks.py). Not"
+    " needed for records and checkpoints that hold them already.",
+  )
+
+
 def gin_files() -> list[str]:
   """The values of --gin_file, in order."""
   return flags.FLAGS.gin_file

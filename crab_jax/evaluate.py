@@ -31,6 +31,7 @@ _ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")
 _DATA = flags.DEFINE_string("data", None, "A folder of prepared records.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _TASKS = flags.DEFINE_list("tasks", [], "Datasets, by commas; all if empty.")
+_TASK_FILE = cli.define_task_file_flag()
 _ROUTER = flags.DEFINE_bool(
   "router", False, "Report on the routers alone: gates, heads, distances."
 )
@@ -67,10 +68,11 @@ def _rescore() -> files.Path:
   from crab_jax.data import prepared_records
   from crab_jax.data import tasks
   from crab_jax.evaluation import rescoring
+  from crab_jax.evaluation.scoring import scores
 
-  records = cli.path(_DATA)
-  prepared = prepared_records.read(records) if records else None
-  table = prepared.table if prepared else tasks.Tasks()
+  records, given = cli.path(_DATA), scores.own_tasks(cli.path(_TASK_FILE))
+  prepared = prepared_records.read(records, given) if records else None
+  table = prepared.table if prepared else given or tasks.Tasks()
   return rescoring.rescore(cli.path(_PREDICTIONS), out, config, table, prepared)
 
 
@@ -88,12 +90,14 @@ def _evaluate() -> files.Path | None:
   # After the flags: these import jax, which takes seconds.
   from crab_jax.data import prepared_records
   from crab_jax.evaluation import checkpoint_report
+  from crab_jax.evaluation.scoring import scores
   from crab_jax.training import hosts
 
+  given = scores.own_tasks(cli.path(_TASK_FILE))
   if _DISTRIBUTED.value:
     hosts.join()
   checkpoint = checkpoint_report.Checkpoint(
-    model, cli.path(_ADAPTER), prepared_records.read(records)
+    model, cli.path(_ADAPTER), prepared_records.read(records, given)
   )
   if _ROUTER.value:
     return checkpoint_report.routers(checkpoint, experiment, out)

@@ -27,6 +27,7 @@ _QUESTION = flags.DEFINE_string(
   "question", None, "For avqa and avqa_thu; for ref_avs a description."
 )
 _OPTIONS = flags.DEFINE_list("options", [], "For avqa_thu, by commas.")
+_TASK_FILE = cli.define_task_file_flag()
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _LONGEST = flags.DEFINE_integer(
   "max_new_tokens", 160, "Tokens of an answer at most.", 1
@@ -41,8 +42,8 @@ def main() -> None:
   out = cli.required_path(_OUT)
   # After the flags: these import jax, which takes seconds.
   from crab_jax.data import clip
-  from crab_jax.data import tasks
   from crab_jax.evaluation import clip_answers
+  from crab_jax.evaluation.scoring import scores
 
   request = clip_answers.Request(
     clip.Clip(
@@ -56,7 +57,13 @@ def main() -> None:
     max_new_tokens=_LONGEST.value,
     gates=_GATES.value,
   )
-  clip_answers.run(request, checkpoint, cli.path(_ADAPTER), out, tasks.Tasks())
+  clip_answers.run(
+    request,
+    checkpoint,
+    cli.path(_ADAPTER),
+    out,
+    scores.own_tasks(cli.path(_TASK_FILE)),
+  )
 
 
 if __name__ == "__main__":

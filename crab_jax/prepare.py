@@ -18,6 +18,7 @@ _DEFAULTS = configs.Preparation()
 _SOURCE = flags.DEFINE_string("source", None, "The folder AVUIE_2.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _TASKS = flags.DEFINE_list("tasks", [], "Datasets, by commas; all if empty.")
+_TASK_FILE = cli.define_task_file_flag()
 _RUNNER = flags.DEFINE_string(
   "runner",
   "local",
@@ -68,6 +69,7 @@ def main() -> None:
   # After the flags: these import av and librosa, which takes seconds.
   from crab_jax.data import preparation
   from crab_jax.data import preparation_runners
+  from crab_jax.evaluation.scoring import scores
 
   summary = preparation.prepare(
     source,
@@ -75,6 +77,7 @@ def main() -> None:
     tuple(_TASKS.value) or None,
     config,
     preparation_runners.by_name(_RUNNER.value, _BEAM.value),
+    table=scores.own_tasks(cli.path(_TASK_FILE)),
   )
   print(f"{summary['records']} records in {out}")
 

@@ -21,6 +21,7 @@ _WORKDIR = flags.DEFINE_string(
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Several hosts: find each other before anything else."
 )
+_TASK_FILE = cli.define_task_file_flag()
 _PROFILE = flags.DEFINE_string(
   "profile_steps",
   None,
@@ -32,11 +33,13 @@ def main() -> None:
   workdir = cli.local_folder(_WORKDIR)
   settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   # After the flags: these import jax, which takes seconds.
+  from crab_jax.evaluation.scoring import scores
   from crab_jax.experiment import run
   from crab_jax.training import hosts
   from crab_jax.training import profiling
 
   profile = profiling.parse(_PROFILE.value) if _PROFILE.value else None
+  given = scores.own_tasks(cli.path(_TASK_FILE))
   if _DISTRIBUTED.value:
     hosts.join()
   with preemption.Handler() as handler:
@@ -46,6 +49,7 @@ def main() -> None:
       gin_utils.operative_config(),
       handler=handler,
       profile=profile,
+      given=given,
     )
 
 

@@ -18,6 +18,7 @@ from crab_jax import configs
 from crab_jax import files
 from crab_jax import gin_utils
 from crab_jax.ablation import side_by_side
+from crab_jax.data import tasks
 from crab_jax.training import huge_pages
 from crab_jax.training import preemption
 
@@ -25,6 +26,7 @@ cli.define_config_flags()
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/transfer", "Folder of the study: backbone, runs, report."
 )
+_TASK_FILE = cli.define_task_file_flag()
 _PROCESSES = flags.DEFINE_integer(
   "processes", 1, "Runs at a time, each on its share of the cores.", 1
 )
@@ -43,27 +45,32 @@ def main() -> int:
   settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   # After the flags: it imports jax, which takes seconds.
   from crab_jax.ablation import study
+  from crab_jax.evaluation.scoring import scores
 
+  given = scores.own_tasks(cli.path(_TASK_FILE))
   if _STATUS.value:
     study.show(settings, workdir)
   elif _REPORT.value:
     study.draw(settings, workdir)
   elif _PROCESSES.value > 1:
-    return _side_by_side(settings, workdir)
+    return _side_by_side(settings, workdir, given)
   else:
     with preemption.Handler() as handler:
-      study.run(settings, workdir, gin_utils.operative_config(), handler)
+      text = gin_utils.operative_config()
+      study.run(settings, workdir, text, handler, given)
   return 0
 
 
-def _side_by_side(settings: configs.Experiment, workdir: files.Path) -> int:
+def _side_by_side(
+  settings: configs.Experiment, workdir: files.Path, given: tasks.Tasks | None
+) -> int:
   """The backbone on all cores, then the runs."""
   from crab_jax.ablation import study
 
   shares = side_by_side.shares(_PROCESSES.value)
   with preemption.Handler() as handler:
     text = gin_utils.operative_config()
-    if not study.begin(settings, workdir, text, handler):
+    if not study.begin(settings, workdir, text, handler, given):
       return 0
   # A later flag wins over an earlier one.
   command = [sys.executable, *sys.orig_argv[1:], "--processes=1"]

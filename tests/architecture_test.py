@@ -266,6 +266,7 @@ _TESTS_OF_MORE = {
   "architecture_picture",
   "commands",  # what all commands have in common
   "gin_files",
+  "own_tasks",  # a task file through every command
   "models/parameters",  # names, shapes and axes of the whole tree
   "paradigms/linear_family",  # a family that is only a folder
   "paradigms/qwen2_5_omni/unchanged",
@@ -280,8 +281,8 @@ _TESTED_BY = {
   "ablation/figures": "ablation/report",
   "ablation/run_evaluation": "ablation/run",
   "data/grammar": "data/conversation",
-  "data/prepared_records": "data/records",
   "data/packed": "data/loader",  # resuming is that of its iterator
+  "data/task_checks": "data/task_files",
   "evaluation/assessment": "evaluate",
   "evaluation/checkpoint_report": "evaluate",
   "evaluation/clip_answers": "predict",

@@ -12,6 +12,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.ablation import manifest as manifest_lib
+from crab_jax.data import tasks
 from crab_jax.experiment import run
 from crab_jax.experiment import setup
 from crab_jax.training import model_folder
@@ -28,6 +29,7 @@ def make(
   config_text: str,
   manifest: manifest_lib.Manifest,
   handler: preemption.Handler,
+  given: tasks.Tasks | None = None,
 ) -> tuple[setup.Workspace, array_types.Tree] | None:
   """Records, tokenizer and parameters; trains what is not there yet.
 
@@ -45,7 +47,7 @@ def make(
     print("another machine makes the backbone; waiting for it", flush=True)
     time.sleep(_POLL)
   with manifest.holding(_CLAIM):
-    workspace = setup.prepare(settings, folder, config_text)
+    workspace = setup.prepare(settings, folder, config_text, given)
     if experiment.base is not None:
       return workspace, model_folder.load_params(files.path(experiment.base))
     made = (folder / "base").is_dir()

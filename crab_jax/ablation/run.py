@@ -212,7 +212,5 @@ class Executor:
       mixture=stage.mixture,
       targets=stage.targets,
       seed=data.seed + run.seed,
-      max_bad_share=data.max_bad_share,
-      max_bad_task_share=data.max_bad_task_share,
       cache=None if data.workers else self._cache,
     )

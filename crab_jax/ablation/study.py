@@ -25,6 +25,7 @@ from crab_jax.ablation import manifest as manifest_lib
 from crab_jax.ablation import progress
 from crab_jax.ablation import report
 from crab_jax.ablation import run as run_lib
+from crab_jax.data import task_files
 from crab_jax.data import tasks
 from crab_jax.training import preemption
 from crab_jax.weights import adapter
@@ -32,6 +33,7 @@ from crab_jax.weights import adapter
 _POLL = 5.0  # seconds
 _REPORT = "report"  # the claim of who writes it
 _FACTS = "study.json"
+_TASKS = "tasks"  # key of the table of tasks in the facts
 _PLAN = "plan.json"  # name -> steps, for the table without a backbone
 
 
@@ -40,6 +42,7 @@ def begin(
   workdir: files.Path,
   config_text: str,
   handler: preemption.Handler,
+  given: tasks.Tasks | None = None,
 ) -> bool:
   """Makes the backbone, if it is not there; for the arguments see `run`.
 
@@ -51,7 +54,9 @@ def begin(
   """
   manifest = _manifest(experiment, workdir)
   _keep_programs(workdir)
-  made = backbone.make(experiment, workdir, config_text, manifest, handler)
+  made = backbone.make(
+    experiment, workdir, config_text, manifest, handler, given
+  )
   return made is not None
 
 
@@ -60,6 +65,7 @@ def run(
   workdir: files.Path,
   config_text: str,
   handler: preemption.Handler,
+  given: tasks.Tasks | None = None,
 ) -> None:
   """Does what is not done yet of a study; prints where the report is.
 
@@ -68,19 +74,22 @@ def run(
     workdir: the folder of the study.
     config_text: the configuration in force, kept beside the results.
     handler: of a preemption; the run at work is begun again.
+    given: the table of the command's task file; None: it has none.
 
   Raises:
     UserError: whatever a user can cause.
   """
   manifest = _manifest(experiment, workdir)
   _keep_programs(workdir)
-  made = backbone.make(experiment, workdir, config_text, manifest, handler)
+  made = backbone.make(
+    experiment, workdir, config_text, manifest, handler, given
+  )
   if made is None:
     return
   workspace, base = made
   executor = run_lib.Executor(experiment, workspace, base)
   runs = grid.runs(executor.study, executor.groups)
-  _same_study(experiment, base, executor, workdir)
+  _same_study(experiment, base, executor, workspace.records.table, workdir)
   steps = {run.name: executor.steps(run) for run in runs}
   manifest_lib.write_whole(workdir / _PLAN, steps)
   print(progress.table(manifest, steps), flush=True)
@@ -125,8 +134,9 @@ def draw(experiment: configs.Experiment, workdir: files.Path) -> None:
   if not path.is_file():
     raise errors.UserError(f"{workdir} has no runs yet: the backbone first")
   manifest = _manifest(experiment, workdir)
-  names = json.loads(path.read_text())["study"]["tasks"]
-  groups = tasks.Tasks().by_family(names)
+  facts = json.loads(path.read_text())
+  known = _tasks_of(facts, f"the study {workdir}")
+  groups = known.by_family(facts["study"]["tasks"])
   results = {
     run: result
     for run in grid.runs(experiment.required_transfer, groups)
@@ -163,9 +173,10 @@ def _same_study(
   experiment: configs.Experiment,
   base: array_types.Tree,
   executor: run_lib.Executor,
+  known: tasks.Tasks,
   workdir: files.Path,
 ) -> None:
-  """Refuses a folder whose runs belong to other settings or weights.
+  """Refuses a folder whose runs belong to other settings, weights or tasks.
 
   A longer list of methods, targets, seeds or pairs is the same study.
   """
@@ -179,18 +190,27 @@ def _same_study(
     "data": dataclasses.asdict(experiment.data),
     "evaluation": dataclasses.asdict(experiment.evaluation),
     "backbone": adapter.fingerprint(base),
+    _TASKS: task_files.to_json({name: known[name] for name in executor.tasks}),
   }
   facts = json.loads(json.dumps(facts))
   path = workdir / _FACTS
   if not path.exists():
     manifest_lib.write_whole(path, facts)
   before = json.loads(path.read_text())
+  there = f"the study {workdir}"
+  _tasks_of(before, there).joined(known, there, "the records")
+  facts.pop(_TASKS)
   changed = [name for name in facts if before.get(name) != facts[name]]
   if changed:
     raise errors.UserError(
       f"{workdir} holds runs of another study: its {', '.join(changed)}"
       " differ; take another --workdir, or remove this one"
     )
+
+
+def _tasks_of(facts: dict, origin: str) -> tasks.Tasks:
+  """The table of a study; earlier versions knew the built-in tasks alone."""
+  return task_files.read_table(facts.get(_TASKS, {}), origin)
 
 
 def _work(executor, manifest, missing: list[grid.Run], steps) -> bool:

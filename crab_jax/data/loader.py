@@ -12,6 +12,7 @@ from typing import Any
 import grain
 import numpy as np
 
+from crab_jax import configs
 from crab_jax import errors
 from crab_jax.array_types import Batch
 from crab_jax.data import stream_positions
@@ -26,21 +27,19 @@ class Tally:
   Args:
     table: the tasks.
     sizes: dataset -> records of an epoch.
-    max_bad_share: failed records tolerated, of all.
-    max_bad_task_share: failed records tolerated, of one dataset.
+    data: its `max_bad_share` and `max_bad_task_share` of these are tolerated.
   """
 
   def __init__(
     self,
     table: tasks.Tasks,
     sizes: Mapping[str, int],
-    max_bad_share: float,
-    max_bad_task_share: float,
+    data: configs.Data,
   ):
     self._table = table
     self._sizes = dict(sizes)
-    self._max_share = max_bad_share
-    self._max_task_share = max_bad_task_share
+    self._max_share = data.max_bad_share
+    self._max_task_share = data.max_bad_task_share
     self._tokens = np.zeros(2, np.int64)  # useful, all
     self._samples: collections.Counter[str] = collections.Counter()
     self._short_videos = 0

@@ -8,9 +8,18 @@ import tensorflow_datasets as tfds
 
 from crab_jax import files
 from crab_jax.data import records
+from crab_jax.data import task_files
 from crab_jax.data import tasks
 
 INFO = "dataset_info.json"
+# What `tfds.core.MetadataDict` is stored as: the row of the table of tasks.
+ROW = "metadata.json"
+
+
+def write_row(root: files.Path, task: tasks.Task) -> None:
+  """Writes the row that the records of a dataset were made by."""
+  folder = records.folder(root, task.name)
+  files.write_json(folder / ROW, task_files.to_json({task.name: task}))
 
 
 def write(root: files.Path, task: tasks.Task, splits: dict[str, dict]) -> None:
@@ -22,6 +31,7 @@ def write(root: files.Path, task: tasks.Task, splits: dict[str, dict]) -> None:
     splits: split -> counts, with "shard_records" (the records of each shard)
       and "bytes".
   """
+  write_row(root, task)  # first: where INFO is, the row is
   folder = records.folder(root, task.name)
   identity = tfds.core.dataset_info.DatasetIdentity(
     name=records.NAME,

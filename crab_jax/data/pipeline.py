@@ -40,10 +40,6 @@ from crab_jax.data import stream_positions
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 
-# Failures that a run tolerates, as shares of the records that a host reads.
-MAX_BAD_SHARE = 0.001
-MAX_BAD_TASK_SHARE = 0.01
-
 NO_LEAST = samples.Lengths(0, 0, 0)
 
 
@@ -60,8 +56,6 @@ def train_loader(
   seed: int | None = None,
   process_index: int = 0,
   process_count: int = 1,
-  max_bad_share: float = MAX_BAD_SHARE,
-  max_bad_task_share: float = MAX_BAD_TASK_SHARE,
   cache: media_cache.Cache | None = None,
 ) -> loader.Loader:
   """The endless batches of one host for one stage.
@@ -69,7 +63,8 @@ def train_loader(
   Args:
     prepared: the records.
     tokenizer: gives ids and padding.
-    data: prompts, template, positions, shuffling, threads, workers, seed.
+    data: prompts, template, positions, shuffling, threads, workers, seed,
+      and how many failed records are tolerated.
     model: sizes of frames, chunks and the vocabulary.
     rows: the shape of a row; `rows.rows` over all hosts.
     mixture: dataset -> weight; None: all datasets of the folder, by size.
@@ -78,8 +73,6 @@ def train_loader(
     seed: of the order; None: `data.seed`.
     process_index: this host.
     process_count: hosts; they read different records.
-    max_bad_share: failed records tolerated, of all.
-    max_bad_task_share: failed records tolerated, of one dataset.
     cache: keeps decoded media; of no use with `data.workers`, which each
       have their own.
 
@@ -113,7 +106,7 @@ def train_loader(
     return _ahead(packed.PackedDataset(order, layout, options, streams), data)
 
   sizes = {n: -(-len(found[n]) // process_count) for n in found}
-  tally = loader.Tally(prepared.table, sizes, max_bad_share, max_bad_task_share)
+  tally = loader.Tally(prepared.table, sizes, data)
   streams = max(data.workers, 1)
   return loader.Loader(make, tally, process_index, process_count, streams)
 
@@ -180,8 +173,7 @@ def one_pass(
   tally = loader.Tally(
     prepared.table,
     {name: len(source) for name, source in found.items()},
-    MAX_BAD_SHARE,
-    MAX_BAD_TASK_SHARE,
+    data,
   )
   parts = [packed.SampleSource(found[name], maker, rows) for name in found]
   # Shuffled: rows of many lengths pack better than one dataset by another.

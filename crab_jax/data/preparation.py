@@ -30,6 +30,7 @@ from crab_jax.data import assembly
 from crab_jax.data import journal
 from crab_jax.data import metadata
 from crab_jax.data import preparation_report as report
+from crab_jax.data import prepared_records
 from crab_jax.data import records
 from crab_jax.data import statuses
 from crab_jax.data import tasks
@@ -163,6 +164,9 @@ def prepare(
   out = files.absolute(files.path(out))
   table = table or tasks.Tasks()
   found = annotations.find(source, table, names)
+  # What is not prepared now stays: its rows are those of the folder.
+  kept = prepared_records.rows(out, without=found)
+  table = table.joined(kept, "the task file", f"the records {out}")
   shards = plan(found, config.shard_records)
   preparer = Preparer(source, out, config, table)
   with _locked(out):
@@ -306,8 +310,13 @@ def _finish(
       " start again"
     )
   datasets = counts.datasets()
-  for name in sorted(names - _complete(preparer)):
-    metadata.write(out, preparer.table[name], datasets[name])
+  complete = _complete(preparer)
+  for name in sorted(names):
+    task = preparer.table[name]
+    if name not in complete:
+      metadata.write(out, task, datasets[name])
+    else:  # of its row a column may have changed that no record depends on
+      metadata.write_row(out, task)
   summary = {
     "source": str(preparer.source),
     "preparation": preparer.settings(),

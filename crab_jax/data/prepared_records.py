@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Container
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import metadata
 from crab_jax.data import records
+from crab_jax.data import task_files
 from crab_jax.data import tasks
-
-_INFO = "dataset_info.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Prepared:
     """Task -> split -> number of records, in the order of the table."""
     found = {}
     for task in self.table:
-      info = records.folder(self.root, task) / _INFO
+      info = records.folder(self.root, task) / metadata.INFO
       if info.is_file():
         found[task] = _split_sizes(info)
     return found
@@ -41,10 +42,11 @@ def read(root: files.Path | str, given: tasks.Tasks | None = None) -> Prepared:
 
   Args:
     root: the folder.
-    given: the table that the command was given; None: that of the records.
+    given: the table of the command's task file; None: it has none.
 
   Raises:
-    UserError: the folder holds no finished preparation.
+    UserError: the folder holds no finished preparation, or a task of it
+      differs from that of the task file or of this version.
   """
   root = files.path(root)
   if not (root / records.SUMMARY).is_file():
@@ -52,7 +54,36 @@ def read(root: files.Path | str, given: tasks.Tasks | None = None) -> Prepared:
       f"{root} holds no finished preparation ({records.SUMMARY} is missing):"
       " run python -m crab_jax.prepare"
     )
-  return Prepared(root, given or tasks.Tasks())
+  table = rows(root)
+  if given is not None:
+    table = table.joined(given, f"the records {root}", "the task file")
+  return Prepared(root, table)
+
+
+def rows(root: files.Path, without: Container[str] = ()) -> tasks.Tasks:
+  """The table of the rows that the datasets of a folder were prepared by.
+
+  Args:
+    root: the folder; it may be empty.
+    without: names of datasets that are not looked at.
+
+  Raises:
+    UserError: a row is damaged, missing, or differs from that of this version.
+  """
+  table = tasks.Tasks()
+  for folder in files.listing(root / records.NAME):
+    own = records.folder(root, folder.name)
+    if folder.name in without or not (own / metadata.INFO).is_file():
+      continue
+    row = own / metadata.ROW
+    if not row.is_file() and folder.name not in table:
+      raise errors.UserError(
+        f"{root} holds records of {folder.name} without their row of the"
+        f" table of tasks ({row} is missing): prepare {folder.name} again"
+      )
+    # Earlier versions, which knew the built-in tasks alone, wrote no row.
+    table = table.joined(task_files.read(row), str(row), str(row))
+  return table
 
 
 def _split_sizes(info: files.Path) -> dict[str, int]:

@@ -56,10 +56,10 @@ class Prompts:
 
 
 def load(path: str | None, table: tasks.Tasks) -> Prompts:
-  """The prompts of a file; None: ours.
+  """The prompts of a file; None: ours. Rows of one's own bring their wording.
 
   Args:
-    path: a prompt file, or None.
+    path: a prompt file, or None; what it says of a task wins over its row.
     table: the tasks.
 
   Raises:
@@ -74,17 +74,31 @@ def load(path: str | None, table: tasks.Tasks) -> Prompts:
   except ValueError as error:
     raise errors.UserError(f"prompt file {file} is no JSON: {error}") from None
   _expect_keys(tree, ("system", "tasks"), str(file))
-  _expect_keys(tree["tasks"], table, f'{file}: "tasks"')
+  said = tree["tasks"]
+  if isinstance(said, dict):
+    said = {
+      **said,
+      **{n: t for n, t in _of_rows(table).items() if n not in said},
+    }
+  _expect_keys(said, table, f'{file}: "tasks"')
   _expect_text(tree["system"], f'{file}: "system"')
   texts = {}
-  for name, fields in tree["tasks"].items():
+  for name, fields in said.items():
     where = f"{file}: task {name}"
     _expect_keys(fields, ("lead_in", "question"), where)
     for key, value in fields.items():
       _expect_text(value, f"{where}: {key}")
-    _check_placeholders(fields["question"], table[name], where)
+    check_placeholders(fields["question"], table[name], where)
     texts[name] = Prompt(**fields)
   return Prompts(tree["system"], texts)
+
+
+def _of_rows(table: tasks.Tasks) -> dict[str, dict[str, str]]:
+  """The wording that rows of the table bring, as a prompt file has it."""
+  return {
+    task.name: {"lead_in": task.lead_in, "question": task.question}
+    for task in table.own
+  }
 
 
 def _expect_keys(tree, keys, where: str) -> None:
@@ -102,7 +116,7 @@ def _expect_text(value, where: str) -> None:
     raise errors.UserError(f"{where} must be a string, got {value!r}")
 
 
-def _check_placeholders(question: str, task: tasks.Task, where: str) -> None:
+def check_placeholders(question: str, task: tasks.Task, where: str) -> None:
   """Raises unless the question has the placeholders of its task, plainly."""
   known = [field for field, _, _ in task.fields]
   try:

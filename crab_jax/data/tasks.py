@@ -11,10 +11,38 @@ in which a dataset's samples are drawn comes from its `seed`.
 
 Train and test annotations have different keys. A `val.json` (the synthetic
 world writes one; AV-UIE v2 has none) has those of train.
+
+A dataset of one's own needs no code: a task file, its annotations and media.
+`--task_file=FILE` gives the file to prepare, train, evaluate, predict and
+transfer. It is a JSON object, name -> row, whose keys are columns of `Task`:
+
+  {"machine": {
+    "family": "diagnosis", "kind": "label", "metric": "uar",
+    "classes": ["sound", "bearing", "belt"],
+    "frames": 10, "window": "tenths", "media": ["video_path", "audio_path"],
+    "target": "label",
+    "needs": ["fault"], "reference": "<answer>{fault}</answer>",
+    "lead_in": "A video and an audio: ",
+    "question": "Which fault has this machine?"}}
+
+Its annotations are {source}/machine/train.json (with the keys of "media" and
+"target"), perhaps val.json, and test.json (the keys of "media" and "needs");
+its media lie in {source}/machine/video/ and {source}/machine/audio/, of a task
+with an image in {source}/machine/. A name has small letters, digits and
+underscores. Keys that may be left out have a default in `Task`, but for
+"lead_in" and "question"; "reference" is left out where "has_test" is false.
+A placeholder of the question is a key of "fields": {"question": "asked"} reads
+the annotation's key "asked", and ["asked", "asked_in_test"] has one for each
+kind of annotation. `task_files` names what is wrong with a file.
+
+The rows lie beside the prepared records and in checkpoints. Commands that read
+these need no --task_file; where one is given, or two of them meet, rows of one
+name must be equal in every column.
 """
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator
 from collections.abc import Mapping
 
@@ -32,6 +60,8 @@ FAMILIES = (
 # Forms of an answer; `evaluation.reading.answers` describes and reads them.
 KINDS = ("label", "events", "place", "existence", "caption")
 SPLITS = ("train", "val", "test")
+IMAGES = ("image", "visual")  # how keys of images begin
+_UNREAD = ("templates",)  # columns that change nothing
 _RECIPE = (
   "name",
   "frames",
@@ -76,12 +106,16 @@ class Task:
   mask: str | None = None  # where the true mask lies: "labels" or "gt_mask"
   classes: tuple[str, ...] = ()  # all labels there are; (): not told
   synonyms: str | None = None  # group of reading/synonyms.json for its labels
+  lead_in: str | None = None  # text before the media; None: a prompt file's
+  question: str | None = None  # text behind them, with placeholders
+  templates: tuple[str, ...] = ()  # sentences that explain a label; not read
   stream: int | None = None  # number of a built-in row; None: one's own
 
   @property
   def visual(self) -> str:
     """What is seen: "video" or "image"."""
-    return "image" if self.media[0] == "image_path" else "video"
+    images = any(key.startswith(IMAGES) for key in self.media)
+    return "image" if images else "video"
 
   @property
   def seed(self) -> int:
@@ -172,6 +206,21 @@ class Tasks(Mapping[str, Task]):
     }
     return {family: own for family, own in groups.items() if own}
 
+  def joined(self, other: "Tasks", here: str, there: str) -> "Tasks":
+    """The rows of both tables.
+
+    Args:
+      other: another table.
+      here, there: where this one and the other come from, for the message.
+
+    Raises:
+      UserError: both have a row of one name, and they differ.
+    """
+    rows = {task.name: task for task in self.own}
+    for task in other.own:
+      require_same(rows.setdefault(task.name, task), task, here, there)
+    return Tasks(tuple(rows.values()))
+
   def require(self, names, what: str) -> None:
     """Raises UserError unless all names are of the table.
 
@@ -182,6 +231,23 @@ class Tasks(Mapping[str, Task]):
     if unknown := sorted(set(names) - set(self)):
       raise errors.UserError(
         f"{what}: unknown {', '.join(unknown)}; there are {', '.join(self)}"
+      )
+
+
+def require_same(one: Task, other: Task, here: str, there: str) -> None:
+  """Raises UserError, naming task and column, unless two rows are equal.
+
+  Args:
+    one, other: rows of one name.
+    here, there: where they come from, for the message.
+  """
+  for field in dataclasses.fields(Task):
+    values = [getattr(row, field.name) for row in (one, other)]
+    if values[0] != values[1] and field.name not in _UNREAD:
+      said = [json.dumps(value, ensure_ascii=False) for value in values]
+      raise errors.UserError(
+        f'task {one.name} differs: its "{field.name}" is {said[0]} in {here},'
+        f" {said[1]} in {there}"
       )
 
 

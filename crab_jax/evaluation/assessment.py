@@ -126,10 +126,17 @@ def _run(
 
 
 def _records(root: files.Path, clips: held_out.Clips) -> dict:
-  """What identifies a preparation of the records; see `prediction_files.claim`."""
-  return {
+  """What identifies a preparation of the records; see `prediction_files.claim`.
+
+  The wording of a task of one's own is that of its row.
+  """
+  found = {
     f"{task} records": records.manifest(root, task) for task in clips.sources
   }
+  for task in clips.table.own:
+    if task.name in clips.sources:
+      found[f"{task.name} wording"] = [task.lead_in, task.question]
+  return found
 
 
 def _score(

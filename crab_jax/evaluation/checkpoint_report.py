@@ -44,16 +44,14 @@ def answers(
   Raises:
     UserError: whatever a user can cause.
   """
-  # Before the model is read, which takes minutes at 7B.
-  chosen = experiment.evaluation.tasks or ()
-  checkpoint.records.table.require(chosen, "--tasks")
+  records = _records(checkpoint, experiment.evaluation)
   model = folder.load(checkpoint.model, checkpoint.adapter)
   path = assessment.assess(
     assessment.Subject(
       model.config,
       model.params,
       model.tokenizer,
-      checkpoint.records,
+      records,
       experiment.mesh,
     ),
     experiment.data,
@@ -67,6 +65,26 @@ def answers(
     [],
   )
   return path if jax.process_index() == 0 else None
+
+
+def _records(
+  checkpoint: Checkpoint, config: configs.Evaluation
+) -> prepared_records.Prepared:
+  """The records, their table with the tasks that the model was trained on.
+
+  Before the model is read, which takes minutes at 7B.
+
+  Raises:
+    UserError: a task of both differs, or a chosen one is unknown.
+  """
+  records = checkpoint.records
+  table = records.table.joined(
+    folder.tasks_of(checkpoint.model, checkpoint.adapter),
+    f"the records {records}",
+    f"the checkpoint {checkpoint.model}",
+  )
+  table.require(config.tasks or (), "--tasks")
+  return dataclasses.replace(records, table=table)
 
 
 def routers(
@@ -86,12 +104,10 @@ def routers(
   Raises:
     UserError: the model has no router, or there are no records.
   """
-  # Before the model is read, which takes minutes at 7B.
-  chosen = experiment.evaluation.tasks or ()
-  checkpoint.records.table.require(chosen, "--tasks")
+  records = _records(checkpoint, experiment.evaluation)
   model = folder.load(checkpoint.model, checkpoint.adapter)
   batches = routing.batches(
-    checkpoint.records,
+    records,
     model.tokenizer,
     experiment.data,
     model.config,
@@ -99,7 +115,5 @@ def routers(
     experiment.evaluation.limit,
     experiment.evaluation.tasks,
   )
-  found = routing.collect(
-    model.config, model.params, batches, checkpoint.records.table
-  )
+  found = routing.collect(model.config, model.params, batches, records.table)
   return router_report.write(out, found, model.params)

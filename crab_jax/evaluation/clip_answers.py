@@ -47,7 +47,7 @@ def run(
   checkpoint: files.Path,
   adapter: files.Path | None,
   out: files.Path,
-  table: tasks.Tasks,
+  given: tasks.Tasks | None = None,
 ) -> None:
   """Answers a request; prints the answers and writes the folder `out`.
 
@@ -56,12 +56,15 @@ def run(
     checkpoint: a model folder.
     adapter: an adapter folder for it, or None.
     out: the folder to write.
-    table: the tasks.
+    given: the table of the command's task file; None: it has none.
 
   Raises:
     UserError: whatever a user can cause.
   """
   # Before the model is read, which takes minutes at 7B.
+  table = folder.tasks_of(checkpoint, adapter)
+  if given is not None:
+    table = table.joined(given, f"the checkpoint {checkpoint}", "the task file")
   chosen = _chosen(request, table)
   model = folder.load(checkpoint, adapter)
   if request.gates and not model.config.routes:

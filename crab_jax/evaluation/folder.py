@@ -15,6 +15,8 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import task_files
+from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.paradigms import front
 from crab_jax.paradigms import thinker
@@ -32,6 +34,7 @@ class Model:
   params: array_types.Tree
   tokenizer: tokenizers.Tokenizer
   chat_template: files.Path | None  # None: the folder has none
+  table: tasks.Tasks  # with the tasks that it was trained on
 
 
 def load(folder: files.Path, adapter_folder: files.Path | None) -> Model:
@@ -45,6 +48,7 @@ def load(folder: files.Path, adapter_folder: files.Path | None) -> Model:
     UserError: a part is missing, damaged, of another shape or not finite, or
       the adapter does not fit.
   """
+  table = tasks_of(folder, adapter_folder)
   config = model_folder.load_config(folder)
   params = model_folder.load_params(folder)
   _require_shapes(folder, params, config)
@@ -59,7 +63,24 @@ def load(folder: files.Path, adapter_folder: files.Path | None) -> Model:
     params,
     tokenizers.load(folder / base.TOKENIZER, front.of(config).grammar),
     template if template.is_file() else None,
+    table,
   )
+
+
+def tasks_of(
+  folder: files.Path, adapter_folder: files.Path | None
+) -> tasks.Tasks:
+  """The table of tasks of a model folder and an adapter folder.
+
+  Raises:
+    UserError: a task of both differs, or a file is damaged.
+  """
+  table = task_files.read(folder / task_files.FILE)
+  if adapter_folder is None:
+    return table
+  added = task_files.read(adapter_folder / task_files.FILE)
+  here, there = f"the checkpoint {folder}", f"the adapter {adapter_folder}"
+  return table.joined(added, here, there)
 
 
 def _require_shapes(

@@ -14,6 +14,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import task_files
 from crab_jax.experiment import setup
 from crab_jax.models import quantised
 from crab_jax.paradigms import thinker
@@ -99,7 +100,11 @@ def keep(
   workspace: setup.Workspace,
 ) -> None:
   """Writes the model folder `base` and, after tuning, `adapter`."""
-  beside = {base_lib.TOKENIZER: workspace.workdir / base_lib.TOKENIZER}
+  names = (base_lib.TOKENIZER, task_files.FILE)
+  beside = {name: workspace.workdir / name for name in names}
+  if hosts.is_first():
+    rows = task_files.to_json(workspace.records.table)
+    files.write_json(beside[task_files.FILE], rows)
   tuned, frozen = state_lib.split(params, "adapter")
   plain = dataclasses.replace(
     experiment.model,
@@ -117,4 +122,5 @@ def keep(
         tuned,
         experiment.model.required_adapter,
         fingerprint,
+        {task_files.FILE: beside[task_files.FILE]},
       )

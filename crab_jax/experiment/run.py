@@ -3,6 +3,7 @@
   {workdir}/config.gin      the configuration in force
   {workdir}/world/          the embedded AV-UIE, when there is one
   {workdir}/records/        its records
+  {workdir}/tasks.json      the table of tasks
   {workdir}/checkpoints/    {stage}/{step}, and {stage}.best where it is kept
   {workdir}/validation/     {stage}/{step}.jsonl: clips decoded while training
   {workdir}/base/           the frozen model: parameters, tokenizer
@@ -20,6 +21,7 @@ run was.
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import files
+from crab_jax.data import tasks
 from crab_jax.evaluation import assessment
 from crab_jax.experiment import parameters
 from crab_jax.experiment import setup
@@ -38,6 +40,7 @@ def run(
   *,
   handler: preemption.Handler,
   profile: profiling.Window | None = None,
+  given: tasks.Tasks | None = None,
 ) -> None:
   """Does what is not done yet of an experiment; prints where the report is.
 
@@ -47,11 +50,12 @@ def run(
     config_text: the configuration in force, kept beside the results.
     handler: of a preemption.
     profile: steps of every stage to trace.
+    given: the table of the command's task file; None: it has none.
 
   Raises:
     UserError: whatever a user can cause.
   """
-  workspace = setup.prepare(experiment, workdir, config_text)
+  workspace = setup.prepare(experiment, workdir, config_text, given)
   params = train(experiment, workspace, handler, profile)
   if params is None:
     return

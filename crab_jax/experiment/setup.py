@@ -6,6 +6,7 @@ does the work, and all see the same folder.
 
 import dataclasses
 import importlib.metadata
+import json
 
 import jax
 
@@ -17,6 +18,8 @@ from crab_jax.data import prepared_records
 from crab_jax.data import prompts
 from crab_jax.data import records
 from crab_jax.data import samples
+from crab_jax.data import task_files
+from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
 from crab_jax.paradigms import front
 from crab_jax.synthetic import build
@@ -35,7 +38,10 @@ class Workspace:
 
 
 def prepare(
-  experiment: configs.Experiment, workdir: files.Path, config_text: str
+  experiment: configs.Experiment,
+  workdir: files.Path,
+  config_text: str,
+  given: tasks.Tasks | None = None,
 ) -> Workspace:
   """Makes what training reads: records and a tokenizer.
 
@@ -43,6 +49,7 @@ def prepare(
     experiment: the settings.
     workdir: the folder of the run; several hosts must see the same.
     config_text: the configuration in force, kept beside the results.
+    given: the table of the command's task file; None: it has none.
 
   Raises:
     UserError: whatever a user can cause.
@@ -50,12 +57,14 @@ def prepare(
   _meet(config_text)
   with hosts.first_then_others("preparation"):
     _begin(workdir, config_text)
-    prepared = _records(experiment, workdir)
+    prepared = _records(experiment, workdir, given)
     workspace = Workspace(
       workdir, prepared, _tokenizer(experiment, workdir, prepared)
     )
   manifest = records.manifest(prepared.root)
-  hosts.compare("data", {"data manifest": manifest})
+  rows = json.dumps(task_files.to_json(prepared.table))
+  facts = {"data manifest": manifest, "table of tasks": rows}
+  hosts.compare("data", facts)
   if folder := _compiled(experiment, workdir):
     compilation.keep_in(folder)
   return workspace
@@ -104,11 +113,15 @@ def _begin(workdir: files.Path, config_text: str) -> None:
 
 
 def _records(
-  experiment: configs.Experiment, workdir: files.Path
+  experiment: configs.Experiment,
+  workdir: files.Path,
+  given: tasks.Tasks | None,
 ) -> prepared_records.Prepared:
   """The records; the first host makes the embedded world's."""
   if experiment.records is not None:
-    return prepared_records.read(experiment.records)
+    return _with_base(
+      experiment, prepared_records.read(experiment.records, given)
+    )
   root = workdir / "records"
   if hosts.is_first():
     assert experiment.world is not None  # there are no records
@@ -121,7 +134,22 @@ def _records(
       f"{root}, which the first host made, is not on host {hosts.index()}: all"
       " hosts must see the same --workdir"
     )
-  return prepared_records.read(root)
+  return _with_base(experiment, prepared_records.read(root, given))
+
+
+def _with_base(
+  experiment: configs.Experiment, prepared: prepared_records.Prepared
+) -> prepared_records.Prepared:
+  """The records, their table with the tasks that the base was trained on."""
+  if experiment.base is None:
+    return prepared
+  base = files.path(experiment.base)
+  table = prepared.table.joined(
+    task_files.read(base / task_files.FILE),
+    f"the records {prepared}",
+    f"the checkpoint {base}",
+  )
+  return dataclasses.replace(prepared, table=table)
 
 
 def _tokenizer(

@@ -7,8 +7,12 @@ import optax
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import errors
+from crab_jax import files
 from crab_jax.data import loader
 from crab_jax.data import pipeline
+from crab_jax.data import task_files
+from crab_jax.data import tasks
 from crab_jax.experiment import parameters
 from crab_jax.experiment import setup
 from crab_jax.experiment import validators
@@ -26,6 +30,8 @@ from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
 from crab_jax.training import step_log
 from crab_jax.training import trainer
+
+_TASKS = "tasks"  # key of the table in the note of a checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,17 +117,21 @@ def _loop(
   observers: Observers,
 ) -> trainer.Loop:
   own = workspace.workdir / "checkpoints" / stage.name
+  checkpoints = checkpoint.StageCheckpoints(own, experiment.saving.keep)
+  table = workspace.records.table
+  _require_same_tasks(checkpoints, table, own)
   return trainer.Loop(
     stage=stage,
     runner=runner,
     loader=source,
-    task_names=tuple(workspace.records.table),
+    task_names=tuple(table),
     recovery=recovery.CheckpointRecovery(
-      checkpoint.StageCheckpoints(own, experiment.saving.keep),
+      checkpoints,
       experiment.saving.every,
       runner,
       source,
       observers.preemption,
+      note={_TASKS: task_files.to_json(table)},
     ),
     log=step_log.StepLog(
       stage,
@@ -129,8 +139,8 @@ def _loop(
       observers.writer,
       runner,
       optim.schedule(stage.optimizer, stage.steps),
-      tuple(workspace.records.table),
-      monitor.of(model, len(workspace.records.table)),
+      tuple(table),
+      monitor.of(model, len(table)),
     ),
     validator=validators.make(experiment, stage, model, runner, workspace),
     callbacks=(
@@ -140,6 +150,31 @@ def _loop(
       ),
     ),
   )
+
+
+def _require_same_tasks(
+  checkpoints: checkpoint.StageCheckpoints,
+  table: tasks.Tasks,
+  folder: files.Path,
+) -> None:
+  """Raises UserError unless a stage goes on with the tasks that it began with.
+
+  Not even another task may come: batches carry numbers by the table.
+  """
+  note = checkpoints.note()
+  if note is None:
+    return
+  here, there = f"the checkpoint {folder}", "the records and the task file"
+  # Earlier versions, which knew the built-in tasks alone, noted none.
+  before = task_files.read_table(note.get(_TASKS, {}), here)
+  before.joined(table, here, there)
+  names = [{task.name for task in rows.own} for rows in (before, table)]
+  for name in sorted(names[0] ^ names[1]):
+    has, lacks = (here, there) if name in names[0] else (there, here)
+    raise errors.UserError(
+      f"task {name} is in {has} and not in {lacks}: go on with the same tasks,"
+      " or start in another --workdir"
+    )
 
 
 def _loader(
@@ -157,6 +192,4 @@ def _loader(
     targets=stage.targets,
     process_index=hosts.index(),
     process_count=hosts.count(),
-    max_bad_share=experiment.data.max_bad_share,
-    max_bad_task_share=experiment.data.max_bad_task_share,
   )

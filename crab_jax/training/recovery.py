@@ -4,6 +4,8 @@ A loop with nothing to recover, such as a short run of a study, has
 `NoRecovery`.
 """
 
+from collections.abc import Mapping
+from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
 
@@ -105,6 +107,7 @@ class CheckpointRecovery:
     runner: of the stage.
     loader: its position is saved beside the state.
     preemption: SIGTERM.
+    note: JSON values that are saved beside the state too.
   """
 
   def __init__(
@@ -114,10 +117,11 @@ class CheckpointRecovery:
     runner: runner_lib.Runner,
     loader: Loader,
     preemption: preemption_lib.Handler,
+    note: Mapping[str, Any] | None = None,
   ):
     self._checkpoints, self._every = checkpoints, every
     self._runner, self._loader = runner, loader
-    self._preemption = preemption
+    self._preemption, self._note = preemption, dict(note or {})
     self._agreement = hosts.Agreement()
 
   def has_checkpoint(self) -> bool:
@@ -148,7 +152,7 @@ class CheckpointRecovery:
       # Saving has begun in time: it is waited for, however long it takes.
       self._preemption.saving()
     self._checkpoints.save(
-      self._runner.to_save(state), self._loader.get_state(), {}
+      self._runner.to_save(state), self._loader.get_state(), self._note
     )
 
   def wait(self) -> None:

@@ -8,6 +8,7 @@ base that the adapter was trained on. `official` has the other form.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 
 import flax.traverse_util
 import numpy as np
@@ -50,6 +51,7 @@ def save(
   params: array_types.Tree,
   config: configs.ILora,
   base: str | None = None,
+  beside: Mapping[str, files.Path] | None = None,
 ) -> None:
   """Writes an adapter folder; replaces one that is there.
 
@@ -58,6 +60,7 @@ def save(
     params: parameters; only the adapter's are saved, in their own dtype.
     config: the adapter's settings.
     base: the `fingerprint` of the base, if it is known.
+    beside: further files, by the name that they get.
 
   Raises:
     UserError: `folder` is something else, or cannot be written.
@@ -73,6 +76,8 @@ def save(
     with files.new_folder(folder) as new:
       safetensors.numpy.save_file(tensors, new / TENSORS)
       files.write_json(new / SETTINGS, settings)
+      for name, path in (beside or {}).items():
+        files.copy(path, new / name)
   except (OSError, safetensors.SafetensorError) as error:
     raise errors.UserError(f"cannot write {folder}: {error}") from error
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import records
 from crab_jax.data import sources
@@ -122,6 +123,12 @@ def test_counters(make_loader):
   assert counters["skipped"] == {} and counters["short_videos"] == 0
 
 
+def _tolerant(of_all: float, of_a_task: float) -> configs.Data:
+  return dataclasses.replace(
+    small_records.DATA, max_bad_share=of_all, max_bad_task_share=of_a_task
+  )
+
+
 @pytest.fixture
 def damaged(tmp_path):
   """A folder whose third s4 record has a flipped byte, and other trouble."""
@@ -140,7 +147,7 @@ def damaged(tmp_path):
 
 
 def test_failures_are_skipped_counted_and_named(make_loader, damaged):
-  loader = make_loader(where=damaged, max_bad_share=0.2, max_bad_task_share=0.5)
+  loader = make_loader(where=damaged, data=_tolerant(0.2, 0.5))
   ids = small_loader.ids(small_loader.take(loader, 25))
   counters = loader.counters()
   assert counters["skipped"] == {"bad_record": 1, "bad_audio": 1, "too_long": 1}
@@ -154,9 +161,7 @@ def test_failures_are_skipped_counted_and_named(make_loader, damaged):
   assert not {(arig, 6), (arig, 7), (s4, 2)} & set(ids)
   assert len(set(ids)) == 32 - 3
   # The counters are part of the state.
-  resumed = make_loader(
-    where=damaged, max_bad_share=0.2, max_bad_task_share=0.5
-  )
+  resumed = make_loader(where=damaged, data=_tolerant(0.2, 0.5))
   resumed.set_states([loader.get_state()])
   assert resumed.counters() == counters
   small_loader.assert_equal(
@@ -165,15 +170,13 @@ def test_failures_are_skipped_counted_and_named(make_loader, damaged):
 
 
 def test_too_many_failures_stop_the_run(make_loader, damaged):
-  loader = make_loader(where=damaged, max_bad_share=0.2, max_bad_task_share=0.2)
+  loader = make_loader(where=damaged, data=_tolerant(0.2, 0.2))
   with pytest.raises(errors.UserError) as caught:
     small_loader.take(loader, 30)
   text = str(caught.value)
   assert "2 of 8 records of arig failed" in text and "20.0%" in text
   assert "arig/train/6" in text and "Rows.tokens=256" in text
-  loader = make_loader(
-    where=damaged, max_bad_share=0.09, max_bad_task_share=0.9
-  )
+  loader = make_loader(where=damaged, data=_tolerant(0.09, 0.9))
   with pytest.raises(errors.UserError, match="3 of 32 records of all"):
     small_loader.take(loader, 30)
 

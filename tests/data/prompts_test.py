@@ -7,6 +7,8 @@ import pytest
 from crab_jax import errors
 from crab_jax.data import prompts
 from crab_jax.data import tasks
+from crab_jax.evaluation.scoring import scores
+from tests.data import own_rows
 
 
 def _tree():
@@ -104,3 +106,19 @@ def test_no_file_and_no_json(tmp_path):
   (tmp_path / "bad.json").write_text("{")
   with pytest.raises(errors.UserError, match="no JSON"):
     prompts.load(str(tmp_path / "bad.json"), tasks.Tasks())
+
+
+def test_rows_of_ones_own_bring_their_wording(tmp_path):
+  table = scores.own_tasks(own_rows.write(tmp_path, machine=own_rows.MACHINE))
+  ours = prompts.load(None, table)
+  assert ours.tasks["machine"].ask({}) == "Which fault has this machine?"
+  assert ours.tasks["machine"].lead_in == "A video and an audio: "
+  assert ours.tasks["ks"] == prompts.load(None, tasks.Tasks()).tasks["ks"]
+  # A prompt file need not say it again, and wins where it does.
+  plain = prompts.load(_write(tmp_path, _tree()), table)
+  assert plain.tasks["machine"] == ours.tasks["machine"]
+  tree = _tree()
+  tree["tasks"]["machine"] = {"lead_in": "", "question": "Broken?"}
+  assert prompts.load(_write(tmp_path, tree), table).tasks["machine"].ask(
+    {}
+  ) == ("Broken?")

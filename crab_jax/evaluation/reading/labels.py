@@ -26,12 +26,22 @@ def squashed(label) -> str:
 
 
 @functools.cache
+def _published() -> dict[str, dict[str, list[str]]]:
+  file = importlib.resources.files(__package__) / "synonyms.json"
+  return json.loads(file.read_text(encoding="utf-8"))
+
+
+def groups() -> tuple[str, ...]:
+  """The groups of the table of synonyms."""
+  return tuple(_published())
+
+
+@functools.cache
 def synonyms(group: str | None) -> dict[str, str]:
   """Squashed word -> squashed canonical word of one group of the table."""
   if group is None:
     return {}
-  file = importlib.resources.files(__package__) / "synonyms.json"
-  table = json.loads(file.read_text(encoding="utf-8"))[group]
+  table = _published()[group]
   return {
     squashed(word): squashed(canonical)
     for canonical, words in table.items()

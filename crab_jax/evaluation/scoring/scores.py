@@ -14,7 +14,10 @@ from collections.abc import Iterable
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import task_checks
+from crab_jax.data import task_files
 from crab_jax.data import tasks
+from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import caption_scorer
 from crab_jax.evaluation.scoring import event_scorers
@@ -33,11 +36,13 @@ class Metric:
     title: its name in reports.
     kinds: forms of an answer (`tasks.KINDS`) that it scores.
     score: (samples, row of the table of tasks, lookup of records) -> result.
+    masked: it compares masks.
   """
 
   title: str
   kinds: tuple[str, ...]
   score: Callable[..., results.Result]
+  masked: bool = False
 
 
 def _of_labels(score: Callable[..., results.Result]):
@@ -77,13 +82,27 @@ METRICS = {
   "type_at_av": Metric(
     "segment Type@AV", ("events",), _of_samples(event_scorers.avvp)
   ),
-  "j": Metric("J", ("place", "existence"), _masks),
+  "j": Metric("J", ("place", "existence"), _masks, masked=True),
   "ciou": Metric("cIoU@0.5", ("place",), _of_samples(grounding_scorer.score)),
   "existence_accuracy": Metric(
     "accuracy", ("existence",), _of_samples(existence_scorer.score)
   ),
   "cider": Metric("CIDEr/10", ("caption",), _of_samples(caption_scorer.score)),
 }
+
+
+def own_tasks(path: files.Path | None) -> tasks.Tasks | None:
+  """The table with the rows of a task file; None: there is no such file.
+
+  Raises:
+    UserError: the file is wrong; the message names file, task and key.
+  """
+  if path is None:
+    return None
+  kinds = {name: metric.kinds for name, metric in METRICS.items()}
+  masked = tuple(name for name, metric in METRICS.items() if metric.masked)
+  scoring = task_checks.Scoring(kinds, masked, labels.groups())
+  return task_files.load(path, scoring)
 
 
 @dataclasses.dataclass(frozen=True)
