@@ -262,6 +262,7 @@ def test_gin_holds_no_python():
 
 # Tests of several modules together, or of what is no module.
 _TESTS_OF_MORE = {
+  "adapter_variants",  # every router through the package
   "architecture",
   "architecture_picture",
   "commands",  # what all commands have in common

@@ -11,7 +11,12 @@ import math
 
 from crab_jax.configs import checked
 
-ROUTERS = ("token", "uniform")
+# How the heads of a token are weighed; `models.ilora.gates_of` does it.
+ROUTERS = (
+  "token",  # by the softmax of a router
+  "uniform",  # alike: every head weighs 1 / heads
+  "top1",  # the head of the largest gate alone, by its softmax value
+)
 # Settings that change training alone: adapters that differ in them fit.
 _TRAINING = ("dropout", "shared_mask")
 
@@ -30,7 +35,7 @@ class ILora(checked.Checked):
   alpha: float = 256.0  # the update is scaled by alpha / rank
   dropout: float = 0.1  # of the input of A, in [0, 1)
   targets: str = "lm+towers"  # "lm": the decoder only
-  router: str = "token"  # "uniform": every head weighs 1 / heads
+  router: str = "token"  # one of ROUTERS
   shared_a: bool = True  # False: one A for every head
   shared_mask: bool = False  # True: q/k/v (gate/up) share one dropout mask
 
@@ -114,4 +119,6 @@ class ILora(checked.Checked):
     """Why the official file cannot hold this adapter; None: it can."""
     if not self.shared_a:
       return "it has one A for all heads, and this adapter one a head"
+    if self.router == "top1":
+      return 'all heads act on a token in it, and one does with router="top1"'
     return None

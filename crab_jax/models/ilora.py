@@ -20,8 +20,8 @@ mutable in `apply`:
 Inside scanned layers both get a leading layer axis.
 
 Reference: Crab+, arXiv 2603.04128; the equation is that of HydraLoRA,
-arXiv 2404.19245. Not here: merging (the update depends on the input), top-k
-routing, balancing losses.
+arXiv 2404.19245. Not here: merging (the update depends on the input),
+balancing losses.
 """
 
 import dataclasses
@@ -142,10 +142,23 @@ def share_dropped(
 
 
 def gates_of(
-  logits: at.Float[at.Array, "*B E"],
+  logits: at.Float[at.Array, "*B E"], router: str
 ) -> at.Float[at.Array, "*B E"]:
-  """The weights of the heads, float32: softmax over the logits."""
-  return jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+  """The weights of the heads as they are applied, float32.
+
+  The softmax over the logits; "top1" sets all but the largest to 0. What is
+  left keeps its softmax value p_i and is not made 1, so that the router has a
+  gradient: dp_i/dlogit_j = p_i (1[i = j] - p_j). It tells how much the winner
+  should count; the other heads of the token get none. All products are
+  computed as before: with few heads a gather would save nothing.
+
+  Reference: Switch Transformer, arXiv 2101.03961, equation 2.
+  """
+  gates = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+  if router == "top1":
+    # argmax has no gradient; of equal gates the first wins.
+    gates *= jax.nn.one_hot(jnp.argmax(gates, -1), gates.shape[-1])
+  return gates
 
 
 def fused(
@@ -227,7 +240,7 @@ def update(
   if adapter.routes:
     route = weight("lora_route", uniform_fan_in, names[0], "lora_heads")
     logits = jnp.einsum("...D,DE->...E", x, route)
-    gates = gates_of(logits)
+    gates = gates_of(logits, adapter.router)
     record(module, logits, gates, context.groups)
     gates = gates.astype(x.dtype)
   else:

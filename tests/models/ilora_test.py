@@ -158,6 +158,38 @@ def test_uniform_router_is_plain_lora_with_the_mean_of_the_heads():
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_top1_keeps_the_largest_gate_and_its_gradient():
+  lora = dataclasses.replace(LORA, router="top1")
+  x = jax.random.normal(jax.random.key(0), (7, 6))
+  module = _linear(lora)
+  params = _params(module, x)
+  winners = np.argmax(x @ params["lora_route"], -1)
+  assert len(set(winners.tolist())) > 1
+  _, state = module.apply({"params": params}, x, mutable=["gates"])
+  assert ((state["gates"]["gates"] > 0) == np.eye(3)[winners]).all()
+  pull = jax.random.normal(jax.random.key(2), (7, 5))
+
+  def ours(params):
+    return jnp.sum(module.apply({"params": params}, x) * pull)
+
+  def oracle(params):
+    """One head a token, weighted by its softmax value."""
+    gates = jax.nn.softmax(x @ params["lora_route"], axis=-1)
+    gate = gates[np.arange(7), winners][:, None]
+    code = x @ params["lora_A"]
+    update = jnp.einsum("TR,TRF->TF", code, params["lora_B"][winners])
+    y = x @ params["kernel"] + params["bias"][None]
+    return jnp.sum((y + lora.scale * gate * update) * pull)
+
+  found, expected = (jax.value_and_grad(f)(params) for f in (ours, oracle))
+  assert np.any(found[1]["lora_route"])
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5),
+    found,
+    expected,
+  )
+
+
 def test_dropout_keeps_the_router_and_the_mean():
   lora = dataclasses.replace(LORA, dropout=0.3)
   x = jax.random.normal(jax.random.key(0), (4, 6))
