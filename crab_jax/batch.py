@@ -58,8 +58,8 @@ FIELDS = {
   "source": Field(("B", "T"), np.int32, NETWORK, padding=-1),
   # `TokenKind`.
   "kinds": Field(("B", "T"), np.uint8, STATISTICS),
-  # `Tasks.number` of the token's sample.
-  "tasks": Field(("B", "T"), np.int32, STATISTICS, padding=-1),
+  # `Tasks.number` of the token's sample; a router may read it.
+  "tasks": Field(("B", "T"), np.int32, NETWORK, padding=-1),
   # RGB, 0 to 255.
   "frames": Field(
     ("B", "V", "vision.unit_frames", "height", "width", 3), np.uint8, NETWORK

@@ -69,6 +69,16 @@ class ILora(checked.Checked):
     return self.heads > 1 and self.router != "uniform"
 
   @property
+  def reads_tasks(self) -> bool:
+    """Whether the router reads the task of a token; so far none does."""
+    return False
+
+  def task_obstacle(self, tasks: int) -> str | None:
+    """Why the adapter cannot train on so many tasks; None: it can."""
+    del tasks
+    return None
+
+  @property
   def in_towers(self) -> bool:
     """Whether the towers are adapted too, beside the decoder."""
     return self.targets == "lm+towers"

@@ -91,6 +91,11 @@ class Model(checked.Checked):
     """Whether there is an adapter that weighs its heads by the token."""
     return self.adapter is not None and self.adapter.routes
 
+  @property
+  def reads_tasks(self) -> bool:
+    """Whether the forward pass needs the tasks of the tokens."""
+    return self.adapter is not None and self.adapter.reads_tasks
+
   def check(self):
     for name in ("compute_dtype", "param_dtype"):
       checked.require(

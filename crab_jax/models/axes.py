@@ -78,9 +78,12 @@ ACTIVATIONS = (
 )
 
 
-def named(init, *names: str):
-  """An initialiser whose parameter carries the logical `names`."""
-  unknown = set(names) - set(PARAMETERS)
+def named(init, *names: str | None):
+  """An initialiser whose parameter carries the logical `names`.
+
+  An axis without a name is never sharded.
+  """
+  unknown = {name for name in names if name is not None} - set(PARAMETERS)
   if unknown:
     raise ValueError(f"logical axes {sorted(unknown)} are not in the legend")
   return nn.with_logical_partitioning(init, names)
@@ -94,7 +97,7 @@ def constrain(x: at.Array, *names: str | None) -> at.Array:
   return nn.with_logical_constraint(x, names)
 
 
-def in_use(weight: at.Array, *names: str) -> at.Array:
+def in_use(weight: at.Array, *names: str | None) -> at.Array:
   """A weight as a product reads it: together, but for its `tensor` axis.
 
   Without this the partitioner may leave a weight in parts and gather the

@@ -19,6 +19,9 @@ class TokenContext:
   # float32[*B, Q]: membership of every token in Q groups, for the sums of the
   # router's statistics.
   groups: Any = None
+  # int32[*B]: `Tasks.number` of every token, -1: none; None unless the adapter
+  # reads it.
+  tasks: Any = None
   # [*B, D]: the input of a projection after dropout, where several projections
   # share one mask; None: each draws its own.
   dropped: Any = None

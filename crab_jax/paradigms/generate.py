@@ -48,6 +48,7 @@ class State:
   done: Any  # bool[B]: a stop token was seen
   position: Any  # int32[B]: rope position of the first new token
   prompt: Any  # bool[B, T]: real tokens of the prompt
+  tasks: Any  # int32[B]: the task of the row; None: the model reads none
   seen: Any  # bool[B, V], for the repetition penalty
   past: Any  # for each layer (keys, values) of the prompt, [B, K, T, H] each
   cache: Any  # the same of the new tokens, [B, K, max_new_tokens, H] each
@@ -106,6 +107,8 @@ def prefill(
     done=is_stop(token, sampling) | (lengths == 0),
     position=(last + 1).astype(jnp.int32),
     prompt=real,
+    # A prompt has one task, its padding -1.
+    tasks=jnp.max(batch["tasks"], axis=1) if config.reads_tasks else None,
     seen=mark(seen, token),
     past=past,
     cache=jax.tree.map(lambda x: room(x, sampling.max_new_tokens), past),
@@ -165,7 +168,8 @@ def decode_step(
   layer_states = zip(model["layers"], state.past, state.cache, strict=True)
   for weights, past, new in layer_states:
     context = token_context.TokenContext(
-      cache=decoder.Cache(past, state.prompt, new, state.step)
+      tasks=None if state.tasks is None else state.tasks[:, None],
+      cache=decoder.Cache(past, state.prompt, new, state.step),
     )
     found = layer.apply({"params": weights}, x, table, None, context)
     x, pair = cast(tuple[jax.Array, decoder.KeyValues], found)

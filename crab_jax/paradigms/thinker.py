@@ -93,6 +93,7 @@ class Thinker(nn.Module):
         from the rng "dropout"; with the collection "router" mutable, `ilora`
         writes the gates' sums by its groups.
     """
+    context = completed(context, batch, self.config)
     table = self.features(batch, context)
     hidden, _ = self.model(batch, table, context)
     return hidden
@@ -126,7 +127,9 @@ class Thinker(nn.Module):
     self, batch: at.Batch, positions: at.Int[at.Array, "B"]
   ) -> tuple[at.Float[at.Array, "B V"], decoder.KeyValues]:
     """Logits at one position a row, and keys and values [L, B, T, K, H]."""
-    hidden, cache = self.model(batch, self.features(batch), keep_cache=True)
+    context = completed(token_context.EMPTY, batch, self.config)
+    table = self.features(batch, context)
+    hidden, cache = self.model(batch, table, context, keep_cache=True)
     assert cache is not None  # as it is kept
     hidden = take_positions(hidden, positions[:, None])
     return vocabulary.project(hidden, self.lm_head())[:, 0], cache
@@ -139,31 +142,58 @@ def take_positions(
   return jnp.take_along_axis(hidden, positions[:, :, None], axis=1, mode="clip")
 
 
+def completed(
+  context: token_context.TokenContext, batch: at.Batch, config: configs.Model
+) -> token_context.TokenContext:
+  """The context with the tokens' tasks, where the adapter reads them."""
+  if not config.reads_tasks:
+    return context  # no array that nobody reads in a scanned layer
+  return dataclasses.replace(context, tasks=batch["tasks"])
+
+
 def tower_contexts(
   batch: at.Batch,
   context: token_context.TokenContext,
   config: configs.Model,
 ) -> tuple[token_context.TokenContext, token_context.TokenContext]:
-  """The contexts of patches and of encoder positions, from the tokens'."""
-  if context.groups is None:
-    return context, context
-  patches, positions = tower_groups(batch, context.groups, config)
-  return (
-    dataclasses.replace(context, groups=patches),
-    dataclasses.replace(context, groups=positions),
-  )
+  """The contexts of patches and of encoder positions, from the tokens'.
+
+  A unit gets what the tokens have that it becomes: all their groups, and the
+  one task of their sample. An unused pair, chunk or position is in no group.
+  """
+  patches = positions = context
+  if context.groups is not None:
+    of_pairs, of_chunks = by_unit(batch, context.groups, 0.0, config)
+    place = jnp.arange(config.audio.unit_positions)[None, None]
+    valid = place < config.audio.positions_of(batch["mel_lengths"])[..., None]
+    patches = dataclasses.replace(patches, groups=of_pairs)
+    positions = dataclasses.replace(
+      positions, groups=of_chunks * valid[..., None]
+    )
+  if context.tasks is not None:
+    found = by_unit(batch, context.tasks[..., None], -1, config)
+    patches = dataclasses.replace(patches, tasks=found[0][..., 0])
+    positions = dataclasses.replace(positions, tasks=found[1][..., 0])
+  return patches, positions
 
 
-def tower_groups(
+def by_unit(
   batch: at.Batch,
-  groups: at.Float[at.Array, "B T Q"],
+  values: at.Float[at.Array, "B T Q"] | at.Int[at.Array, "B T Q"],
+  absent: float,
   config: configs.Model,
 ) -> tuple[at.Array, at.Array]:
-  """Groups of tower positions: those of the tokens that a unit becomes.
+  """The largest value of the tokens that a unit becomes, at its positions.
+
+  Args:
+    batch: its `source` says which tokens those are.
+    values: of the tokens.
+    absent: less than or equal to all values; of a unit that becomes none.
+    config: the model.
 
   Returns:
-    float32[B, V, P, Q] for patches and float32[B, C, P, Q] for encoder
-    positions; all 0 for unused pairs, chunks and positions.
+    [B, V, P, Q] for patches and [B, C, P, Q] for encoder positions, in the
+    dtype of the values.
   """
   pairs, units = batch["frames"].shape[1], batch["mel"].shape[1]
   seen, heard = config.vision.unit_tokens, config.audio.unit_tokens
@@ -175,14 +205,13 @@ def tower_groups(
   )
   unit = jnp.where(source >= 0, unit, pairs + units)  # text: dropped
   row = jnp.arange(source.shape[0])[:, None]
-  empty = jnp.zeros((source.shape[0], pairs + units, groups.shape[-1]))
-  member = empty.at[row, unit].max(groups, mode="drop")
-  patches = config.vision.unit_positions
-  place = jnp.arange(config.audio.unit_positions)[None, None]
-  valid = place < config.audio.positions_of(batch["mel_lengths"])[..., None]
+  shape = (source.shape[0], pairs + units, values.shape[-1])
+  empty = jnp.full(shape, absent, values.dtype)
+  member = empty.at[row, unit].max(values, mode="drop")
+  patches, positions = config.vision.unit_positions, config.audio.unit_positions
   return (
     jnp.repeat(member[:, :pairs, None], patches, axis=2),
-    member[:, pairs:, None] * valid[..., None],
+    jnp.repeat(member[:, pairs:, None], positions, axis=2),
   )
 
 

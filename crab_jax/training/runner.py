@@ -18,6 +18,7 @@ import optax
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax import files
 from crab_jax.training import meshed
 from crab_jax.training import pmapped
@@ -169,8 +170,11 @@ def build(
     tasks: number of datasets.
 
   Raises:
-    UserError: the devices do not fit the rows or the model.
+    UserError: the devices do not fit the rows or the model, or the adapter
+      cannot tell so many tasks apart.
   """
+  if model.adapter and (obstacle := model.adapter.task_obstacle(tasks)):
+    raise errors.UserError(obstacle)
   arguments = {
     "likelihood": likelihood,
     "optimizer": optimizer,

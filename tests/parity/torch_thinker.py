@@ -331,6 +331,7 @@ def batch_of(thinker, rows: list[list[Sample]], model=MODEL, extra=0) -> dict:
     "segments": np.zeros((count, length), np.int32),
     "positions": np.zeros((count, length, 3), np.int32),
     "source": np.full((count, length), -1, np.int32),
+    "tasks": np.full((count, length), -1, np.int32),
     "frames": np.zeros((count, pairs, 2, size, size, 3), np.uint8),
     "mel": np.zeros((count, parts, frames, tower.bins), np.float32),
     "mel_lengths": np.zeros((count, parts), np.int32),
