@@ -65,7 +65,12 @@ _TEXT, _ALL = 10, 12  # tokens of a prompt; with its answer
 @pytest.fixture(scope="module", params=settings.ROUTERS)
 def model(request):
   lora = configs.ILora(
-    rank=2, heads=3, alpha=4.0, dropout=0.0, router=request.param
+    rank=2,
+    heads=3,
+    alpha=4.0,
+    dropout=0.0,
+    router=request.param,
+    tasks=_TASKS,
   )
   return dataclasses.replace(_SMALL, adapter=lora)
 

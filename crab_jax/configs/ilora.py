@@ -16,6 +16,7 @@ ROUTERS = (
   "token",  # by the softmax of a router
   "uniform",  # alike: every head weighs 1 / heads
   "top1",  # the head of the largest gate alone, by its softmax value
+  "task",  # as "token", with a bias of the logits for the task of the token
 )
 # Settings that change training alone: adapters that differ in them fit.
 _TRAINING = ("dropout", "shared_mask")
@@ -36,6 +37,7 @@ class ILora(checked.Checked):
   dropout: float = 0.1  # of the input of A, in [0, 1)
   targets: str = "lm+towers"  # "lm": the decoder only
   router: str = "token"  # one of ROUTERS
+  tasks: int = 19  # rows of the biases of router="task", 1 to 1024
   shared_a: bool = True  # False: one A for every head
   shared_mask: bool = False  # True: q/k/v (gate/up) share one dropout mask
 
@@ -54,6 +56,9 @@ class ILora(checked.Checked):
       f'ILora.targets={self.targets!r} must be "lm" or "lm+towers"',
     )
     checked.require(
+      1 <= self.tasks <= 1024, f"ILora.tasks={self.tasks} must be in 1..1024"
+    )
+    checked.require(
       self.router in ROUTERS,
       f"ILora.router={self.router!r} must be one of {', '.join(ROUTERS)}",
     )
@@ -70,12 +75,16 @@ class ILora(checked.Checked):
 
   @property
   def reads_tasks(self) -> bool:
-    """Whether the router reads the task of a token; so far none does."""
-    return False
+    """Whether the router reads the task of a token."""
+    return self.routes and self.router == "task"
 
   def task_obstacle(self, tasks: int) -> str | None:
     """Why the adapter cannot train on so many tasks; None: it can."""
-    del tasks
+    if self.reads_tasks and tasks > self.tasks:
+      return (
+        f"ILora.tasks={self.tasks}: the router has fewer biases than there are"
+        f" tasks, which are {tasks}"
+      )
     return None
 
   @property
@@ -97,6 +106,8 @@ class ILora(checked.Checked):
     }
     if self.routes:
       shapes["lora_route"] = (inputs, self.heads)
+    if self.reads_tasks:
+      shapes["lora_task"] = (self.tasks, self.heads)
     return shapes
 
   def parameters(self, inputs: int, outputs: int) -> int:
@@ -112,9 +123,12 @@ class ILora(checked.Checked):
     """Forward FLOPs of a token in a projection.
 
     Every parameter meets every token once, in a multiplication and an
-    addition. The weighting of the codes by the gates is not counted.
+    addition; of the biases a token adds one row. The weighting of the codes by
+    the gates is not counted.
     """
-    return 2 * self.parameters(inputs, outputs)
+    biases = self.shapes(inputs, outputs).get("lora_task", (0, 0))
+    products = self.parameters(inputs, outputs) - math.prod(biases)
+    return 2 * products + biases[1]
 
   def differences(self, wanted: "ILora") -> list[str]:
     """Settings that keep this adapter from standing where `wanted` does."""
@@ -131,4 +145,6 @@ class ILora(checked.Checked):
       return "it has one A for all heads, and this adapter one a head"
     if self.router == "top1":
       return 'all heads act on a token in it, and one does with router="top1"'
+    if self.router == "task":
+      return 'its router has no bias for a task, as router="task" has'
     return None

@@ -174,6 +174,22 @@ def fused(
   return products.project_heads(weighted, b)
 
 
+def task_bias(
+  biases: at.Float[at.Array, "N E"], tasks: at.Int[at.Array, "*B"] | None
+) -> at.Float[at.Array, "*B E"] | at.Float[at.Array, ""]:
+  """The row of every token's task; 0 for a task of -1, or where none is known.
+
+  Args:
+    biases: of the router's logits, one row a task.
+    tasks: of the tokens; None: of no token.
+  """
+  if tasks is None:
+    return jnp.zeros((), biases.dtype)
+  # A product, as its gradient is one too: that of a gather adds row by row.
+  chosen = jax.nn.one_hot(tasks, len(biases), dtype=biases.dtype)
+  return jnp.einsum("...N,NE->...E", chosen, biases)
+
+
 def record(
   module: nn.Module,
   logits: at.Float[at.Array, "*B E"],
@@ -240,6 +256,11 @@ def update(
   if adapter.routes:
     route = weight("lora_route", uniform_fan_in, names[0], "lora_heads")
     logits = jnp.einsum("...D,DE->...E", x, route)
+    if adapter.reads_tasks:
+      # Few rows, alike on every device: an axis without a name.
+      zeros = nn.initializers.zeros_init()
+      biases = weight("lora_task", zeros, None, "lora_heads")
+      logits += task_bias(biases, context.tasks)
     gates = gates_of(logits, adapter.router)
     record(module, logits, gates, context.groups)
     gates = gates.astype(x.dtype)

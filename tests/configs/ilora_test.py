@@ -15,6 +15,8 @@ from crab_jax import configs
     (lambda: configs.ILora(dropout=1.0), "ILora.dropout=1.0"),
     (lambda: configs.ILora(targets="towers"), "ILora.targets"),
     (lambda: configs.ILora(router="none"), "ILora.router"),
+    (lambda: configs.ILora(tasks=0), "ILora.tasks=0"),
+    (lambda: configs.ILora(tasks=1025), "ILora.tasks=1025"),
   ],
 )
 def test_a_contradiction_names_its_fields(make, culprit):
@@ -57,6 +59,19 @@ def test_an_adapter_says_whether_it_routes(changes, routes, names):
   assert adapter.routes == routes
   assert set(adapter.shapes(8, 8)) == names
   assert configs.tiny(adapter=adapter).routes == routes
+
+
+def test_a_router_of_tasks_has_a_bias_for_each():
+  adapter = configs.ILora(router="task", tasks=5)
+  plain = configs.ILora()
+  assert adapter.reads_tasks and not plain.reads_tasks
+  assert adapter.parameters(8, 8) == plain.parameters(8, 8) + 5 * 3
+  assert adapter.flops(8, 8) == plain.flops(8, 8) + 3  # additions of one row
+  assert adapter.task_obstacle(5) is None
+  assert "ILora.tasks=5" in adapter.task_obstacle(6)
+  assert plain.task_obstacle(1000) is None
+  one = dataclasses.replace(adapter, heads=1)
+  assert not one.reads_tasks and "lora_task" not in one.shapes(8, 8)
 
 
 def test_without_an_adapter_nothing_routes():

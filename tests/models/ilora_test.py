@@ -190,6 +190,32 @@ def test_top1_keeps_the_largest_gate_and_its_gradient():
   )
 
 
+def test_a_bias_of_the_task_is_added_to_the_logits():
+  lora = dataclasses.replace(LORA, router="task", tasks=4)
+  x = jax.random.normal(jax.random.key(0), (5, 6))
+  tasks = jnp.array([0, 3, 3, -1, 1])
+  module = _linear(lora)
+  params = _params(module, x)
+  assert not np.any(params["lora_task"])  # a fresh router is the token's
+  params["lora_task"] = jax.random.normal(jax.random.key(2), (4, 3))
+  context = token_context.TokenContext(tasks=tasks)
+  bias = np.where(tasks[:, None] >= 0, params["lora_task"][tasks], 0)
+  gates = jax.nn.softmax(x @ params["lora_route"] + bias, axis=-1)
+
+  def run(params, context):
+    return module.apply({"params": params}, x, context, mutable=["gates"])
+
+  _, state = run(params, context)
+  np.testing.assert_allclose(state["gates"]["gates"], gates, rtol=1e-5)
+  # Without tasks it is the router of a token.
+  _, state = run(params, token_context.EMPTY)
+  gates = jax.nn.softmax(x @ params["lora_route"], axis=-1)
+  np.testing.assert_allclose(state["gates"]["gates"], gates, rtol=1e-5)
+  gradient = jax.grad(lambda p: jnp.sum(run(p, context)[0] ** 2))(params)
+  seen = np.any(gradient["lora_task"], axis=1)
+  assert seen.tolist() == [True, True, False, True]
+
+
 def test_dropout_keeps_the_router_and_the_mean():
   lora = dataclasses.replace(LORA, dropout=0.3)
   x = jax.random.normal(jax.random.key(0), (4, 6))
