@@ -76,8 +76,8 @@ class Executor:
     ]
     grid.check(self.study, dict.fromkeys(available))
     chosen = self.study.tasks or available
-    self._table = workspace.records.table
-    self.groups = self._table.by_family(chosen)
+    self.table = workspace.records.table
+    self.groups = self.table.by_family(chosen)
     self.tasks = grid.datasets(self.groups)
     self._experiment, self._workspace, self._base = experiment, workspace, base
     self._sharded: array_types.Tree | None = None
@@ -150,7 +150,7 @@ class Executor:
         method,
         self._workspace.tokenizer,
         self._evaluation.longest,
-        self._table,
+        self.table,
         self._cache,
       )
     return self._programs[method]
@@ -166,7 +166,7 @@ class Executor:
       stage=stage,
       runner=runner,
       loader=batches,
-      task_names=tuple(self._table),
+      task_names=tuple(self.table),
       callbacks=(last_losses,),
       remedy="lower Transfer.optimizer's peak",
     )

@@ -89,7 +89,7 @@ def run(
   workspace, base = made
   executor = run_lib.Executor(experiment, workspace, base)
   runs = grid.runs(executor.study, executor.groups)
-  _same_study(experiment, base, executor, workspace.records.table, workdir)
+  _same_study(experiment, base, executor, workdir)
   steps = {run.name: executor.steps(run) for run in runs}
   manifest_lib.write_whole(workdir / _PLAN, steps)
   print(progress.table(manifest, steps), flush=True)
@@ -173,7 +173,6 @@ def _same_study(
   experiment: configs.Experiment,
   base: array_types.Tree,
   executor: run_lib.Executor,
-  known: tasks.Tasks,
   workdir: files.Path,
 ) -> None:
   """Refuses a folder whose runs belong to other settings, weights or tasks.
@@ -190,7 +189,9 @@ def _same_study(
     "data": dataclasses.asdict(experiment.data),
     "evaluation": dataclasses.asdict(experiment.evaluation),
     "backbone": adapter.fingerprint(base),
-    _TASKS: task_files.to_json({name: known[name] for name in executor.tasks}),
+    _TASKS: task_files.to_json(
+      {name: executor.table[name] for name in executor.tasks}
+    ),
   }
   facts = json.loads(json.dumps(facts))
   path = workdir / _FACTS
@@ -198,7 +199,7 @@ def _same_study(
     manifest_lib.write_whole(path, facts)
   before = json.loads(path.read_text())
   there = f"the study {workdir}"
-  _tasks_of(before, there).joined(known, there, "the records")
+  _tasks_of(before, there).joined(executor.table, there, "the records")
   facts.pop(_TASKS)
   changed = [name for name in facts if before.get(name) != facts[name]]
   if changed:

@@ -24,7 +24,7 @@ class _World:
     self.trained, self.stopped = [], False
     self._folder = workdir / "backbone"
 
-  def prepare(self, experiment, folder, config_text):
+  def prepare(self, experiment, folder, config_text, given):
     self.settings = experiment
     (folder / "records").mkdir(parents=True, exist_ok=True)
     return "workspace"

@@ -14,7 +14,10 @@ from crab_jax.ablation import manifest as manifest_lib
 from crab_jax.ablation import report
 from crab_jax.ablation import run
 from crab_jax.ablation import study
+from crab_jax.data import task_files
+from crab_jax.data import tasks
 from tests.ablation import fake_runs
+from tests.data import own_rows
 
 _BASE = {"kernel": np.zeros(3, np.float32)}
 
@@ -24,10 +27,11 @@ class _Executor:
 
   done: list[str] = []
   killed_after: int | None = None
+  rows = (tasks.Tasks(), fake_runs.GROUPS)
 
   def __init__(self, experiment, workspace, base):
-    self.study, self.tasks = experiment.transfer, fake_runs.TASKS
-    self.groups = fake_runs.GROUPS
+    self.study, (self.table, self.groups) = experiment.transfer, self.rows
+    self.tasks = grid.datasets(self.groups)
 
   def steps(self, run):
     return 2 * len(run.tasks)
@@ -248,3 +252,23 @@ def test_without_a_study_in_the_settings(experiment, tmp_path, do):
     errors.UserError, match=r"Experiment\.transfer is not set"
   ):
     do(plain, tmp_path)
+
+
+def test_a_study_keeps_to_the_rows_of_its_tasks(
+  experiment, tmp_path, monkeypatch
+):
+  def own(metric):
+    row = {**own_rows.MACHINE, "metric": metric}
+    return task_files.read_table({"machine": row}, "here")
+
+  groups = {"action": ("ks", "machine"), "emotion": ("meld",)}
+  monkeypatch.setattr(_Executor, "rows", (own("uar"), groups))
+  _run(experiment, tmp_path)
+  facts = json.loads((tmp_path / "study.json").read_text())
+  assert facts["tasks"]["machine"] == own_rows.STORED_MACHINE
+  study.draw(experiment, tmp_path)  # the family is that of the stored row
+  monkeypatch.setattr(_Executor, "rows", (own("accuracy"), groups))
+  with pytest.raises(
+    errors.UserError, match='task machine differs: its "metric" is "uar" in'
+  ):
+    _run(experiment, tmp_path)
