@@ -82,7 +82,7 @@ def read(
     targets="lm+towers" if any(in_tower(name) for name in found) else "lm",
   )
   sizes = _sizes_in(found, adapted) if base is None else _sizes_of(base)
-  if config.targets == "lm":
+  if not config.in_towers:
     sizes = {module: x for module, x in sizes.items() if not in_tower(module)}
   problems += _problems(found, _expected(sizes, config))
   if problems:
