@@ -93,7 +93,7 @@ def load(path: str | None, table: tasks.Tasks) -> Prompts:
   return Prompts(tree["system"], texts)
 
 
-def _of_rows(table: tasks.Tasks) -> dict[str, dict[str, str]]:
+def _of_rows(table: tasks.Tasks) -> dict[str, dict[str, str | None]]:
   """The wording that rows of the table bring, as a prompt file has it."""
   return {
     task.name: {"lead_in": task.lead_in, "question": task.question}

@@ -116,10 +116,12 @@ def _media_problems(task: tasks.Task) -> Iterator[str]:
 
 
 def _wording_problems(task: tasks.Task, where: str) -> Iterator[str]:
-  for column in ("lead_in", "question"):
-    if getattr(task, column) is None:
-      yield f'lacks the key "{column}"'
-      return
+  if task.lead_in is None:
+    yield 'lacks the key "lead_in"'
+    return
+  if task.question is None:
+    yield 'lacks the key "question"'
+    return
   for field, _, _ in task.fields:
     if field not in _QUESTION_FIELDS:
       yield _unknown("fields", field, _QUESTION_FIELDS)

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import os
 import platform
+from typing import Any
 
 import jax
 import numpy as np
@@ -130,7 +131,7 @@ def _records(root: files.Path, clips: held_out.Clips) -> dict:
 
   The wording of a task of one's own is that of its row.
   """
-  found = {
+  found: dict[str, Any] = {
     f"{task} records": records.manifest(root, task) for task in clips.sources
   }
   for task in clips.table.own:
