@@ -63,7 +63,7 @@ def test_it_prepares_a_folder(tmp_path):
 @pytest.mark.parametrize(
   ("flags", "named"),
   [
-    (["--tasks=s4,unknown"], "unknown task 'unknown': the tasks are a2v"),
+    (["--tasks=s4,unknown"], "--tasks: unknown unknown; there are a2v"),
     (["--bogus=1"], "bogus"),
     (["--frame_size=0"], "frame_size"),
     (["--out="], "--out is required"),
