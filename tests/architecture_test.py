@@ -287,7 +287,6 @@ _TESTED_BY = {
   "evaluation/assessment": "evaluate",
   "evaluation/checkpoint_report": "evaluate",
   "evaluation/clip_answers": "predict",
-  "evaluation/folder": "evaluate",
   "experiment/stages": "experiment/run",
   "experiment/validators": "experiment/run",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps

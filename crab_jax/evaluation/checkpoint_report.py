@@ -46,6 +46,7 @@ def answers(
   """
   records = _records(checkpoint, experiment.evaluation)
   model = folder.load(checkpoint.model, checkpoint.adapter)
+  folder.require_numbers(model, records.table)
   path = assessment.assess(
     assessment.Subject(
       model.config,
@@ -106,6 +107,7 @@ def routers(
   """
   records = _records(checkpoint, experiment.evaluation)
   model = folder.load(checkpoint.model, checkpoint.adapter)
+  folder.require_numbers(model, records.table)
   batches = routing.batches(
     records,
     model.tokenizer,

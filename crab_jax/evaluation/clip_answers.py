@@ -67,6 +67,7 @@ def run(
     table = table.joined(given, f"the checkpoint {checkpoint}", "the task file")
   chosen = _chosen(request, table)
   model = folder.load(checkpoint, adapter)
+  folder.require_numbers(model, table)
   if request.gates and not model.config.routes:
     raise errors.UserError(
       "--gates: the model has no router; give --adapter with one of"

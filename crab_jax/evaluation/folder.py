@@ -67,6 +67,28 @@ def load(folder: files.Path, adapter_folder: files.Path | None) -> Model:
   )
 
 
+def require_numbers(model: Model, table: tasks.Tasks) -> None:
+  """Checks that a router that reads tasks finds them under their numbers.
+
+  Args:
+    model: of the folder.
+    table: what the command counts by; it holds the model's tasks.
+
+  Raises:
+    UserError: the router reads tasks, and the numbers of two have moved.
+  """
+  if model.config.adapter is None or not model.config.adapter.reads_tasks:
+    return
+  moved = [n for n in model.table if table.number(n) != model.table.number(n)]
+  if moved:
+    new = [task.name for task in table.own if task.name not in model.table]
+    raise errors.UserError(
+      f"the adapter's router reads the numbers of tasks, and with"
+      f" {', '.join(new)}, which it was not trained on, {moved[0]} has another:"
+      " leave them out, or name them so that they come last"
+    )
+
+
 def tasks_of(
   folder: files.Path, adapter_folder: files.Path | None
 ) -> tasks.Tasks:
