@@ -93,7 +93,7 @@ _BAD_FILES = {
   ("--video={}/a.wav",): "no video stream",
   ("--video={}/nosuch.mp4",): "nosuch.mp4",
   ("--task=avqa", "--question=" + "why " * 400): "the context of the model 400",
-  ("--gates",): "--gates: there is no router",
+  ("--gates",): "--gates: the model has no router",
 }
 
 

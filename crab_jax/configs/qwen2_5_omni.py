@@ -3,9 +3,6 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
-
-from crab_jax.array_types import Int
 from crab_jax.configs import checked
 from crab_jax.configs import units
 
@@ -57,16 +54,14 @@ class AudioTower(units.AudioUnits):
     """Audio tokens of so many mel frames: an incomplete one is left out."""
     return self.positions_of(lengths) // self.pool
 
-  def unit_lengths(
-    self, frames: int, pieces: int = 1
-  ) -> Int[np.ndarray, "chunks"]:
+  def unit_lengths(self, frames: int, pieces: int = 1) -> list[int]:
     """Mel frames of each chunk of a clip, whatever pieces it is made of.
 
     A last chunk too short for one token is left out: nothing would read it.
     """
     whole, rest = divmod(frames, self.unit_frames)
-    lengths = np.array([self.unit_frames] * whole + [rest], np.int32)
-    return lengths[self.tokens_of(lengths) > 0]
+    lengths = [self.unit_frames] * whole + [rest]
+    return [length for length in lengths if self.tokens_of(length) > 0]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,6 @@ planning count units and tokens and know no encoder.
 import abc
 from typing import Any
 
-import numpy as np
-
-from crab_jax.array_types import Int
 from crab_jax.configs import checked
 
 # Pixels of the coordinate frame that all boxes and points of AV-UIE v2 use,
@@ -101,10 +98,8 @@ class AudioUnits(checked.Checked, abc.ABC):
     """Tokens of units of so many frames; as `positions_of`."""
 
   @abc.abstractmethod
-  def unit_lengths(
-    self, frames: int, pieces: int = 1
-  ) -> Int[np.ndarray, "units"]:
-    """int32[units]: frames of each unit of a clip; each gives a token.
+  def unit_lengths(self, frames: int, pieces: int = 1) -> list[int]:
+    """Frames of each unit of a clip; each gives a token.
 
     Args:
       frames: spectrogram frames of the whole clip.

@@ -186,7 +186,7 @@ class SampleMaker:
   ) -> conversation.Encoded:
     """Tokenizes the conversation about a record."""
     vision, hearing = self.model.vision, self.model.audio
-    audio = int(hearing.tokens_of(hearing.unit_lengths(mel_frames)).sum())
+    audio = sum(map(hearing.tokens_of, hearing.unit_lengths(mel_frames)))
     if not audio:
       raise SampleError(
         "short_audio", f"{record.id}: {mel_frames} mel frames give no token"

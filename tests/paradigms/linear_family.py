@@ -49,7 +49,7 @@ class Audio(configs.AudioUnits):
 
   def unit_lengths(self, frames, pieces=1):
     whole, rest = divmod(frames, self.unit_frames)
-    return np.array([self.unit_frames] * whole + [rest] * (rest > 0), np.int32)
+    return [self.unit_frames] * whole + [rest] * (rest > 0)
 
 
 def audio_frames(samples: int) -> int:
@@ -60,7 +60,7 @@ def audio_frames(samples: int) -> int:
 def audio_units(wave, audio: Audio, pieces=1):
   """The loudness of the quarters of each frame."""
   frames = np.abs(wave[: len(wave) // 1600 * 1600]).reshape(-1, 4, 400).mean(-1)
-  lengths = audio.unit_lengths(len(frames))
+  lengths = np.array(audio.unit_lengths(len(frames)), np.int32)
   units = np.zeros((len(lengths), audio.unit_frames, audio.bins), np.float32)
   units.reshape(-1, audio.bins)[: len(frames)] = frames
   return units, lengths

@@ -143,8 +143,8 @@ def test_it_trains_generates_and_comes_back(tmp_path):
     evaluation=configs.Evaluation(batch=2, max_new_tokens=4, limit=1),
     compiled="off",
   )
-  with preemption.Notice() as notice:
-    run.run(experiment, workdir, "", notice=notice)
+  with preemption.Handler() as handler:
+    run.run(experiment, workdir, "", handler=handler)
   report = json.loads((workdir / "report.json").read_text())
   assert set(report["tasks"]) == set(_SETS)
   lines = (workdir / "metrics.jsonl").read_text().splitlines()

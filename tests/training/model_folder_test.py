@@ -49,7 +49,7 @@ _FORMER = """{
 def test_a_folder_of_the_first_version_loads(tmp_path):
   (tmp_path / "model.json").write_text(_FORMER)
   model = configs.tiny(adapter=configs.ILora(rank=2))
-  audio = dataclasses.replace(model.audio, unit_frames=100)
+  audio = dataclasses.replace(model.audio, unit_frames=100, pool=10)
   vision = dataclasses.replace(model.vision, unit_frames=4)
   expected = dataclasses.replace(model, audio=audio, vision=vision)
   assert model_folder.load_config(tmp_path) == expected

@@ -117,7 +117,7 @@ def mel_chunks(
     int32[chunks], the valid frames of each.
   """
   mel = log_mel(wave, tower.bins)
-  lengths = tower.unit_lengths(len(mel))
+  lengths = np.array(tower.unit_lengths(len(mel)), np.int32)
   chunks = np.zeros((len(lengths) * tower.unit_frames, tower.bins), np.float32)
   used = int(lengths.sum())
   chunks[:used] = mel[:used]

@@ -85,7 +85,7 @@ def test_lengths():
 
 
 def _tokens(frames: int, tower: configs.AudioTower) -> int:
-  return int(tower.tokens_of(tower.unit_lengths(frames)).sum())
+  return sum(map(tower.tokens_of, tower.unit_lengths(frames)))
 
 
 def test_token_counts():
