@@ -55,7 +55,12 @@ def _run(command, *arguments):
 
 
 def _own_flags(command):
+  """Names of the flags in the order in which the command's file defines them."""
   text = (_ROOT / "crab_jax" / f"{command}.py").read_text()
+  # Some commands share the definition of --task_file.
+  text = text.replace(
+    "cli.define_task_file_flag(", 'flags.DEFINE_string("task_file"'
+  )
   return re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', text)
 
 
