@@ -164,7 +164,7 @@ def _flag_help(flag: flags.Flag) -> Iterator[str]:
 
 
 def _help(command: str) -> str:
-  """The help of a command: its docstring, its own flags, those of gin.
+  """The help of a command: its docstring, its own flags, the shared ones.
 
   absl, and libraries that use it, define flags for debugging too. They are
   parsed, but they would hide ours.
