@@ -24,7 +24,6 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.training import model_folder
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
@@ -167,6 +166,9 @@ class MeshRunner:
 
   def load_params(self, folder: files.Path) -> array_types.Tree:
     """The parameters of a model folder; every host reads its parts."""
+    # Orbax takes a second to import, and timing and planning read no folder.
+    from crab_jax.training import model_folder
+
     return model_folder.load_params(folder, self.sharded_shapes)
 
   def shard_batch(self, batch: array_types.Batch) -> array_types.Batch:

@@ -13,7 +13,6 @@ import numpy as np
 from crab_jax import array_types
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.training import model_folder
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
 
@@ -88,6 +87,9 @@ class PmapRunner:
 
   def load_params(self, folder: files.Path) -> array_types.Tree:
     """All parameters of a model folder, numpy arrays on this host."""
+    # Orbax takes a second to import, and timing and planning read no folder.
+    from crab_jax.training import model_folder
+
     return model_folder.load_params(folder)
 
   def shard_batch(self, batch: array_types.Batch) -> array_types.Batch:

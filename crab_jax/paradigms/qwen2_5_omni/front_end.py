@@ -12,7 +12,6 @@ Reference: the Whisper front end, arXiv 2212.04356, as Qwen2.5-Omni uses it.
 import functools
 from collections.abc import Sequence
 
-import librosa
 import numpy as np
 import scipy.fft
 import scipy.sparse
@@ -38,6 +37,9 @@ def mel_frames(samples: int) -> int:
 @functools.cache
 def mel_filters(mel_bins: int) -> Float[np.ndarray, "bins M"]:
   """float32[201, M]: Slaney filters from 0 to 8 kHz over the spectrum."""
+  # Whoever asks the table of families for something else needs no librosa.
+  import librosa
+
   filters = librosa.filters.mel(
     sr=configs.SAMPLE_RATE, n_fft=WINDOW, n_mels=mel_bins, fmin=0.0
   )
