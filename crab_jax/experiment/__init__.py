@@ -1,1 +1,1 @@
-"""A whole run of an experiment: groundwork, stages, answers, report."""
+"""A whole run of an experiment: setup, stages, answers, report."""
