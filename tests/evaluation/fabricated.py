@@ -49,7 +49,8 @@ def _events(task, r, right):
       "text": text
     }
   kinds = ("event",) if task == "unav" else ("visual", "audio")
-  text = " ".join(_spans(r, r.choice(kinds)) for _ in range(r.randrange(1, 4)))
+  spans = [_spans(r, r.choice(kinds)) for _ in range(r.randrange(1, 4))]
+  text = " ".join(dict.fromkeys(spans))  # a repeated event would be wrong
   said = text if right else f"<{kinds[0]}>another, (0 10)</{kinds[0]}>"
   return said, {"text": text}
 

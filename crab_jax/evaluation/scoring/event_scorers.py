@@ -178,14 +178,15 @@ def _best_list(samples, truths, limit: int = 500) -> tuple[str, float]:
 def unav(samples: list[accounting.Sample]) -> results.Result:
   """UnAV-100: mAP, the mean over tIoU 0.1 to 0.9; and the query protocol.
 
-  All scores are 1.0, as a language model gives none. Official convention: the
-  order of the text breaks their ties, and no answer to a query counts as one
-  segment. A clip that was not read keeps its true segments there too.
+  A language model gives no scores: here they fall in the order in which the
+  events are said. Official convention: all are 1.0, in the order in which the
+  official code sorts them, and no answer to a query counts as one segment. A
+  clip that was not read keeps its true segments there too.
   """
   truths = [detection.clip(s.reference.events) for s in samples]
   said = [detection.clip(s.answer.events) for s in samples]
   by_threshold = detection.mean_average_precision(truths, said)
-  in_order = detection.mean_average_precision(truths, said, tied=False)
+  tied = detection.mean_average_precision(truths, said, tied=True)
   guesses = {
     name: detection.mean_average_precision(
       truths, [detection.clip(events)] * len(truths)
@@ -203,11 +204,12 @@ def unav(samples: list[accounting.Sample]) -> results.Result:
     details={
       "mAP": _named(by_threshold),
       "queries": detection.query_scores(truths, said),
-      "scores_of_predictions": "all 1.0",
+      "scores_of_predictions": "falling, in the order said",
     },
     official={
-      "value": float(in_order.mean()),
-      "mAP": _named(in_order),
+      "value": float(tied.mean()),
+      "mAP": _named(tied),
+      "scores_of_predictions": "all 1.0",
       "queries": detection.query_scores(truths, said, none_is_one=True),
       "n": len(samples),
       "dropped": 0,
@@ -217,7 +219,9 @@ def unav(samples: list[accounting.Sample]) -> results.Result:
 
 def _named(values: np.ndarray) -> dict[str, float]:
   thresholds = detection.THRESHOLDS
-  return {f"@{t}": float(v) for t, v in zip(thresholds, values, strict=True)}
+  return {
+    f"@{t:.1f}": float(v) for t, v in zip(thresholds, values, strict=True)
+  }
 
 
 def _clip_score(truth: detection.Clip, said: detection.Clip) -> float:
@@ -233,5 +237,5 @@ def _clip_score(truth: detection.Clip, said: detection.Clip) -> float:
     shared = sum(
       max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in first for b in second
     )
-    total += shared / (length - shared)
+    total += shared / (length - shared) if shared else 0.0
   return total / len(names)

@@ -80,9 +80,13 @@ def test_unav_official_order_and_queries():
     ("<event>dog, (9 10)</event>", "<event>dog, (0 4)(5 9)</event>"),
   )
   score = scores.score_rows(_TABLE["unav"], rows)
-  # One of two predictions, one of three dogs; in order the hit comes first.
-  assert score.value == pytest.approx(1 / 2 * 1 / 3)
-  assert score.official_compatible["value"] == pytest.approx(1 / 3)
+  # One of two predictions, one of three dogs. The hit comes first; officially
+  # all scores are equal and their order is turned round.
+  assert score.value == pytest.approx(1 / 3)
+  assert score.details["mAP"] == pytest.approx(
+    {f"@0.{k}": 1 / 3 for k in range(1, 10)}
+  )
+  assert score.official_compatible["value"] == pytest.approx(1 / 2 * 1 / 3)
   assert score.details["queries"]["CountF1"] == 0
   assert score.official_compatible["n"] == 2
   assert [row["score"]["score"] for row in score.rows] == [1, 0]
@@ -111,4 +115,7 @@ def test_naming_every_label_is_a_blind_guess():
   )
   assert score.value == 1
   assert score.guess == "every label with its commonest span"
-  assert score.chance == pytest.approx(1 / 4)
+  # The dogs are first and fifth of eight that are said, the cats second and
+  # sixth, and so on.
+  areas = [(1 / k + 2 / (k + 4)) / 2 for k in (1, 2, 3, 4)]
+  assert score.chance == pytest.approx(sum(areas) / 4)
