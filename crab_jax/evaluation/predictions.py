@@ -14,6 +14,7 @@ from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
+from crab_jax.evaluation.reading import choices
 from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import scores
@@ -54,8 +55,8 @@ def from_official(
     task: the task of the file.
     lines: its objects.
     records: `records.Record` of the test split in order, or None: the ids
-      are made up from the order and the reference is "output" alone (no
-      options, no masks).
+      are made up from the order, the reference is "output" alone (no masks)
+      and options are those of the "instruction".
 
   Raises:
     UserError: counts differ, or a line's reference is not its record's.
@@ -98,10 +99,19 @@ def _row(name: str, task: tasks.Task, line: dict) -> dict:
     "id": name,
     "task": task.name,
     "prompt": line.get("instruction"),
+    "question": _question(task, line),
     "text": line.get("predict"),
     "reference": {"text": line.get("output"), **reference},
     "error": None if line.get("predict") is not None else "missing",
   }
+
+
+def _question(task: tasks.Task, line: dict) -> dict:
+  """The options that a line's question names, of a task with options."""
+  if "options" not in task.question_keys("test"):
+    return {}
+  options = choices.of_question(str(line.get("instruction") or ""))
+  return {"options": list(options)} if options else {}
 
 
 def _annotated(task: tasks.Task, key: str) -> str:

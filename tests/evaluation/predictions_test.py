@@ -56,6 +56,22 @@ def test_without_records():
   assert scores.score_rows(_TABLE["ks"], imported.rows).n == 2
 
 
+def test_the_instruction_tells_the_options():
+  line = {
+    "task_name": "avqa_thu",
+    "instruction": "What barks? ['cat', \"a dog\", 'cow', 'hen'] Choose one.",
+    "output": 1,
+    "predict": "<answer>a dog</answer>",
+  }
+  answers = ("a dog", "B", "1", "one")
+  lines = [{**line, "predict": f"<answer>{a}</answer>"} for a in answers]
+  rows = predictions.from_official(_TABLE["avqa_thu"], lines).rows
+  assert rows[0]["question"] == {"options": ["cat", "a dog", "cow", "hen"]}
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
+  assert [row["score"]["score"] for row in score.rows] == [1, 1, 1, 0]
+  assert "always the same option" in score.details["blind_guesses"]
+
+
 def test_a_wrong_count_or_order_is_an_error():
   with pytest.raises(errors.UserError, match="2 lines but 1 records"):
     predictions.from_official(

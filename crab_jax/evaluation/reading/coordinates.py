@@ -1,64 +1,120 @@
 """Boxes and points in a text, in the 224 x 224 frame.
 
-What is read: the first `[x1,y1,x2,y2]` or `<obj>(x1,y1)(x2,y2)</obj>` is the
-box, and of the two-entry lists `[x,y]` the last three are the points, as in
-the official scripts of Crab+. Spaces, round brackets, signs and
-decimals are read too; corners are put in order, then clamped to 0..223; all
-of this is counted as leniency. Patterns have bounded repeats, so a text is
-read in linear time.
+Of the lists of numbers in a text those of four are boxes and those of two are
+points. Exact, as the official scripts of Crab+ write them, are `[x1,y1,x2,y2]`,
+`<obj>(x1,y1)(x2,y2)</obj>` and `[x,y]`. Read with leniency: other brackets and
+separators, names (`x1=10`), signs, decimals, two corners in a bracket
+(`[[x1,y1],[x2,y2]]`), tags of other models
+(`<|box_start|>(x1,y1),(x2,y2)<|box_end|>`) and four numbers without brackets.
+Corners are put in order, then clamped to 0..223.
+
+The first exact box counts; without one the first in square brackets or tags;
+without one the first in round brackets, then without any. Of the points the last three count, as in the
+official scripts. What else is a list of numbers is named in `unread`. Patterns
+have bounded repeats, so a text is read in linear time.
 """
 
+import dataclasses
 import re
+from collections.abc import Iterator
 
 from crab_jax import configs
 
 _LAST = configs.COORDINATE_SIZE - 1
+_POINTS = 3  # that count
 _GAP = r"\s{0,4}"
-_NUMBER = r"-?[0-9]{1,6}(?:\.[0-9]{1,6})?"
-_COMMA = rf"{_GAP},{_GAP}"
-_BOX = re.compile(
-  rf"[(\[]{_GAP}({_NUMBER}){_COMMA}({_NUMBER}){_COMMA}({_NUMBER}){_COMMA}"
-  rf"({_NUMBER}){_GAP}[)\]]",
-  re.ASCII,
-)
-_PLAIN_BOX = re.compile(r"\[\d+,\d+,\d+,\d+\]", re.ASCII)
-_OBJECT = re.compile(
-  rf"<{_GAP}obj{_GAP}>{_GAP}"
-  rf"\({_GAP}({_NUMBER}){_COMMA}({_NUMBER}){_GAP}\){_GAP},?{_GAP}"
-  rf"\({_GAP}({_NUMBER}){_COMMA}({_NUMBER}){_GAP}\){_GAP}"
-  rf"<{_GAP}/{_GAP}obj{_GAP}>",
+# Whole numbers only, and not the digit of a name such as x1.
+_NUMBER = r"(?<![\w.])-?[0-9]{1,6}(?:\.[0-9]{1,6})?(?![0-9]|\.[0-9])"
+_NAME = rf"(?:[\"']?[a-z]\w{{0,9}}[\"']?{_GAP}[:=]{_GAP})?"
+_ITEM = rf"{_NAME}{_NUMBER}(?:{_GAP}px)?"
+_COMMA = rf"(?:{_GAP}[,;]{_GAP}|\s{{1,4}})"
+_PAIR = rf"[(\[{{]{_GAP}{_ITEM}{_COMMA}{_ITEM}{_GAP}[)\]}}]"
+_TAG = r"(?:obj|box|bbox|\|box_start\||\|box_end\|)"
+_LISTS = re.compile(
+  rf"<{_GAP}{_TAG}{_GAP}>(?P<tagged>[-0-9.,;()\[\]\s]{{3,120}}?)"
+  rf"<{_GAP}/?{_GAP}{_TAG}{_GAP}>"
+  rf"|[(\[{{]{_GAP}(?P<corners>{_PAIR}(?:{_GAP},)?{_GAP}{_PAIR}){_GAP}[)\]}}]"
+  rf"|[(\[{{]{_GAP}(?P<list>{_ITEM}(?:{_COMMA}{_ITEM}){{1,31}}){_GAP}[)\]}}]"
+  rf"|(?<![\w.,;-])(?P<bare>{_ITEM}(?:{_GAP}[,;]{_GAP}{_ITEM}){{3}})(?![\w,;])",
   re.IGNORECASE | re.ASCII,
 )
-_PLAIN_OBJECT = re.compile(r"<obj>\(\d+,\d+\)\(\d+,\d+\)</obj>", re.ASCII)
-_POINT = re.compile(
-  rf"[(\[]{_GAP}({_NUMBER}){_COMMA}({_NUMBER}){_GAP}[)\]]", re.ASCII
+_EXACT_BOX = re.compile(
+  r"\[\d+,\d+,\d+,\d+\]|<obj>\(\d+,\d+\)\(\d+,\d+\)</obj>", re.ASCII
 )
-_PLAIN_POINT = re.compile(r"\[\d+,\d+\]", re.ASCII)
-
+_EXACT_POINT = re.compile(r"\[\d+,\d+\]", re.ASCII)
+_NUMBERS = re.compile(_NUMBER, re.ASCII)
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2; both corners inside
 Point = tuple[int, int]
 
 
-def read_box(text: str, leniency: set[str]) -> tuple[Box | None, str | None]:
-  """The first box of a text.
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """A box in 0..223 or why there is none, and at most three points."""
+
+  box: Box | None
+  failure: str | None
+  points: tuple[Point, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _List:
+  """A list of numbers as it is written."""
+
+  text: str
+  numbers: tuple[float, ...]
+  enclosed: bool  # by tags: two points in them are corners
+
+  @property
+  def rank(self) -> int:
+    """The smallest is the box that is meant."""
+    if _EXACT_BOX.fullmatch(self.text):
+      return 0
+    return {"[": 1, "{": 1, "<": 1, "(": 2}.get(self.text[0], 3)
+
+
+def read(text: str, leniency: set[str], unread: list[str]) -> Place:
+  """The place that a text names.
 
   Args:
     text: any text.
     leniency: names of the leniency that it needs are added here.
-
-  Returns:
-    The box in 0..223 or None; and why there is none, if one was written.
+    unread: a name for each list of numbers that is neither the box nor one
+      of the points is added here.
   """
-  box, obj = _BOX.search(text), _OBJECT.search(text)
-  matches = [match for match in (box, obj) if match]
-  if not matches:
-    return None, None
-  found = min(matches, key=lambda match: match.start())
-  plain = _PLAIN_BOX if found is box else _PLAIN_OBJECT
-  if not plain.fullmatch(found[0]):
+  lists = list(_lists(text))
+  boxes = [found for found in lists if len(found.numbers) == 4]
+  points = [
+    found for found in lists if len(found.numbers) == 2 and not found.enclosed
+  ]
+  unread += ["number_list"] * (len(lists) - len(boxes) - len(points))
+  unread += ["further_point"] * max(len(points) - _POINTS, 0)
+  box: Box | None = None
+  failure: str | None = "no_box"
+  if boxes:
+    chosen = min(boxes, key=lambda found: found.rank)  # the first of equals
+    # What is said twice is said: reasoning may name the box before.
+    other = [found for found in boxes if found.numbers != chosen.numbers]
+    unread += ["further_box"] * len(other)
+    box, failure = _box(chosen, leniency)
+  last = [_point(point, leniency) for point in points[-_POINTS:]]
+  return Place(box, failure, tuple(last))
+
+
+def _lists(text: str) -> Iterator[_List]:
+  for match in _LISTS.finditer(text):
+    inside = next(part for part in match.groups() if part is not None)
+    numbers = tuple(map(float, _NUMBERS.findall(inside)))
+    yield _List(match[0], numbers, match["tagged"] is not None)
+
+
+def _box(found: _List, leniency: set[str]) -> tuple[Box | None, str | None]:
+  """The box of four numbers, or why they are none."""
+  if found.rank:
     leniency.add("box_style")
-  numbers = [round(float(number)) for number in found.groups()]
+  if all(0 <= n <= 1 for n in found.numbers) and "." in found.text:
+    return None, "box_of_fractions"  # of a frame whose size nobody tells
+  numbers = [round(n) for n in found.numbers]
   (x1, x2), (y1, y2) = sorted(numbers[0::2]), sorted(numbers[1::2])
   if [x1, y1, x2, y2] != numbers:
     leniency.add("corners_reordered")
@@ -68,27 +124,10 @@ def read_box(text: str, leniency: set[str]) -> tuple[Box | None, str | None]:
   return (x1, y1, x2, y2), None
 
 
-def read_points(text: str, leniency: set[str]) -> tuple[Point, ...]:
-  """The last three points of a text; the corners of an `<obj>` are none.
-
-  Args:
-    text: any text.
-    leniency: names of the leniency that they need are added here.
-  """
-  obj = _OBJECT.search(text)
-  inside = obj.span() if obj else (0, 0)
-  found = [
-    point
-    for point in _POINT.finditer(text)
-    if not inside[0] <= point.start() < inside[1]
-  ]
-  if not all(_PLAIN_POINT.fullmatch(point[0]) for point in found[-3:]):
+def _point(found: _List, leniency: set[str]) -> Point:
+  if not _EXACT_POINT.fullmatch(found.text):
     leniency.add("point_style")
-  return tuple(_point(point, leniency) for point in found[-3:])
-
-
-def _point(match: re.Match[str], leniency: set[str]) -> Point:
-  x, y = (_clamp(round(float(number)), leniency) for number in match.groups())
+  x, y = (_clamp(round(n), leniency) for n in found.numbers)
   return x, y
 
 

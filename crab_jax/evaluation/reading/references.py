@@ -7,6 +7,7 @@ is scored on its validation targets by the same code.
 """
 
 import ast
+import dataclasses
 import json
 import re
 
@@ -14,7 +15,16 @@ from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.reading import intervals
+from crab_jax.evaluation.reading import labels
 
+_CHOICE = "choice_accuracy"  # the metric of questions with options
+# What of `Answer.unread` makes a list of events no reference.
+_WRONG_EVENTS = (
+  "empty_interval",
+  "reversed_interval",
+  "no_interval",
+  "no_label",
+)
 # The three fields of the AVE test reference, space separated.
 _AVE = re.compile(
   r"event:(.{1,200}?) start_time:([0-9.]{1,8}) end_time:([0-9.]{1,8})"
@@ -29,7 +39,8 @@ def read(task: tasks.Task, reference: dict) -> answers.Answer:
     reference: {"text": str, raw fields}.
 
   Raises:
-    UserError: the reference says nothing that the task can be scored with.
+    UserError: the reference says nothing that the task can be scored with,
+      or names a class that the task has not.
   """
   text = reference.get("text")
   text = "" if text is None else str(text)
@@ -42,13 +53,55 @@ def read(task: tasks.Task, reference: dict) -> answers.Answer:
       f"{task.name}: a reference cannot be read ({answer.failure}):"
       f" {json.dumps(reference, ensure_ascii=False)[:300]}"
     )
+  _require_classes(task, answer)
   return answer
+
+
+def of_row(task: tasks.Task, row: dict) -> answers.Answer:
+  """The reference of a row of predictions.
+
+  Raises:
+    UserError: as of `read`; or it is the position of an option, and the row
+      does not tell the options.
+  """
+  answer = read(task, row["reference"])
+  label = answer.label or ""
+  if task.metric == _CHOICE and label.isdecimal() and not options(row):
+    raise errors.UserError(
+      f"{task.name}: the reference {label} is the position of an option, and"
+      " nothing tells the options: give --data, the prepared records"
+    )
+  return answer
+
+
+def _require_classes(task: tasks.Task, answer: answers.Answer) -> None:
+  """Raises UserError for a true label that is none of the task's classes."""
+  known = {labels.canonical(name, task.synonyms) for name in task.classes}
+  found = [event.label for event in answer.events]
+  found += [answer.label] if answer.label else []
+  for label in found if known else ():
+    if labels.canonical(label, task.synonyms) not in known:
+      raise errors.UserError(
+        f"{task.name}: a reference is {label!r}, none of its classes"
+        f" {', '.join(task.classes)}"
+      )
+
+
+def options(row: dict) -> tuple[str, ...]:
+  """The options of a row's question; () if it has none.
+
+  Args:
+    row: of predictions; they are in its question, or in the annotation.
+  """
+  question = row.get("question") or {}
+  stored = question.get("options", row["reference"].get("multi_choice"))
+  return fields(stored)
 
 
 def _label(text: str, reference: dict) -> answers.Answer:
   """`<answer>X</answer>`, or the bare text where no tag is (QA tests)."""
   if "<answer>" in text:
-    return answers.parse_label(text)
+    return answers.parse_label(text, known=bool)  # as it is written
   if not text.strip():
     return answers.Answer("label", failure="empty")
   return answers.Answer("label", label=text.strip(" \n."))
@@ -58,7 +111,9 @@ def _events(text: str, reference: dict) -> answers.Answer:
   """Blocks; or the AVE fields, raw or as `event:.. start_time:.. end_time:..`."""
   found = answers.parse_events(text)
   if not found.failure:
-    return found
+    # A false event costs an answer; in a reference it would cost every one.
+    wrong = [name for name in found.unread if name in _WRONG_EVENTS]
+    return dataclasses.replace(found, failure=wrong[0]) if wrong else found
   if {"event", "start_time", "end_time"} <= reference.keys():
     label, start, end = (
       reference[k] for k in ("event", "start_time", "end_time")
@@ -67,7 +122,12 @@ def _events(text: str, reference: dict) -> answers.Answer:
     label, start, end = match.groups()
   else:
     return found
-  event = intervals.Event(str(label), float(start), float(end))
+  try:
+    event = intervals.Event(str(label), float(start), float(end))
+  except (TypeError, ValueError):
+    return answers.Answer("events", failure="bad_time")
+  if not 0 <= event.start < event.end:
+    return answers.Answer("events", failure="empty_interval")
   return answers.Answer("events", events=(event,))
 
 
@@ -75,9 +135,12 @@ def _place(text: str, reference: dict) -> answers.Answer:
   """The box of ARIG's corners, else of the text; the masks are elsewhere."""
   corners = [reference.get(k) for k in ("top_left", "bottom_right")]
   if all(corners):
-    x1, y1, x2, y2 = (
-      int(value) for corner in corners for value in fields(corner)
-    )
+    try:
+      x1, y1, x2, y2 = (
+        int(value) for corner in corners for value in fields(corner)
+      )
+    except ValueError:  # no number, or not two of them
+      return answers.Answer("place", failure="bad_corner")
     return answers.Answer("place", box=(x1, y1, x2, y2))
   found = answers.parse_place(text)
   return found if not found.failure else answers.Answer("place")

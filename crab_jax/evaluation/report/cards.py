@@ -160,8 +160,15 @@ def pieces(text: str) -> list[tuple[str, bool]]:
 def _notes(row: dict, answer: answers.Answer) -> list[str]:
   if not row.get("text"):
     return []  # the card says that there is no text
-  failure = [f"not read: {answer.failure}"] if answer.failure else []
-  return [*failure, *(f"lenient: {name}" for name in answer.leniency)]
+  # As it was scored: without the task's labels it may be read otherwise.
+  said = row.get("parsed") or answer.to_json()
+  failure = [said["failure"]] if "failure" in said else []
+  unread = [*failure, *said.get("unread", ())]
+  lenient = said.get("leniency", ())
+  return [
+    *(f"not read: {name}" for name in unread),
+    *(f"lenient: {name}" for name in lenient),
+  ]
 
 
 def in_words(task: tasks.Task, answer: answers.Answer) -> str:

@@ -112,8 +112,9 @@ def table(scores: Scores) -> list[str]:
   """The lines of the table of scores, families in canonical order."""
   lines = [
     "| family | task | metric | score | chance | official-compatible | n |"
-    " not read | failed | duplicates | lenient | split |",
-    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+    " not read | partly read | failed | unscored | duplicates | lenient |"
+    " split |",
+    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
   ]
   for score in overview.ordered(scores):
     official = score.official_compatible
@@ -122,7 +123,8 @@ def table(scores: Scores) -> list[str]:
       f" | **{score.value:.3f}** | {score.chance:.3f}"
       f" | {official.get('metric', '')} {official['value']:.3f}"
       f" (n={official['n']})"
-      f" | {score.n} | {score.parse_failures} | {score.failed}"
-      f" | {score.duplicates} | {score.lenient} | {score.split} |"
+      f" | {score.n} | {score.parse_failures} | {score.partly_read}"
+      f" | {score.failed} | {score.unscored} | {score.duplicates}"
+      f" | {score.lenient} | {score.split} |"
     )
   return lines

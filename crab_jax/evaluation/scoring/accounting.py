@@ -3,7 +3,7 @@
 Strict accounting: a row that failed, has no text or cannot be read is scored
 as wrong and stays in every mean; rows with an id that was seen before are
 removed and counted; rows that a set should have and has not are added as
-"missing".
+"missing"; rows whose reference cannot be read are left out and counted.
 """
 
 import collections
@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from crab_jax import errors
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
-from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.reading import references
+from crab_jax.evaluation.reading import vocabulary
+
+_NAMED = 3  # rows left out that a report names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,49 +38,71 @@ class Sample:
     return self.answer.failure is not None
 
 
-def samples(task: tasks.Task, rows) -> tuple[list[Sample], int]:
-  """The samples of a task's rows, and how many duplicates were removed.
+@dataclasses.dataclass(frozen=True)
+class Accounts:
+  """What becomes of the rows of a task.
+
+  Attributes:
+    samples: the rows that are scored, in the order of the annotation.
+    duplicates: rows removed because their id was there before.
+    left_out: rows whose reference cannot be read; nobody can score them.
+    reasons: of the first of these, in words.
+  """
+
+  samples: list[Sample]
+  duplicates: int
+  left_out: list[dict]
+  reasons: list[str]
+
+
+def accounts(task: tasks.Task, rows: Iterable[dict]) -> Accounts:
+  """Sorts out the rows of a task and reads their answers.
 
   The text is read anew: the "parsed" of a row is for people. The first row
   of an id stays. They are put in the order of the annotation, so that nothing
   (ties of a blind guess, say) depends on the order of the rows.
 
   Raises:
-    UserError: a row has no id or no reference, or a reference names a class
-      that the task has not.
+    UserError: a row has no id or no reference, or no row can be scored.
   """
-  kept, duplicates = {}, 0
+  chosen, duplicates = _without_duplicates(task, rows)
+  truths, left_out, reasons = {}, [], []
+  for name, row in chosen.items():
+    try:
+      truths[name] = references.of_row(task, row)
+    except errors.UserError as error:
+      left_out.append(row)
+      reasons.append(f"{name}: {error}")
+  if left_out and not truths:
+    raise errors.UserError(
+      f"{task.name}: none of {len(left_out)} references can be read;"
+      f" {reasons[0]}"
+    )
+  known = vocabulary.of_references(
+    task, [truth.label for truth in truths.values() if truth.label]
+  )
+  kept = [
+    Sample(name, _answer(task, chosen[name], known), truth, chosen[name])
+    for name, truth in truths.items()
+  ]
+  kept.sort(key=lambda sample: place_of(str(sample.id)))
+  return Accounts(kept, duplicates, left_out, reasons[:_NAMED])
+
+
+def _without_duplicates(
+  task: tasks.Task, rows: Iterable[dict]
+) -> tuple[dict[str, dict], int]:
+  kept: dict[str, dict] = {}
+  duplicates = 0
   for row in rows:
     for name in ("id", "reference"):
       if not row.get(name):
         raise errors.UserError(
           f"{task.name}: a row of the predictions has no {name!r}: {str(row)[:200]}"
         )
-    if row["id"] in kept:
-      duplicates += 1
-      continue
-    kept[row["id"]] = Sample(
-      id=row["id"],
-      answer=_answer(task, row),
-      reference=references.read(task, row["reference"]),
-      row=row,
-    )
-  _require_classes(task, kept.values())
-  return sorted(kept.values(), key=lambda s: place_of(str(s.id))), duplicates
-
-
-def _require_classes(task: tasks.Task, kept: Iterable[Sample]) -> None:
-  """Raises UserError for a true label that is none of the task's classes."""
-  known = {labels.canonical(name, task.synonyms) for name in task.classes}
-  for sample in kept if known else ():
-    found = [event.label for event in sample.reference.events]
-    found += [sample.reference.label] if sample.reference.label else []
-    for label in found:
-      if labels.canonical(label, task.synonyms) not in known:
-        raise errors.UserError(
-          f"{task.name}: the reference of {sample.id} is {label!r}, none of"
-          f" its classes {', '.join(task.classes)}"
-        )
+    duplicates += row["id"] in kept
+    kept.setdefault(row["id"], row)
+  return kept, duplicates
 
 
 def place_of(name: str) -> tuple[int, str]:
@@ -87,10 +111,20 @@ def place_of(name: str) -> tuple[int, str]:
   return (int(number[:18]) if number.isdecimal() else 0), name
 
 
-def _answer(task: tasks.Task, row: dict) -> answers.Answer:
+def _answer(
+  task: tasks.Task, row: dict, known: vocabulary.Known
+) -> answers.Answer:
+  text = row.get("text")
   if row.get("error"):
     return answers.Answer(task.kind, failure="error")
-  return answers.parse(task, row.get("text"))
+  if isinstance(text, (int, float)):  # written by hand: `"text": 2`
+    text = str(text)
+  if text is not None and not isinstance(text, str):
+    return answers.Answer(task.kind, failure="no_text")
+  options = references.options(row)
+  if options and task.kind == "label":
+    known = vocabulary.of_options(options)
+  return answers.parse(task, text, known)
 
 
 def with_missing(rows, expected: dict[str, dict]) -> list[dict]:
@@ -109,27 +143,29 @@ def with_missing(rows, expected: dict[str, dict]) -> list[dict]:
   return [*rows, *added]
 
 
-def counts(kept: list[Sample], duplicates: int) -> dict:
+def counts(kept: list[Sample]) -> dict:
   """The counts beside every number.
 
   n: rows scored. parse_failures: rows with a text that could not be read.
-  failed: rows without a text (an error, or missing). split: its name, by the
-  ids.
+  partly_read: rows that were read but for a part of what they say. failed:
+  rows without a text (an error, or missing). split: its name, by the ids.
   """
   failures = collections.Counter(s.answer.failure for s in kept if s.failed)
-  unread = ("error", "missing")
+  without_text = ("error", "missing")
   leniency = collections.Counter(k for s in kept for k in s.answer.leniency)
+  unread = collections.Counter(k for s in kept for k in s.answer.unread)
   splits = sorted({split_of(s.row) for s in kept})
   return {
     "n": len(kept),
     "parse_failures": sum(
-      count for reason, count in failures.items() if reason not in unread
+      count for reason, count in failures.items() if reason not in without_text
     ),
-    "failed": sum(failures[reason] for reason in unread),
-    "duplicates": duplicates,
+    "partly_read": sum(bool(s.answer.unread) and not s.failed for s in kept),
+    "failed": sum(failures[reason] for reason in without_text),
     "split": "+".join(splits),
     "failure_reasons": dict(failures),
     "leniency": dict(leniency),
+    "unread": dict(unread),
   }
 
 

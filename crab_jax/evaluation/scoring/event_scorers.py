@@ -50,6 +50,7 @@ def ave(samples: list[accounting.Sample]) -> results.Result:
     details={
       "foreground_accuracy": segments.foreground_accuracy(truths, said),
       "whole_clip": float(np.mean(np.array(strict) == 1)),
+      "events_without_segment": _without_segment(samples),
     },
     official={
       "value": float(np.mean(lenient)),
@@ -143,7 +144,10 @@ def avvp(samples: list[accounting.Sample]) -> results.Result:
       }
       for row in strict
     ],
-    details={"F": _ten(strict.mean(0))},
+    details={
+      "F": _ten(strict.mean(0)),
+      "events_without_segment": _without_segment(samples),
+    },
     official={
       "F": _ten(readable.mean(0)),
       "value": float(readable[:, primary].mean()),
@@ -151,6 +155,11 @@ def avvp(samples: list[accounting.Sample]) -> results.Result:
       "dropped": int(failed.sum()),
     },
   )
+
+
+def _without_segment(samples: list[accounting.Sample]) -> int:
+  """Answered events that the grid of ten seconds does not show."""
+  return sum(segments.without_segment(s.answer.events) for s in samples)
 
 
 def _ten(means: np.ndarray) -> dict[str, dict[str, float]]:

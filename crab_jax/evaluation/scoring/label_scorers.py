@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from crab_jax.evaluation.reading import choices
 from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.reading import references
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import classification
 from crab_jax.evaluation.scoring import results
 
-_LETTERS = "abcdefgh"
 # The names that MUSIC-AVQA gives to its modalities, squashed.
 _MODALITIES = {"audio": "Audio", "visual": "Visual", "audiovisual": "AV"}
 
@@ -131,18 +131,16 @@ def _avqa_type(value) -> str:
 def avqa(samples: list[accounting.Sample]) -> results.Result:
   """AVQA: accuracy over four choices, overall and by question type.
 
-  An answer may be the option's text, or its letter A, B, .. (leniency
-  "option_letter"); a reference that is a number and not itself an option is
-  the position of one, from 0. Reference: Yang et al., ACM MM 2022.
+  What an answer and a reference mean among the options: `choices`. Reference:
+  Yang et al., ACM MM 2022.
   """
-  options = [_options(sample) for sample in samples]
+  options = [references.options(sample.row) for sample in samples]
   truth, said, parts = [], [], []
-  for sample, choices in zip(samples, options, strict=True):
-    true = _truth(sample.reference.label or "", choices)
-    answer, took = _choice(sample.answer.label, choices)
+  for sample, own in zip(samples, options, strict=True):
+    true = choices.true_option(sample.reference.label or "", own)
+    answer, took = _option(sample.answer.label, true, own)
     truth.append(labels.canonical(true, "qa"))
     said.append(labels.canonical(answer, "qa") if answer else "")
-    took = took or (answer and labels.leniency(answer, true, "qa"))
     part = {"score": float(truth[-1] == said[-1])}
     parts.append({**part, "leniency": took} if took else part)
   kinds = [
@@ -159,40 +157,23 @@ def avqa(samples: list[accounting.Sample]) -> results.Result:
   return _qa(samples, truth, said, parts, kinds, extra, positions)
 
 
-def _options(sample: accounting.Sample) -> tuple[str, ...]:
-  question = sample.row.get("question") or {}
-  stored = question.get("options", sample.raw.get("multi_choice"))
-  return references.fields(stored)
-
-
-def _truth(label: str, choices: tuple[str, ...]) -> str:
-  known = {labels.key(choice) for choice in choices}
-  if labels.key(label) not in known and label.isdecimal():
-    position = int(label[:4])
-    return choices[position] if position < len(choices) else label
-  return label
-
-
-def _choice(answer: str | None, choices: tuple[str, ...]):
-  """The option that an answer means, and the leniency that took."""
-  word = labels.key(answer or "")
-  if word in {labels.key(choice) for choice in choices}:
-    return answer, None
-  letter, _, rest = word.partition(" ")
-  position = _LETTERS.find(letter) if len(letter) == 1 else -1
-  if 0 <= position < len(choices) and rest in (
-    "",
-    labels.key(choices[position]),
-  ):
-    return choices[position], "option_letter"
-  return answer, None
+def _option(
+  answer: str | None, true: str, options: tuple[str, ...]
+) -> tuple[str | None, str | None]:
+  """What an answer means among the options, and the leniency that took."""
+  if not answer:
+    return None, None
+  found, took = choices.option(answer, options)
+  if found is None:
+    return answer, labels.leniency(answer, true, "qa")
+  return found, took
 
 
 def _positions(truth, options) -> list[str]:
   """The position of the right option of each sample; "" where it has none."""
   positions = []
-  for true, choices in zip(truth, options, strict=True):
-    words = [labels.canonical(choice, "qa") for choice in choices]
+  for true, own in zip(truth, options, strict=True):
+    words = [labels.canonical(option, "qa") for option in own]
     positions.append(str(words.index(true)) if true in words else "")
   return positions
 

@@ -7,6 +7,7 @@ comparison with published numbers only.
 Reference: seg/scripts of GeWu-Lab/Crab_Plus, commit 7ddc56d.
 """
 
+import dataclasses
 import re
 from typing import Any
 
@@ -17,29 +18,48 @@ from crab_jax.evaluation.scoring import masks
 _COORDINATES = re.compile(r"\[([0-9]+),([0-9]+)(?:,([0-9]+),([0-9]+))?\]")
 
 
-def box_of(text: str, existence: bool):
-  """The box that the scripts take; () for "false"; None for a dropped row.
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+  """What the scripts ask a mask model for.
 
-  A row whose only prompt is points is dropped here too: without a mask model
-  points draw no mask.
+  Attributes:
+    box: four coordinates, or None.
+    points: the last three.
+    absent: the answer says that there is no object: an empty mask is scored.
+  """
+
+  box: tuple[int, ...] | None = None
+  points: tuple[tuple[int, ...], ...] = ()
+  absent: bool = False
+
+
+def prompt_of(text: str, existence: bool) -> Prompt | None:
+  """The prompt that the scripts read; None for a row that they drop.
+
+  Args:
+    text: the answer.
+    existence: the answer says first whether there is an object (Ref-AVS): a
+      box alone suffices then; else a point is needed.
   """
   if existence and "<answer>false</answer>" in text:
-    return ()
+    return Prompt(absent=True)
   if existence and "<answer>true</answer>" not in text:
     return None
   found = [
     tuple(int(n[:6]) for n in match if n)
     for match in _COORDINATES.findall(text)
   ]
-  quads = [numbers for numbers in found if len(numbers) == 4]
-  points = [numbers for numbers in found if len(numbers) == 2][-3:]
-  if not quads or not (points or existence):
+  box = next((numbers for numbers in found if len(numbers) == 4), None)
+  points = tuple(numbers for numbers in found if len(numbers) == 2)[-3:]
+  if not (points or (existence and box)):
     return None
-  x1, y1, x2, y2 = quads[0]
-  inside = all(
-    n < masks.SIZE for numbers in [quads[0], *points] for n in numbers
-  )
-  return quads[0] if inside and x1 < x2 and y1 < y2 else None
+  if not all(
+    n < masks.SIZE for numbers in (box or (), *points) for n in numbers
+  ):
+    return None
+  if box and not (box[0] < box[2] and box[1] < box[3]):
+    return None
+  return Prompt(box, points)
 
 
 def scores(truth: np.ndarray | None, said: np.ndarray) -> dict[str, float]:

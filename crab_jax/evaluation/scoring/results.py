@@ -15,6 +15,7 @@ class Result:
     details: further metrics and tables, plain JSON values.
     official: the numbers under the conventions of the official scripts.
     metric: name of the primary metric where it depends on the rows.
+    unscored: rows that have no truth to be scored with; they are in no mean.
   """
 
   value: float
@@ -24,3 +25,4 @@ class Result:
   details: dict
   official: dict
   metric: str | None = None
+  unscored: int = 0

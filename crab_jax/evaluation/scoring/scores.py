@@ -116,13 +116,19 @@ class TaskScore:
     guess: what that guess says.
     n: rows scored, duplicates removed.
     parse_failures: rows with a text that could not be read.
+    partly_read: rows that were read but for a part of what they say, which
+      the details name under "unread".
     failed: rows without a text.
+    unscored: rows that nobody can score and no mean has: their reference
+      cannot be read, or their true mask is missing.
     duplicates: rows removed because their id was there before.
     lenient: rows that needed leniency, to be parsed or to match a label.
     split: name of the split.
     details: further metrics, tables, reasons and kinds of leniency.
     official_compatible: under the conventions of the official scripts.
     rows: the scored rows, with "parsed" and "score" filled in.
+    left_out: the rows without a readable reference, as they are.
+    remarks: what of the set could not be scored, in sentences.
     definition: the row of the table of tasks.
   """
 
@@ -134,13 +140,17 @@ class TaskScore:
   guess: str
   n: int
   parse_failures: int
+  partly_read: int
   failed: int
+  unscored: int
   duplicates: int
   lenient: int
   split: str
   details: dict
   official_compatible: dict
   rows: list[dict] = dataclasses.field(repr=False)
+  left_out: list[dict] = dataclasses.field(repr=False)
+  remarks: list[str]
   definition: tasks.Task = dataclasses.field(repr=False)
 
   def to_json(self) -> dict:
@@ -149,8 +159,13 @@ class TaskScore:
     return {
       field.name: getattr(self, field.name)
       for field in fields
-      if field.name not in ("rows", "definition")
+      if field.name not in ("rows", "left_out", "definition")
     }
+
+  @property
+  def every_row(self) -> list[dict]:
+    """The scored rows and those left out, for a file that loses none."""
+    return [*self.rows, *self.left_out]
 
 
 def score_rows(
@@ -166,13 +181,15 @@ def score_rows(
   Raises:
     UserError: no rows, or one without id or reference.
   """
-  samples, duplicates = accounting.samples(task, rows)
+  accounts = accounting.accounts(task, rows)
+  samples = accounts.samples
   if not samples:
     raise errors.UserError(f"{task.name}: there are no predictions to score")
   metric = METRICS[task.metric]
   result = metric.score(samples, task, lookup)
-  counts = accounting.counts(samples, duplicates)
-  extra = {k: counts.pop(k) for k in ("failure_reasons", "leniency")}
+  counts = accounting.counts(samples)
+  details = ("failure_reasons", "leniency", "unread")
+  extra = {name: counts.pop(name) for name in details}
   counts["lenient"] = sum(
     bool(sample.answer.leniency or part.get("leniency"))
     for sample, part in zip(samples, result.parts, strict=True)
@@ -184,15 +201,37 @@ def score_rows(
     value=result.value,
     chance=result.chance,
     guess=result.guess,
+    unscored=len(accounts.left_out) + result.unscored,
+    duplicates=accounts.duplicates,
     details={**result.details, **extra},
     official_compatible=result.official,
     rows=[
       {**sample.row, "parsed": sample.answer.to_json(), "score": part}
       for sample, part in zip(samples, result.parts, strict=True)
     ],
+    left_out=accounts.left_out,
+    remarks=_remarks(task, accounts, result),
     definition=task,
     **counts,
   )
+
+
+def _remarks(
+  task: tasks.Task, accounts: accounting.Accounts, result: results.Result
+) -> list[str]:
+  """What of a set could not be scored, in sentences."""
+  remarks = []
+  if accounts.left_out:
+    remarks.append(
+      f"{task.name}: {len(accounts.left_out)} rows are in no mean, as their"
+      f" references cannot be read: {'; '.join(accounts.reasons)}"
+    )
+  if result.unscored:
+    remarks.append(
+      f"{task.name}: {result.unscored} rows are in no mean, as they have no"
+      " true mask"
+    )
+  return remarks
 
 
 def read_rows(path: files.Path) -> list[dict]:

@@ -91,6 +91,7 @@ def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
     },
     official=official_scripts.means([frame.official for frame in frames]),
     metric="J" if drawn else "box IoU",
+    unscored=without,
   )
 
 
@@ -228,8 +229,15 @@ def _names_object(sample) -> bool:
 
 def _official_frame(sample, truth: np.ndarray | None) -> dict | None:
   """The numbers of the official scripts; None where they drop the row."""
-  text = answers.cut(sample.row.get("text") or "")
-  box = official_scripts.box_of(text, sample.answer.kind == "existence")
-  if box is None:
-    return None
-  return official_scripts.scores(truth, _said_mask(sample, box or None))
+  prompt = official_scripts.prompt_of(
+    answers.cut(sample.row.get("text") or ""),
+    sample.answer.kind == "existence",
+  )
+  drawn = bool(sample.row.get("mask"))
+  if prompt is None or (prompt.points and not prompt.box and not drawn):
+    return None  # without a mask model points draw no mask
+  if prompt.absent:
+    said = masks.filled_box(None)
+  else:
+    said = _said_mask(sample, prompt.box)
+  return official_scripts.scores(truth, said)

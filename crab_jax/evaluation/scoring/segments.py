@@ -23,6 +23,12 @@ def span(event: intervals.Event) -> slice:
   return slice(min(start, SEGMENTS), min(end, SEGMENTS))
 
 
+def without_segment(events: tuple[intervals.Event, ...]) -> int:
+  """How many events have no segment: too short, or beyond the grid."""
+  cells = map(span, events)
+  return sum(cell.stop <= cell.start for cell in cells)
+
+
 def sequence(events: tuple[intervals.Event, ...]) -> list[str]:
   """The label of each segment; where events overlap, the first one wins."""
   row = [BACKGROUND] * SEGMENTS

@@ -4,10 +4,13 @@ import json
 import random
 import time
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import labels
 
 _TABLE = tasks.Tasks()
 
@@ -23,6 +26,15 @@ KINDS = ("avqa", "ave", "s4", "arig", "ref_avs", "avcap")
     ("so <answer>two\nand more", "two", ("unclosed",)),
     ("< Answer >two</ANSWER>", "two", ("tag_style",)),
     ("violin.", "violin", ("untagged",)),
+    ("The answer is two.", "two", ("answer_phrase", "untagged")),
+    ("Answer: B", "B", ("answer_phrase", "untagged")),
+    ("So \\boxed{two} it is, as I said before", "two", ("boxed",)),
+    ("＜answer＞two＜／answer＞", "two", ("character_forms",)),
+    ("<answer>ｔｗｏ</answer>", "two", ("character_forms",)),
+    ("<answer>**two**</answer>", "two", ("markdown",)),
+    ("<answer>The answer is two.</answer>", "two", ("answer_phrase",)),
+    ("two</answer>", "two", ("unopened", "untagged")),
+    ("全角，但 <answer>two</answer>", "two", ()),  # not in what is read
     ("<answer>dog</answer></s><answer>cat</answer>", "dog", ()),
   ],
 )
@@ -40,11 +52,54 @@ def test_label(text, label, leniency):
     ("</s>", "empty"),
     ("I am not at all sure about this.", "no_answer"),
     ("<answer> . </answer>", "empty"),
+    ("<answer>??</answer>", "empty"),
+    ("\\boxed{two} or \\boxed{three}", "several_answers"),
     ("<answer>" + "x" * 300 + "</answer>", "too_long"),
   ],
 )
 def test_label_failures(text, failure):
   assert answers.parse(_TABLE["ks"], text).failure == failure
+
+
+def test_an_earlier_answer_is_named():
+  answer = answers.parse(
+    _TABLE["avqa"],
+    "<answer>no</answer> <answer>No.</answer> <answer>a</answer>",
+  )
+  assert (answer.label, answer.unread) == ("a", ("earlier_answer",))
+
+
+def _known(text):
+  return labels.key(text) in ("two", "it is raining")
+
+
+@pytest.mark.parametrize(
+  ("text", "label", "failure"),
+  [
+    ("two", "two", None),
+    ("The answer is two.", "two", None),
+    ("It is raining", "It is raining", None),  # a label as it stands
+    ("<answer>It is raining</answer>", "It is raining", None),
+    ("<answer>It is two</answer>", "two", None),
+    ("<answer>It is cold</answer>", "It is cold", None),  # said, and wrong
+    ("I hear nothing", None, "no_answer"),
+    ("cold", None, "no_answer"),
+  ],
+)
+def test_labels_that_are_known(text, label, failure):
+  answer = answers.parse(_TABLE["avqa"], text, _known)
+  assert (answer.label, answer.failure) == (label, failure)
+
+
+_TAGGED = st.sampled_from(("two", "playing drums", "Violin, fiddle"))
+
+
+@hypothesis.given(_TAGGED, st.sampled_from(("", "I hear it. ", "（全角） ")))
+def test_the_official_form_is_never_lenient(label, reasoning):
+  text = f"{reasoning}<answer>{label}</answer>."
+  answer = answers.parse(_TABLE["avqa"], text)
+  assert (answer.label, answer.failure) == (label, None)
+  assert (answer.leniency, answer.unread) == ((), ())
 
 
 def test_events():
@@ -84,6 +139,13 @@ def test_place_reads_box_and_points():
     ("<answer>Yes</answer> [1,2,3,4]", True, None, ("synonym",)),
     ("False. It is not there at all.", False, None, ("untagged",)),
     ("<answer>true</answer>.", True, "no_box", ()),
+    (
+      "The answer is: true. [1,2,3,4]",
+      True,
+      None,
+      ("answer_phrase", "untagged"),
+    ),
+    ("**True**, at [1,2,3,4]", True, None, ("markdown", "untagged")),
     ("<answer>maybe</answer>", None, "no_true_false", ()),
     ("It is not there.", None, "no_true_false", ()),
   ],
@@ -92,6 +154,12 @@ def test_existence(text, exists, failure, leniency):
   answer = answers.parse(_TABLE["ref_avs"], text)
   assert answer.exists is exists
   assert (answer.failure, answer.leniency) == (failure, leniency)
+
+
+def test_a_place_beside_false_is_named():
+  answer = answers.parse(_TABLE["ref_avs"], "<answer>false</answer> [1,2,3,4]")
+  assert (answer.exists, answer.box) == (False, None)
+  assert answer.unread == ("place_beside_false",)
 
 
 def test_to_json_keeps_a_false_and_leaves_out_what_is_empty():
@@ -165,7 +233,11 @@ def _fuzz(count):
       if answer.box:
         assert all(0 <= value <= 223 for value in answer.box)
         assert answer.box[0] < answer.box[2] and answer.box[1] < answer.box[3]
-      assert all(0 <= event.start < event.end for event in answer.events)
+      # An event without a length is a false positive, and named.
+      empty = [event for event in answer.events if event.start >= event.end]
+      assert all(event.start >= 0 for event in answer.events)
+      wrong = ("empty_interval", "reversed_interval")
+      assert len(empty) == sum(name in wrong for name in answer.unread)
       json.dumps(answer.to_json())
   assert seen == count
 

@@ -1,5 +1,7 @@
 """References: test strings, raw fields, and targets of a validation split."""
 
+import dataclasses
+
 import pytest
 
 from crab_jax import errors
@@ -63,11 +65,45 @@ def test_existence_by_split_or_by_target():
 
 @pytest.mark.parametrize(
   ("task", "reference"),
-  [("ks", {"text": ""}), ("avvp", {"text": "a dog"}), ("avcap", {})],
+  [
+    ("ks", {"text": ""}),
+    ("avvp", {"text": "a dog"}),
+    ("avvp", {"text": "Chainsaw", "event": "Chainsaw"}),
+    ("avvp", {"text": "<event>dog, (0 3)(4 4)</event>"}),
+    ("avvp", {"text": "<event>dog, (0 3)</event><event>cat</event>"}),
+    ("ave", {"text": "", "event": "dog", "start_time": "x", "end_time": 3}),
+    ("ave", {"text": "event:dog start_time:3 end_time:3"}),
+    ("arig", {"text": "x", "top_left": ["a", 2], "bottom_right": [3, 4]}),
+    ("arig", {"text": "x", "top_left": [1], "bottom_right": [3, 4]}),
+    ("avcap", {}),
+  ],
 )
 def test_a_reference_that_says_nothing_is_an_error(task, reference):
   with pytest.raises(errors.UserError, match=f"{task}: a reference"):
     references.read(_TABLE[task], reference)
+
+
+def test_a_reference_is_taken_as_it_is_written():
+  said = {"text": "<answer>It is raining</answer>."}
+  assert references.read(_TABLE["ks"], said).label == "It is raining"
+
+
+def test_a_class_that_the_task_has_not_is_an_error():
+  few = dataclasses.replace(_TABLE["ks"], classes=("cat", "cow"))
+  assert references.read(few, {"text": "Cat"}).label == "Cat"
+  with pytest.raises(errors.UserError, match="is 'dog', none of its classes"):
+    references.read(few, {"text": "dog"})
+
+
+def test_the_position_of_an_option_needs_the_options():
+  row = {"reference": {"text": "1"}, "question": {"options": ["a", "b"]}}
+  assert references.of_row(_TABLE["avqa_thu"], row).label == "1"
+  assert references.options(row) == ("a", "b")
+  del row["question"]
+  assert references.options(row) == ()
+  with pytest.raises(errors.UserError, match="nothing tells the options"):
+    references.of_row(_TABLE["avqa_thu"], row)
+  assert references.of_row(_TABLE["avqa"], row).label == "1"
 
 
 @pytest.mark.parametrize(

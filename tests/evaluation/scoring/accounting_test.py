@@ -25,28 +25,63 @@ def test_counts():
     _row(3, None),
     _row(4, "dog"),
   ]
-  kept, duplicates = accounting.samples(_TABLE["ks"], rows)
-  assert [s.answer.label for s in kept] == ["dog", None, None, None, "dog"]
-  assert accounting.counts(kept, duplicates) == {
-    "n": 5,
+  rows += [_row(5, "<answer>cat</answer> <answer>dog</answer>")]
+  found = accounting.accounts(_TABLE["ks"], rows)
+  said = [sample.answer.label for sample in found.samples]
+  assert said == ["dog", None, None, None, "dog", "dog"]
+  assert (found.duplicates, found.left_out) == (1, [])
+  assert accounting.counts(found.samples) == {
+    "n": 6,
     "parse_failures": 1,
+    "partly_read": 1,
     "failed": 2,
-    "duplicates": 1,
     "split": "test",
     "failure_reasons": {"no_answer": 1, "error": 1, "missing": 1},
     "leniency": {"untagged": 1},
+    "unread": {"earlier_answer": 1},
   }
 
 
+def test_a_remark_without_tags_is_no_label():
+  rows = [_row(0, "dog"), _row(1, "Answer: dog"), _row(2, "I hear nothing")]
+  found = accounting.accounts(_TABLE["ks"], rows).samples
+  assert [s.answer.label for s in found] == ["dog", "dog", None]
+  assert found[2].answer.failure == "no_answer"
+
+
+@pytest.mark.parametrize(
+  ("text", "label", "failure"), [(2, "2", None), (["dog"], None, "no_text")]
+)
+def test_a_text_that_is_none(text, label, failure):
+  row = {"id": "avqa/test/0", "text": text, "reference": {"text": "two"}}
+  (sample,) = accounting.accounts(_TABLE["avqa"], [row]).samples
+  assert (sample.answer.label, sample.answer.failure) == (label, failure)
+
+
+def test_rows_whose_reference_cannot_be_read_are_left_out():
+  rows = [
+    {"id": f"avvp/test/{i}", "text": "x", "reference": {"text": text}}
+    for i, text in enumerate(("Chainsaw", "<event>dog, (0 3)</event>"))
+  ]
+  found = accounting.accounts(_TABLE["avvp"], rows)
+  assert [sample.id for sample in found.samples] == ["avvp/test/1"]
+  assert found.left_out == rows[:1]
+  (reason,) = found.reasons
+  assert "avvp/test/0" in reason and "Chainsaw" in reason
+  with pytest.raises(errors.UserError, match="none of 1 references .*Chainsaw"):
+    accounting.accounts(_TABLE["avvp"], rows[:1])
+
+
 def test_an_error_hides_the_text():
-  (sample,), _ = accounting.samples(_TABLE["ks"], [_row(0, "dog", error="oom")])
+  rows = [_row(0, "dog", error="oom")]
+  (sample,) = accounting.accounts(_TABLE["ks"], rows).samples
   assert sample.failed and sample.answer.label is None
 
 
 @pytest.mark.parametrize("field", ["id", "reference"])
 def test_a_row_without_identity_is_an_error(field):
   with pytest.raises(errors.UserError, match=field):
-    accounting.samples(_TABLE["ks"], [{**_row(0, "dog"), field: None}])
+    accounting.accounts(_TABLE["ks"], [{**_row(0, "dog"), field: None}])
 
 
 def test_missing_rows_are_added():

@@ -34,7 +34,7 @@ def test_map_golden():
 def _clips(pairs):
   """Truths and answers of texts."""
   read = [
-    [detection.clip(tuple(intervals.read(text, set())[0])) for text in pair]
+    [detection.clip(tuple(intervals.read(text, set(), [])[0])) for text in pair]
     for pair in pairs
   ]
   return zip(*read, strict=True)

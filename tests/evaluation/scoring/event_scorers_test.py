@@ -119,3 +119,33 @@ def test_naming_every_label_is_a_blind_guess():
   # sixth, and so on.
   areas = [(1 / k + 2 / (k + 4)) / 2 for k in (1, 2, 3, 4)]
   assert score.chance == pytest.approx(sum(areas) / 4)
+
+
+@pytest.mark.parametrize("span", ["(7 7)", "(7 3)"])
+def test_an_interval_without_a_length_is_a_false_positive(span):
+  true = "<event>dog, (0 4)</event>"
+  said = f"<event>dog, {span}</event> {true}"
+  score = scores.score_rows(_TABLE["unav"], _rows("unav", (said, true)))
+  assert score.value < 1
+  assert (score.partly_read, sum(score.details["unread"].values())) == (1, 1)
+
+
+def test_a_second_label_of_a_block_is_a_false_positive():
+  true = "<event>dog, (3 7)</event>"
+  for said in (
+    "<event>dog (3 7), cat (8 9)</event>",
+    f"{true}<event>cat, from 8 to 9</event>",
+  ):
+    score = scores.score_rows(_TABLE["unav"], _rows("unav", (said, true)))
+    events = score.rows[0]["parsed"]["events"]
+    assert [event["label"] for event in events] == ["dog", "cat"]
+    assert score.lenient == 1
+
+
+@pytest.mark.parametrize("task", ["ave", "avvp"])
+def test_events_that_the_grid_does_not_show_are_counted(task):
+  true = "<event>dog, (0 4)</event>"
+  said = "<event>dog, (0 4)(12 15)(3.1 3.2)</event>"
+  score = scores.score_rows(_TABLE[task], _rows(task, (said, true)))
+  assert score.value == 1
+  assert score.details["events_without_segment"] == 2

@@ -210,3 +210,51 @@ def test_unread_rows_fill_the_last_column_and_leave_the_official_mean():
   assert score.value == pytest.approx(1 / 3)
   official = score.official_compatible
   assert official == {"value": 0.5, "n": 2, "dropped": 1}
+
+
+def test_a_position_or_letter_means_its_option():
+  options = {"question": {"options": ["one", "two", "cow", "1 dog"]}}
+  texts = ("two", "B", "Option B", "(B)", "The answer is two.", "one")
+  rows = _rows(
+    "avqa_thu",
+    *((text, {"text": "1"}, options) for text in texts),
+    ("<answer>3</answer>", {"text": "3"}, options),
+  )
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
+  assert [row["score"]["score"] for row in score.rows] == [1, 1, 1, 1, 1, 0, 1]
+  assert score.parse_failures == 0
+  assert score.details["label_leniency"]["option_position"] == 1
+
+
+def test_a_position_without_options_cannot_be_scored():
+  rows = _rows(
+    "avqa_thu",
+    ("<answer>one</answer>", {"text": "1"}, {}),
+    ("<answer>dog</answer>", {"text": "dog"}, {}),
+  )
+  score = scores.score_rows(_TABLE["avqa_thu"], rows)
+  assert (score.value, score.n, score.unscored) == (1, 1, 1)
+  assert score.left_out == rows[:1]
+  (remark,) = score.remarks
+  assert "nothing tells the options" in remark
+
+
+@pytest.mark.parametrize(
+  ("text", "right", "not_read"),
+  [
+    ("The answer is two.", 1, 0),
+    ("Answer: two", 1, 0),
+    ("\\boxed{two}", 1, 0),
+    ("＜answer＞two＜／answer＞", 1, 0),
+    ("**two**", 1, 0),
+    ("I hear two of them", 0, 1),
+    ("maybe two", 0, 1),
+  ],
+)
+def test_an_answer_without_tags_is_a_label_or_is_not_read(
+  text, right, not_read
+):
+  rows = _rows("avqa", (text, {"text": "two"}, {}))
+  score = scores.score_rows(_TABLE["avqa"], rows)
+  assert (score.value, score.parse_failures) == (right, not_read)
+  assert score.lenient == right

@@ -6,23 +6,42 @@ import pytest
 from crab_jax.evaluation.scoring import masks
 from crab_jax.evaluation.scoring import official_scripts
 
+_POINTS = ((1, 2), (3, 4), (5, 6))
+
 
 @pytest.mark.parametrize(
-  ("text", "existence", "box"),
+  ("text", "existence", "box", "points"),
   [
-    ("[1,2,30,40], [5,6]", False, (1, 2, 30, 40)),
-    ("[1,2,30,40]", False, None),  # no point: dropped
-    ("[1, 2, 30, 40] [5,6]", False, None),  # spaces: not read
-    ("[1,2,30,224] [5,6]", False, None),  # outside
-    ("[30,2,1,40] [5,6]", False, None),  # corners swapped
-    ("[5,6]", False, None),  # points alone draw no mask here
-    ("<answer>true</answer> [1,2,30,40]", True, (1, 2, 30, 40)),
-    ("<answer>false</answer>", True, ()),
-    ("[1,2,30,40]", True, None),  # neither true nor false
+    ("[1,2,30,40], [5,6]", False, (1, 2, 30, 40), ((5, 6),)),
+    ("[9,9] [1,2] [3,4] [5,6]", False, None, _POINTS),
+    ("<answer>true</answer> [1,2,30,40]", True, (1, 2, 30, 40), ()),
+    ("<answer>true</answer>[1,2]", True, None, ((1, 2),)),
   ],
 )
-def test_what_is_read(text, existence, box):
-  assert official_scripts.box_of(text, existence) == box
+def test_what_is_read(text, existence, box, points):
+  prompt = official_scripts.prompt_of(text, existence)
+  assert prompt == official_scripts.Prompt(box, points)
+
+
+@pytest.mark.parametrize(
+  ("text", "existence"),
+  [
+    ("[1,2,30,40]", False),  # no point
+    ("[1, 2, 30, 40] [5, 6]", False),  # spaces are not read
+    ("[1,2,30,224] [5,6]", False),  # outside
+    ("[1,2,30,40] [5,224]", False),
+    ("[30,2,1,40] [5,6]", False),  # corners swapped
+    ("<answer>true</answer>", True),
+    ("[1,2,30,40]", True),  # neither true nor false
+  ],
+)
+def test_what_is_dropped(text, existence):
+  assert official_scripts.prompt_of(text, existence) is None
+
+
+def test_an_absent_object():
+  prompt = official_scripts.prompt_of("<answer>false</answer> [1,2]", True)
+  assert prompt == official_scripts.Prompt(absent=True)
 
 
 def test_scores_and_means():

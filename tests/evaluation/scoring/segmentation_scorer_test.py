@@ -58,7 +58,10 @@ def test_true_masks_come_from_the_record_otherwise():
   with pytest.raises(errors.UserError, match="no row has a true mask"):
     scores.score_rows(_TABLE["s4"], [row])
   both = scores.score_rows(_TABLE["s4"], [row, _row(i=1)])
-  assert both.details["rows_without_true_mask"] == 1
+  assert both.details["rows_without_true_mask"] == both.unscored == 1
+  assert both.remarks == [
+    "s4: 1 rows are in no mean, as they have no true mask"
+  ]
   assert both.value == 1  # what has no truth is in no mean
 
 
@@ -99,3 +102,27 @@ def test_ref_avs_splits_and_null():
   assert (official["n"], official["dropped"]) == (4, 1)
   wrong = np.sqrt(61**2 / (224**2 - 61**2))
   assert official["S"] == pytest.approx(wrong / 2)
+
+
+@pytest.mark.parametrize(
+  ("task", "text"),
+  [
+    ("ms3", "[20,30] [30,40] [50,60]"),
+    ("ref_avs", "<answer>true</answer>[20,30]"),
+  ],
+)
+def test_points_alone_suffice_for_a_drawn_mask(task, text):
+  drawn = _row(task, text, mask=RLE, reference={"split": "test_s"})
+  official = scores.score_rows(_TABLE[task], [drawn]).official_compatible
+  assert (official["J"], official["n"], official["dropped"]) == (1, 1, 0)
+  drawn.pop("mask")  # without a mask model points draw nothing
+  official = scores.score_rows(_TABLE[task], [drawn]).official_compatible
+  assert (official["n"], official["dropped"]) == (0, 1)
+
+
+def test_what_is_not_there_is_an_empty_mask_officially():
+  row = _row(
+    "ref_avs", "<answer>false</answer>", mask=RLE, reference={"split": "test_n"}
+  )
+  official = scores.score_rows(_TABLE["ref_avs"], [row]).official_compatible
+  assert (official["S"], official["n"]) == (0, 1)
