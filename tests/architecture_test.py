@@ -294,7 +294,6 @@ _TESTED_BY = {
   "paradigms/names": "paradigms/qwen2_5_omni/names",
   "paradigms/qwen2_5_omni/checkpoint_config": "weights/hf_config",
   "planning/generation_programs": "planning/generation",
-  "planning/hbm_traffic": "planning/costs",
   "planning/run": "plan",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",

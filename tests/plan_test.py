@@ -64,6 +64,31 @@ def test_without_libtpu_the_extra_is_named():
   assert "crab_jax[tpu]" in _one_line(result)
 
 
+def _is_physical(plan):
+  """Whether weights and cache are read, and the model's products computed.
+
+  The encoders that answering does without are no part of `decode`'s weights.
+  """
+  memory, chip, times = plan["memory"], plan["chip"], plan["times"]
+  read = memory["frozen"] + memory["trained"] + memory["cache"]
+  asked = sum(plan["model_flops"].values()) / plan["chips"]
+  least = max(read / chip["hbm_bandwidth"], asked / chip["flops"])
+  return plan["costs"]["hbm_bytes"] >= read and max(times.values()) >= least
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _LIBTPU, reason="needs libtpu (extra tpu)")
+def test_a_small_generation_one_row_at_a_time_does_its_products(tmp_path):
+  """The compiler writes products with a vector as sums."""
+  out = tmp_path / "plan.json"
+  flags = ["--topology=v6e:1x1", "--decode", "--prompt=128,4,5"]
+  flags += ["--gin_param=Evaluation.batch=1", "--gin_param=Mesh.data=1"]
+  flags += ["--gin_param=Mesh.fsdp=1", "--gin_param=Mesh.tensor=1"]
+  result = _run(*_SMALL, *flags, f"--out={out}")
+  assert result.returncode == 0, result.stderr[-2000:]
+  assert 1 <= json.loads(out.read_text())["decode"]["executed_over_model"] < 2
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not _LIBTPU, reason="needs libtpu (extra tpu)")
 def test_a_small_step_compiles_for_a_tpu(tmp_path):
@@ -77,6 +102,7 @@ def test_a_small_step_compiles_for_a_tpu(tmp_path):
   assert plan["costs"]["adapter"] > 0
   assert plan["costs"]["received"]["all-gather"] > 0
   assert 1 < plan["executed_over_model"] < 3
+  assert _is_physical(plan)
 
 
 @pytest.mark.slow
@@ -92,6 +118,7 @@ def test_a_small_generation_compiles_for_a_tpu(tmp_path):
     assert plan[name]["fits"]
     assert plan[name]["topology"] == "v5e:2x2"
     assert 1 < plan[name]["executed_over_model"] < 3
+    assert _is_physical(plan[name])
     # The chips share the heads: sums travel, the weights stay where they are.
     assert plan[name]["mesh"] == {"data": 2, "fsdp": 1, "tensor": 2}
     received = plan[name]["costs"]["received"]

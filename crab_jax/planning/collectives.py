@@ -36,10 +36,18 @@ def group_size(line: hlo.Instruction, devices: int) -> int:
   return devices
 
 
-def target(line: hlo.Instruction) -> hlo.Array:
-  """What an asynchronous instruction writes: it lists its operands first."""
-  copies = line.opcode == "copy-start"
-  return line.arrays[0 if copies else len(line.operands)]
+def targets(line: hlo.Instruction) -> tuple[hlo.Array, ...]:
+  """What an asynchronous instruction writes.
+
+  It lists its operands first and its state last; a copy its operand second, and
+  an all-reduce no operands.
+  """
+  count = len(line.operands)
+  if line.opcode == "copy-start":
+    return line.arrays[:1]
+  if kind_of(line):
+    return line.arrays[count : 2 * count] or line.arrays
+  return line.arrays[count : count + 1]
 
 
 def received_bytes(
@@ -48,9 +56,8 @@ def received_bytes(
   """Bytes that arrive at one chip, by the usual ring algorithms."""
   group = group_size(line, devices)
   share = (group - 1) / group
-  result = sum(array.bytes for array in line.arrays)
-  if line.opcode.endswith("-start"):
-    result = target(line).bytes
+  arrays = targets(line) if line.opcode.endswith("-start") else line.arrays
+  result = sum(array.bytes for array in arrays)
   if kind == "all-reduce":
     return (
       2
@@ -64,13 +71,36 @@ def received_bytes(
   return (1.0 if kind == "collective-permute" else share) * result
 
 
+def start_of(line: hlo.Instruction, scope: dict) -> hlo.Instruction | None:
+  """What starts a collective in a fusion that does not wait for it."""
+  return next(
+    (
+      other
+      for other in scope.values()
+      if other.opcode == "custom-call"
+      and "AsyncCollectiveStart" in other.text
+      and line.name in other.operands
+    ),
+    None,
+  )
+
+
 def begins(line: hlo.Instruction, scope: dict) -> bool:
   """True for a collective in the fusion that starts it and does not wait."""
-  return any(
-    line.name in other.operands and "AsyncCollectiveStart" in other.text
-    for other in scope.values()
-    if other.opcode == "custom-call"
-  )
+  return start_of(line, scope) is not None
+
+
+def results(line: hlo.Instruction, scope: dict) -> tuple[hlo.Array, ...]:
+  """What a collective writes, with the memory that it writes to.
+
+  Inside a fusion only what starts it says which memory that is.
+  """
+  if line.opcode.endswith("-start"):
+    return targets(line)
+  if start := start_of(line, scope):
+    count = len(line.operands)
+    return start.arrays[count : 2 * count]
+  return line.arrays
 
 
 def begun(module: hlo.Module) -> set[str]:

@@ -80,7 +80,7 @@ def count(module: hlo.Module) -> Costs:
     seen.add(channel)
     here = collectives.received_bytes(kind, line, visit.scope, module.devices)
     received[kind] += visit.times * here
-    moved += visit.times * here  # into memory, and as much out of it elsewhere
+    moved += visit.times * hbm_traffic.of_collective(line, visit.scope)
     calls[kind] += visit.times
     largest[kind] = max(largest[kind], (here, line.op_name))
   return Costs(

@@ -12,11 +12,8 @@ import math
 import re
 from collections.abc import Iterator
 
-_BYTES = {
-  "pred": 1, "s4": 0.5, "u4": 0.5, "s8": 1, "u8": 1, "s16": 2, "u16": 2,
-  "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8,
-  "f64": 8, "c64": 8,
-}  # fmt: skip
+# Types without a size, as those of tokens and opaque handles, have no bits.
+_KIND = re.compile(r"(?:bf|f|s|u|c)(\d+)")  # and a suffix: f8e4m3fn
 _ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\](\{[^}]*\})?")
 _NAME = re.compile(r"%([\w.\-]+)")
 _CALLED = re.compile(
@@ -39,7 +36,10 @@ class Array:
 
   @property
   def bytes(self) -> float:
-    return self.elements * _BYTES.get(self.kind, 0)
+    if self.kind == "pred":
+      return self.elements
+    match = _KIND.match(self.kind)
+    return self.elements * int(match.group(1)) / 8 if match else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +203,13 @@ def _reached(module: Module, name: str) -> Iterator[Instruction]:
         yield from _reached(module, called)
 
 
+def _array_bytes(module: Module, name: str) -> float:
+  """Bytes of all arrays that a computation, and those it calls, mention."""
+  return sum(
+    array.bytes for line in _reached(module, name) for array in line.arrays
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Visit:
   """An instruction as it runs.
@@ -225,8 +232,8 @@ class Visit:
 def walk(module: Module) -> Iterator[Visit]:
   """Every instruction that runs, loops multiplied.
 
-  Of a conditional the branch with the most instructions counts: an upper
-  bound, as which one runs is known on the device alone.
+  Of a conditional the branch with the largest arrays counts, as which one runs
+  is known on the device alone.
   """
   yield from _walk(module, module.entry, module.entry, 1, False)
 
@@ -241,7 +248,7 @@ def _walk(module, name, computation, times, fused):
       yield from _walk(module, body, body, count, fused)
     elif line.opcode == "conditional":
       branches = [n for names in line.called.values() for n in names]
-      largest = max(branches, key=lambda n: sum(1 for _ in _reached(module, n)))
+      largest = max(branches, key=lambda name: _array_bytes(module, name))
       yield from _walk(module, largest, largest, times, fused)
     elif line.opcode == "fusion":
       (inside,) = line.called["calls"]

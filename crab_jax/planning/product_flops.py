@@ -27,10 +27,29 @@ def _splash_flops(line: hlo.Instruction, scope: dict) -> float:
   return _SPLASH[match.group(1)] * 2.0 * seen * q[-1] * math.prod(q[:-2])
 
 
+def _sum_flops(line: hlo.Instruction, scope: dict) -> float:
+  """FLOPs of a sum of products; 0 for any other sum.
+
+  The TPU compiler writes products with a vector, as those of one row, so.
+  """
+  source = scope[line.operands[0]]
+  terms = source.arrays[0].elements
+  while source.opcode in ("convert", "bitcast"):
+    source = scope[source.operands[0]]
+  is_product = line.op_name.endswith("dot_general")
+  return 2.0 * terms if is_product and source.opcode == "multiply" else 0.0
+
+
 def count(line: hlo.Instruction, scope: dict) -> float:
-  """FLOPs of a dot, a convolution or a known kernel; 0 for anything else."""
+  """FLOPs of a product, as whatever it is written, or of a known kernel.
+
+  Returns:
+    FLOPs of one run; 0 for anything else.
+  """
   if line.opcode == "custom-call":
     return _splash_flops(line, scope)
+  if line.opcode == "reduce":
+    return _sum_flops(line, scope)
   if line.opcode not in ("dot", "convolution"):
     return 0.0
   left, right = (scope[name].arrays[0].sizes for name in line.operands[:2])

@@ -18,6 +18,7 @@ import pytest
 
 from crab_jax import gin_utils
 from crab_jax.planning import report
+from tests.planning import bounds
 from tests.planning import collectives
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -71,6 +72,11 @@ def test_it_fits(compiled):
   assert plan.memory.peak <= (1 - spare) * plan.memory.hbm
   assert plan.rows.rows >= 16
   assert plan.rows.tokens == 2048
+
+
+def test_it_costs_no_less_than_it_must(compiled):
+  _, plan, module = compiled
+  bounds.check(plan, module)
 
 
 def test_little_is_computed_twice(compiled):

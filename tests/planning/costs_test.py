@@ -6,6 +6,7 @@ import pytest
 
 from crab_jax.planning import costs
 from crab_jax.planning import hlo
+from tests.planning import bounds
 from tests.planning import programs
 
 _L, _N, _D, _R, _E = 5, 12, 16, 4, 3
@@ -34,8 +35,13 @@ def _compiled():
 
 
 @pytest.fixture(scope="module")
-def found():
-  return costs.count(hlo.parse(_compiled().as_text()))
+def module():
+  return hlo.parse(_compiled().as_text())
+
+
+@pytest.fixture(scope="module")
+def found(module):
+  return costs.count(module)
 
 
 def test_products_are_counted_with_their_loops(found):
@@ -45,6 +51,10 @@ def test_products_are_counted_with_their_loops(found):
   assert found.flops == _L * (3 * base + 4 * adapter)
   assert found.adapter == _L * 4 * adapter
   assert found.again == _L * (base + adapter)
+
+
+def test_every_argument_is_read_at_least_once(module, found):
+  assert found.hbm_bytes >= bounds.argument_bytes(module) > _L * _D * _D * 4
 
 
 _SLICES = """\

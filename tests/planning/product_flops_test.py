@@ -22,6 +22,35 @@ def test_a_batched_product_written_as_a_convolution():
   assert product_flops.count(line, scope) == 2 * 2 * 8 * 512 * 512 * 128
 
 
+_SUM = """\
+HloModule jit_f
+
+ENTRY %main (x: f32[64], w: f32[64,16]) -> f32[16] {{
+  %x = f32[64]{{0}} parameter(0)
+  %w = f32[64,16]{{1,0}} parameter(1)
+  %zero = f32[] constant(0)
+  %wide = f32[64,16]{{1,0}} broadcast(%x), dimensions={{0}}
+  %terms = f32[64,16]{{1,0}} {opcode}(%wide, %w)
+  %rounded = bf16[64,16]{{1,0}} convert(%terms)
+  ROOT %y = f32[16]{{0}} reduce(%rounded, %zero), dimensions={{0}}, to_apply=%add, metadata={{op_name="jit(f)/{name}"}}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+  ("opcode", "name", "flops"),
+  [
+    ("multiply", "TD,DF->TF/dot_general", 2 * 64 * 16),
+    ("multiply", "reduce_sum", 0),
+    ("maximum", "TD,DF->TF/dot_general", 0),
+  ],
+)
+def test_a_product_with_a_vector_written_as_a_sum(opcode, name, flops):
+  module = hlo.parse(_SUM.format(opcode=opcode, name=name))
+  scope = module.computations["main"]
+  assert product_flops.count(scope["y"], scope) == flops
+
+
 @pytest.mark.parametrize(
   ("name", "products"),
   [
