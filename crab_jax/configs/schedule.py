@@ -12,7 +12,7 @@ class Optimizer(checked.Checked):
 
   name: str = "adamw"  # "muon": kernels by Muon, all else by AdamW
   peak: float = 1e-4  # learning rate after warm-up
-  final: float = 0.0  # learning rate at the last step, as a share of peak
+  final: float = 0.0  # what the rate falls towards, as a share of peak
   warmup: float = 0.03  # share of the steps
   b1: float = 0.9
   b2: float = 0.999

@@ -24,9 +24,12 @@ def warmup_steps(config: configs.Optimizer, steps: int) -> int:
 
 
 def schedule(config: configs.Optimizer, steps: int) -> optax.Schedule:
-  """Learning rate of update t: 0 at t = 0, `peak` after warm-up, then cosine.
+  """Learning rate of every update: linear to `peak`, then a cosine.
 
-  The first update uses t = 1, as an update at rate zero would be lost.
+  Update u = 1, 2, ... uses t = u while it warms up and t = u - 1 after that,
+  so no update has rate zero: neither the first, as in the released schedule,
+  nor the last, which would be lost too. After warm-up each update has the rate
+  that the released schedule gives it.
 
   Args:
     config: peak, final and warmup.
@@ -39,13 +42,13 @@ def schedule(config: configs.Optimizer, steps: int) -> optax.Schedule:
 
 def _rate(count, *, config: configs.Optimizer, steps, warmup):
   """The learning rate after `count` updates; every number may be traced."""
-  t = jnp.asarray(count, jnp.float32) + 1
-  rising = t / jnp.maximum(warmup, 1)
+  t = jnp.asarray(count, jnp.float32)  # of the cosine; the rise is at t + 1
+  rising = (t + 1) / jnp.maximum(warmup, 1)
   progress = jnp.clip((t - warmup) / jnp.maximum(steps - warmup, 1), 0, 1)
   falling = config.final + (1 - config.final) * 0.5 * (
     1 + jnp.cos(jnp.pi * progress)
   )
-  return config.peak * jnp.where(t < warmup, rising, falling)
+  return config.peak * jnp.where(t + 1 < warmup, rising, falling)
 
 
 class Schedule(NamedTuple):
@@ -54,6 +57,31 @@ class Schedule(NamedTuple):
   count: Any  # int32[], updates done
   steps: Any  # int32[], updates of the whole stage
   warmup: Any  # int32[], of them warm-up
+
+
+def rescheduled(opt_state: Any, config: configs.Optimizer, steps: int) -> Any:
+  """An optimizer's state in which the schedule has another length.
+
+  Args:
+    opt_state: arrays, of any sharding.
+    config: of the schedule.
+    steps: updates of the whole stage.
+  """
+
+  def changed(node):
+    if not isinstance(node, Schedule):
+      return node
+    numbers = {"steps": steps, "warmup": warmup_steps(config, steps)}
+    return node._replace(
+      **{
+        name: jax.device_put(jnp.int32(x), getattr(node, name).sharding)
+        for name, x in numbers.items()
+      }
+    )
+
+  return jax.tree.map(
+    changed, opt_state, is_leaf=lambda node: isinstance(node, Schedule)
+  )
 
 
 def _by_schedule(

@@ -5,23 +5,37 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import torch
+import transformers
 
 from crab_jax import configs
 from crab_jax.training import optim
 
 
-@pytest.mark.parametrize(
-  ("update", "rate"), [(15, 5e-5), (30, 1e-4), (515, 5e-5), (1000, 0.0)]
-)
-def test_schedule_has_the_official_values(update, rate):
-  """The t of the official schedule counts from 1 at the first update."""
-  schedule = optim.schedule(configs.Optimizer(), steps=1000)
-  np.testing.assert_allclose(schedule(update - 1), rate, rtol=1e-5, atol=1e-11)
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 34, 1000])
+@pytest.mark.parametrize("warmup", [0.0, 0.03, 0.5, 1.0])
+def test_after_warmup_every_update_has_the_rate_of_transformers(steps, warmup):
+  """Before it each has the next one's, whose first is zero."""
+  config = configs.Optimizer(warmup=warmup)
+  rising = optim.warmup_steps(config, steps)
+  torch_optimizer = torch.optim.SGD([torch.zeros(1)], lr=config.peak)
+  theirs = transformers.get_cosine_schedule_with_warmup(
+    torch_optimizer, rising, steps
+  )
+  expected = [
+    config.peak * theirs.lr_lambdas[0](u + (u < rising)) for u in range(steps)
+  ]
+  schedule = optim.schedule(config, steps)
+  found = [schedule(update) for update in range(steps)]
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-11)
+  assert min(found) > 0
+  assert max(found) == pytest.approx(config.peak)
 
 
-def test_final_rate_is_a_share_of_the_peak():
+def test_the_rate_falls_towards_a_share_of_the_peak():
   schedule = optim.schedule(configs.Optimizer(peak=2.0, final=0.1), steps=100)
-  np.testing.assert_allclose(schedule(99), 0.2, rtol=1e-6)
+  assert 0.2 < schedule(99) < 0.201
+  np.testing.assert_allclose(schedule(100), 0.2, rtol=1e-6)
 
 
 def test_no_step_is_lost_to_a_rate_of_zero():
@@ -111,3 +125,16 @@ def test_weight_decay_touches_matrices_only():
     if np.any(leaf)
   }
   assert moved == {"embed_tokens/weight", "q_proj/kernel", "q_proj/lora_A"}
+
+
+def test_a_state_takes_the_schedule_of_other_settings():
+  """What resuming with another number of steps has to do."""
+  before = configs.Optimizer(peak=1.0, warmup=0.5)
+  after = configs.Optimizer(peak=1.0, warmup=0.1)
+  params = {"q_proj": {"kernel": jnp.ones((2, 2))}}
+  optimizer = optim.optimizer(before, 10)
+  _, state = optimizer.update(params, optimizer.init(params), params)
+  found = optim.rescheduled(state, after, 40)
+  expected = state[-1]._replace(steps=jnp.int32(40), warmup=jnp.int32(4))
+  assert found[-1] == expected
+  jax.tree.map(np.testing.assert_array_equal, found[:-1], state[:-1])
