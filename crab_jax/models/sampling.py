@@ -11,6 +11,9 @@ import jax.numpy as jnp
 
 from crab_jax import array_types as at
 
+# The smallest normal float32: below it devices compute with zero.
+_COLDEST = float(jnp.finfo(jnp.float32).tiny)
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -56,12 +59,15 @@ def keep_top_k(
 def keep_top_p(
   logits: at.Float[at.Array, "B V"], p: float
 ) -> at.Float[at.Array, "B V"]:
-  """-inf outside the most probable tokens whose sum first reaches p."""
-  ordered = -jnp.sort(-logits, axis=-1)
-  probability = jax.nn.softmax(ordered, axis=-1)
-  before = jnp.cumsum(probability, axis=-1) - probability
-  least = jnp.min(jnp.where(before < p, ordered, jnp.inf), -1, keepdims=True)
-  return jnp.where(logits >= least, logits, -jnp.inf)
+  """-inf outside the fewest most probable tokens whose sum reaches p."""
+  # Ascending and by a stable sort: of equal logits at the edge the last stay,
+  # as many as it takes.
+  order = jnp.argsort(logits, axis=-1)
+  ordered = jnp.take_along_axis(logits, order, axis=-1)
+  up_to = jnp.cumsum(jax.nn.softmax(ordered, axis=-1), axis=-1)
+  kept = (up_to > 1 - p).at[:, -1].set(True)
+  kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
+  return jnp.where(kept, logits, -jnp.inf)
 
 
 def largest(logits: at.Float[at.Array, "B V"]) -> at.Int[at.Array, "B"]:
@@ -86,8 +92,10 @@ def next_token(
   if sampling.repetition_penalty != 1:
     assert seen is not None  # `generate.start` made it
     logits = penalise(logits, seen, sampling.repetition_penalty)
-  if sampling.temperature == 0:
+  if sampling.temperature < _COLDEST:
     return largest(logits)
+  # The largest becomes 0, or a small temperature would make it infinite.
+  logits = logits - jnp.max(logits, axis=-1, keepdims=True)
   logits = logits / sampling.temperature
   if sampling.top_k:
     logits = keep_top_k(logits, sampling.top_k)

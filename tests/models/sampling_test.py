@@ -30,6 +30,20 @@ def test_top_p(p):
   assert 1 <= np.isfinite(expected[0]).sum() < 40
 
 
+@pytest.mark.parametrize("p", [1e-6, 0.05, 0.3, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("values", [1, 2, 5])
+def test_top_p_cuts_equal_logits_as_transformers(values, p):
+  """Fifty logits of so many different values."""
+  rng = np.random.default_rng(values)
+  logits = rng.integers(0, values, (3, 50)).astype(np.float32)
+  expected = _theirs(transformers.TopPLogitsWarper(p), logits)
+  found = sampling.keep_top_p(logits, p)
+  # torch's sort is not stable: which of the equal ones stay is its own.
+  np.testing.assert_array_equal(
+    np.sort(np.asarray(found), axis=-1), np.sort(expected, axis=-1)
+  )
+
+
 def test_repetition_penalty():
   tokens = np.random.default_rng(1).integers(0, 40, (3, 9))
   warper = transformers.RepetitionPenaltyLogitsProcessor(1.7)
@@ -65,8 +79,9 @@ def test_draws_follow_the_kept_probabilities():
     np.testing.assert_allclose(share, expected[row], atol=0.03)
 
 
-def test_a_cold_temperature_is_greedy():
-  found = _draw({"temperature": 1e-4})
+@pytest.mark.parametrize("temperature", [1e-4, 1e-30, 1e-37, 1e-39, 5e-324])
+def test_a_cold_temperature_is_greedy(temperature):
+  found = _draw({"temperature": temperature})
   assert np.all(found == LOGITS.argmax(-1)[None])
 
 
