@@ -56,6 +56,23 @@ def test_log_mel(count):
   assert difference < torch_thinker.TOLERANCE
 
 
+@pytest.mark.parametrize("beyond", [-300, -30, 0, 1000])
+def test_the_last_frames_of_300_seconds(beyond):
+  """The window is full: what the last frames see beyond it is reflected."""
+  rng = np.random.default_rng(7)
+  wave = np.zeros(front_end.MAX_SAMPLES + beyond, np.float32)
+  wave[-3000:] = 0.2 * rng.standard_normal(3000)
+  extract = transformers.WhisperFeatureExtractor(
+    feature_size=128, chunk_length=300
+  )
+  theirs = extract(wave, sampling_rate=16_000, return_tensors="np")
+  found = front_end.log_mel(wave, 128)
+  expected = theirs["input_features"][0].T[: len(found)]
+  assert len(found) == front_end.mel_frames(len(wave)) >= 29_998
+  difference = np.abs(found - expected)[-20:].max()
+  assert difference < torch_thinker.TOLERANCE
+
+
 def test_audio_token_counts(reference):
   frames = np.r_[3:2100, 29_900:30_001]
   tower = reference.model.audio_tower

@@ -59,13 +59,20 @@ def _hann() -> Float[np.ndarray, "window"]:
 
 
 def _padded(wave: Float[np.ndarray, "S"], frames: int) -> np.ndarray:
-  """Reflects half a window on the left, appends zeros on the right."""
+  """Reflects half a window on the left, appends zeros on the right.
+
+  What lies beyond 300 s is a reflection too: there the released front end has
+  no zeros left to append.
+  """
   half = WINDOW // 2
   size = max(HOP * (frames - 1) + WINDOW, 2 * half + 1)
   padded = np.zeros(size, np.float32)
   body = wave[: size - half]
   padded[half : half + len(body)] = body
   padded[:half] = padded[2 * half : half : -1]
+  end = half + MAX_SAMPLES
+  beyond = max(size - end, 0)
+  padded[end:] = padded[end - 2 : end - 2 - beyond : -1]
   return padded
 
 
@@ -86,8 +93,10 @@ def log_mel(
     (x + 4) / 4 and clipped eight decades below its loudest bin.
   """
   wave = wave[:MAX_SAMPLES]
-  # Frames that see a sample: they decide the maximum, also those not kept.
+  # Frames that see a sample: they decide the maximum, also those not kept;
+  # but no released frame begins at 300 s.
   seen = (len(wave) + WINDOW // 2 - 1) // HOP + 1
+  seen = min(seen, MAX_SAMPLES // HOP)
   padded = _padded(wave, seen)
   windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
   # scipy's transform keeps float32 and vectorises over the frames: ten times
