@@ -123,6 +123,9 @@ def _answer(
     answer = answers.parse(table[name], row["text"])
     print(f"{name}: {' '.join(row['text'].split())}")
     line = {"task": name, "text": row["text"], "answer": answer.to_json()}
+    if "cut" in row:
+      print(f"{name}: cut off by {_limit(row['cut'], request, model)}")
+      line["cut"] = row["cut"]
     if (
       picture := _picture(request.clip, table[name], asked[name], answer)
     ) is not None:
@@ -134,6 +137,13 @@ def _answer(
       drawn |= picture
     found.append(line)
   return found, drawn
+
+
+def _limit(name: str, request: Request, model: folder.Model) -> str:
+  """The limit that cut an answer off, for people."""
+  if name == "context":
+    return f"the model's context of {model.config.decoder.context} tokens"
+  return f"--max_new_tokens={request.max_new_tokens}"
 
 
 def _maker(model: folder.Model, table: tasks.Tasks) -> samples.SampleMaker:

@@ -45,6 +45,7 @@ def row(
   text: str | None,
   error: str | None,
   prompt: str = "",
+  cut: str | None = None,
 ) -> dict:
   """The line of one clip, not yet parsed or scored.
 
@@ -53,6 +54,8 @@ def row(
     text: what the model said, or None.
     error: why there is no text, or None.
     prompt: what it was asked.
+    cut: the limit that ended the answer before its end; the key is only there
+      if one did.
   """
   return {
     "id": record.id,
@@ -62,6 +65,7 @@ def row(
     "text": text,
     "reference": reference_of(record),
     "error": error,
+    **({"cut": cut} if cut else {}),
   }
 
 
@@ -120,12 +124,19 @@ class Answerer:
         with self._layout.scope():
           found = self._generator(params, batch)
         tokens, lengths = np.asarray(found.tokens), np.asarray(found.lengths)
+        ended = np.asarray(found.ended)
         for index, record in enumerate(batch_records):
           ids = tokens[index, : lengths[index]]
           text = self._tokenizer.decode(ids).strip()
-          yield row(record, text, None, self._maker.wording(record))
+          cut = None if ended[index] else self._limit(len(ids))
+          yield row(record, text, None, self._maker.wording(record), cut)
       for record, reason in failed:
         yield row(record, None, reason)
+
+  def _limit(self, tokens: int) -> str:
+    """What cut off an answer of so many tokens that did not end by itself."""
+    most = self._generator.sampling.max_new_tokens
+    return "max_new_tokens" if tokens == most else "context"
 
 
 def decode(

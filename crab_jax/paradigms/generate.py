@@ -45,7 +45,8 @@ class State:
 
   token: Any  # int32[B], not yet in the cache
   step: Any  # int32[]: new tokens before `token`
-  done: Any  # bool[B]: a stop token was seen
+  done: Any  # bool[B]: a stop token was seen, or `limit` is reached
+  limit: Any  # int32[B]: new tokens that the row may have
   position: Any  # int32[B]: rope position of the first new token
   prompt: Any  # bool[B, T]: real tokens of the prompt
   tasks: Any  # int32[B]: the task of the row; None: the model reads none
@@ -61,6 +62,7 @@ class Generation:
   # jax rebuilds the class with shapes, so no field has a checked type.
   tokens: Any
   lengths: Any  # int32[B], without the stop token
+  ended: Any  # bool[B]: a stop token came; else a limit cut the answer off
 
 
 def split_layers(params: at.Tree, config: configs.Model) -> at.Tree:
@@ -99,12 +101,17 @@ def prefill(
     seen = seen.at[row, batch["tokens"]].max(real)
   last = jnp.max(jnp.where(real[..., None], batch["positions"], -1), (1, 2))
   token = sampling_lib.next_token(logits, seen, key, sampling)
-  token = jnp.where(lengths == 0, 0, token)
+  # An answer ends with the model's context; a row of padding has none.
+  remaining = config.decoder.context - lengths
+  limit = jnp.clip(remaining, 0, sampling.max_new_tokens)
+  limit = jnp.where(lengths == 0, 0, limit)
+  token = jnp.where(limit == 0, 0, token)
   past = by_layer(cache)
   return State(
     token=token,
     step=jnp.int32(0),
-    done=is_stop(token, sampling) | (lengths == 0),
+    done=is_stop(token, sampling) | (limit <= 1),
+    limit=limit,
     position=(last + 1).astype(jnp.int32),
     prompt=real,
     # A prompt has one task, its padding -1.
@@ -196,7 +203,7 @@ def advance(
     state,
     token=token,
     step=step,
-    done=state.done | is_stop(token, sampling),
+    done=state.done | is_stop(token, sampling) | (step + 1 >= state.limit),
     seen=mark(state.seen, token),
     cache=cache,
   )
@@ -228,9 +235,12 @@ def generate(
   state, tokens = jax.lax.while_loop(more, body, (state, tokens))
   stops = jnp.asarray(sampling.stop_tokens, jnp.int32).reshape(1, 1, -1)
   stopped = jnp.any(tokens[:, :, None] == stops, axis=2)
-  first = jnp.where(jnp.any(stopped, 1), jnp.argmax(stopped, 1), state.step + 1)
-  lengths = jnp.where(jnp.any(state.prompt, 1), first, 0)
-  return Generation(tokens=tokens, lengths=lengths.astype(jnp.int32))
+  made = jnp.minimum(state.step + 1, state.limit)
+  stopped &= jnp.arange(limit)[None] < made[:, None]  # 0 may be a stop token
+  ended = jnp.any(stopped, axis=1)
+  lengths = jnp.where(ended, jnp.argmax(stopped, axis=1), made)
+  lengths = lengths.astype(jnp.int32)
+  return Generation(tokens=tokens, lengths=lengths, ended=ended)
 
 
 class Generator:

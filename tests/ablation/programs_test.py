@@ -63,7 +63,9 @@ def test_all_prompts_share_one_shape(make, small_study, monkeypatch):
     shapes.add((batch["tokens"].shape, batch["frames"].shape))
     rows = batch["tokens"].shape[0]
     return generate.Generation(
-      tokens=jnp.zeros((rows, 1), jnp.int32), lengths=jnp.zeros(rows, jnp.int32)
+      tokens=jnp.zeros((rows, 1), jnp.int32),
+      lengths=jnp.zeros(rows, jnp.int32),
+      ended=jnp.ones(rows, bool),
     )
 
   monkeypatch.setattr(generate.Generator, "__call__", stand_in)

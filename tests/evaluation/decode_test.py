@@ -18,8 +18,8 @@ from crab_jax.evaluation.scoring import scores
 from tests.data import small_records
 
 
-def _answerer(records, batch=2):
-  """One whose model says the token of "ks" and stops."""
+def _answerer(records, batch=2, length=1, ended=True):
+  """One whose model says the token of "ks" so often, and stops or is cut."""
   tokenizer = small_records.small_tokenizer(records)
   model = small_records.MODEL
   answerer = decode.Answerer(
@@ -36,8 +36,13 @@ def _answerer(records, batch=2):
     seen.append(prompts["tokens"].shape)
     rows = len(prompts["tokens"])
     tokens = np.full((rows, 4), word)
-    return types.SimpleNamespace(tokens=tokens, lengths=np.ones(rows, int))
+    return types.SimpleNamespace(
+      tokens=tokens,
+      lengths=np.full(rows, length),
+      ended=np.full(rows, ended),
+    )
 
+  generate.sampling = answerer._generator.sampling
   answerer._generator = generate
   return answerer, seen
 
@@ -57,6 +62,18 @@ def test_rows_say_what_was_asked_and_why_there_is_no_text():
   failed = rows[bad.id]
   assert (failed["text"], failed["error"]) == (None, "bad_audio")
   assert len(seen) == 2 and len(set(seen)) == 1  # two batches, one shape
+
+
+@pytest.mark.parametrize(
+  ("length", "ended", "cut"),
+  [(1, True, None), (3, False, "context"), (4, False, "max_new_tokens")],
+)
+def test_rows_say_what_cut_an_answer_off(length, ended, cut):
+  record = small_records.record("ks", 0, "test")
+  answerer, _ = _answerer([record], length=length, ended=ended)
+  (row,) = answerer.answers([record])
+  assert row.get("cut") == cut
+  assert row["text"] and row["error"] is None
 
 
 def test_a_true_mask_goes_along_as_a_code():

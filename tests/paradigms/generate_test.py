@@ -146,11 +146,34 @@ def test_stop_tokens_end_a_row_and_all_done_ends_the_loop(
   found = run(params, batch)
   ends = [list(np.isin(row, stops)).index(True) for row in answers[:2]]
   assert list(found.lengths) == [*ends, 0]
+  assert list(found.ended) == [True, True, False]
   for row, end in enumerate(ends):
     np.testing.assert_array_equal(
       found.tokens[row, : end + 1], answers[row, : end + 1]
     )
     assert not np.any(found.tokens[row, end + 1 :])
+
+
+@pytest.mark.parametrize("context", [7, 11, 15])
+def test_the_context_of_the_model_ends_a_row(params, batch, answers, context):
+  """Each row has what its prompt leaves of the context."""
+  sizes = dataclasses.replace(CONFIG.decoder, context=context)
+  config = dataclasses.replace(CONFIG, decoder=sizes)
+  # 0 is also what a row holds behind its end, and must not be taken for one.
+  never = next(t for t in range(32) if t not in answers[:2])
+  sampling = generate.Sampling(max_new_tokens=NEW, stop_tokens=(never,))
+  run = generate.Generator(config, sampling)
+  found = run(params, batch)
+  wanted = [max(0, min(NEW, context - n)) if n else 0 for n in LENGTHS]
+  assert list(found.lengths) == wanted
+  assert not np.any(found.ended)
+  for row, length in enumerate(wanted):
+    np.testing.assert_array_equal(
+      found.tokens[row, :length], answers[row, :length]
+    )
+    assert not np.any(found.tokens[row, length:])
+  steps = list(run.stream(params, batch))
+  assert len(steps) == max(*wanted, 1)
 
 
 def test_padding_changes_no_answer(generator, params, answers):
