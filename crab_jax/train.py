@@ -22,6 +22,12 @@ _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Several hosts: find each other before anything else."
 )
 _TASK_FILE = cli.define_task_file_flag()
+_ALLOW_CHANGE = flags.DEFINE_list(
+  "allow_change",
+  [],
+  "Settings that may differ from those that a checkpoint notes, by commas:"
+  " ILora.alpha, Optimizer (all its fields), base, tokenizer. They are noted.",
+)
 _PROFILE = flags.DEFINE_string(
   "profile_steps",
   None,
@@ -50,6 +56,7 @@ def main() -> None:
       handler=handler,
       profile=profile,
       given=given,
+      allowed=_ALLOW_CHANGE.value,
     )
 
 

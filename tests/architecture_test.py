@@ -295,6 +295,7 @@ _TESTED_BY = {
   "paradigms/qwen2_5_omni/checkpoint_config": "weights/hf_config",
   "planning/generation_programs": "planning/generation",
   "planning/run": "plan",
+  "train": "experiment/run",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",
 }

@@ -17,7 +17,6 @@ from crab_jax.experiment import run
 from crab_jax.experiment import setup
 from crab_jax.training import model_folder
 from crab_jax.training import preemption
-from crab_jax.weights import base as base_lib
 
 _CLAIM = "backbone"
 _POLL = 5.0  # seconds
@@ -59,11 +58,7 @@ def make(
 def _settings(experiment: configs.Experiment) -> configs.Experiment:
   """The experiment that makes the backbone."""
   if experiment.base is not None:
-    own = files.path(experiment.base) / base_lib.TOKENIZER
-    data = experiment.data
-    if data.tokenizer is None and own.is_file():
-      data = dataclasses.replace(data, tokenizer=str(own))
-    return dataclasses.replace(experiment, data=data)
+    return experiment
   stages = [stage for stage in experiment.stages if stage.trains == "all"]
   if not stages:
     raise errors.UserError(

@@ -4,9 +4,12 @@ A field of another type, or one that contradicts another, is an error that
 names it.
 """
 
+import dataclasses
 import re
 import typing
+from typing import Any
 from typing import Self
+from typing import cast
 
 import beartype
 import beartype.door
@@ -41,6 +44,17 @@ class Checked:
     if not isinstance(settings, cls):
       raise TypeError(f"{settings!r} must be of type {cls.__name__}")
     return settings
+
+  def named(self) -> dict[str, Any]:
+    """ "Class.field" -> its value, as JSON gives it back."""
+    name = type(self).__name__
+    values = {
+      f"{name}.{field.name}": getattr(self, field.name)
+      for field in dataclasses.fields(cast(Any, self))
+    }
+    return {
+      name: list(x) if isinstance(x, tuple) else x for name, x in values.items()
+    }
 
   def __post_init__(self):
     for name, hint in typing.get_type_hints(type(self)).items():

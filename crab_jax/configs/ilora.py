@@ -8,6 +8,7 @@ it. `models.ilora` computes the update.
 
 import dataclasses
 import math
+from typing import Any
 
 from crab_jax.configs import checked
 
@@ -130,12 +131,19 @@ class ILora(checked.Checked):
     products = self.parameters(inputs, outputs) - math.prod(biases)
     return 2 * products + biases[1]
 
+  @property
+  def network(self) -> dict[str, Any]:
+    """ "ILora.field" -> JSON value of all but what changes training alone."""
+    training = {f"{type(self).__name__}.{name}" for name in _TRAINING}
+    return {n: x for n, x in self.named().items() if n not in training}
+
   def differences(self, wanted: "ILora") -> list[str]:
     """Settings that keep this adapter from standing where `wanted` does."""
+    theirs = wanted.network
     return [
-      f"{name} {getattr(self, name)!r} and not {getattr(wanted, name)!r}"
-      for name in (field.name for field in dataclasses.fields(self))
-      if name not in _TRAINING and getattr(self, name) != getattr(wanted, name)
+      f"{name.rpartition('.')[2]} {value!r} and not {theirs[name]!r}"
+      for name, value in self.network.items()
+      if value != theirs[name]
     ]
 
   @property

@@ -1,6 +1,7 @@
 """The network: encoders, the language model, and what they compute in."""
 
 import dataclasses
+from typing import Any
 
 from crab_jax.configs import checked
 from crab_jax.configs import ilora
@@ -90,6 +91,19 @@ class Model(checked.Checked):
   def routes(self) -> bool:
     """Whether there is an adapter that weighs its heads by the token."""
     return self.adapter is not None and self.adapter.routes
+
+  @property
+  def network(self) -> dict[str, Any]:
+    """ "Class.field" -> JSON value of what decides the answer to a prompt.
+
+    Beside the parameters: not dtypes, and not where or when is computed.
+    """
+    found = {
+      **self.vision.named(),
+      **self.audio.named(),
+      **self.decoder.named(),
+    }
+    return found if self.adapter is None else found | self.adapter.network
 
   @property
   def reads_tasks(self) -> bool:

@@ -10,6 +10,7 @@ an answer or a question as ordinary characters. Special ids come from
 `Tokenizer.ids` alone; `conversation` puts them in their places.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -75,6 +76,21 @@ class Tokenizer:
   def end(self) -> int:
     """The id that ends an answer."""
     return self.ids[self.grammar.end]
+
+  def fingerprint(self) -> str:
+    """Tells tokenizers with other ids or other merges apart."""
+    return hashlib.sha256(self._engine.to_str().encode()).hexdigest()
+
+  def difference(self, other: "Tokenizer") -> str | None:
+    """A token that has another id in `other`, in words; None: there is none."""
+    ours, theirs = (x._engine.get_vocab() for x in (self, other))
+    for token in sorted({**ours, **theirs}, key=lambda t: ours.get(t, -1)):
+      if ours.get(token) != theirs.get(token):
+        return (
+          f"token {token!r} is {ours.get(token, 'absent')} and not"
+          f" {theirs.get(token, 'absent')}"
+        )
+    return None
 
   def encode(self, text: str) -> list[int]:
     """Token ids of a text, none of them special."""

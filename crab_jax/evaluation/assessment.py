@@ -86,7 +86,10 @@ def assess(
   clips = held_out.clips(subject.records, config)
   layout = generation_sharding.local(subject.mesh, subject.model)
   params = layout.shard(subject.params)
-  run = {**_run(params, data, config), **_records(subject.records.root, clips)}
+  run = {
+    **_run(subject.model, params, data, config),
+    **_records(subject.records.root, clips),
+  }
   prediction_files.claim(folder, run, first)
   maker = samples.sample_maker(
     subject.tokenizer, data, subject.model, subject.records.table
@@ -116,11 +119,15 @@ def assess(
 
 
 def _run(
-  params: array_types.Tree, data: configs.Data, config: configs.Evaluation
+  model: configs.Model,
+  params: array_types.Tree,
+  data: configs.Data,
+  config: configs.Evaluation,
 ) -> dict:
   """What decides an answer; see `prediction_files.claim`."""
   return {
     "model": adapters.fingerprint(params, adapters=True),
+    "network": model.network,
     "max_new_tokens": config.max_new_tokens,
     **{name: getattr(data, name) for name in _OF_PROMPTS},
   }

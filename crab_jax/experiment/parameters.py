@@ -55,6 +55,22 @@ def base(
   )
 
 
+def origin(experiment: configs.Experiment, params: array_types.Tree) -> str:
+  """Tells one run's first parameters from another's.
+
+  Args:
+    experiment: whose.
+    params: of `base`, on this host or on several.
+
+  Returns:
+    The fingerprint of a given base. Random weights go by their seed: where
+    they are drawn, on one device or over a mesh, decides their last bits.
+  """
+  if experiment.base is None:
+    return f"random weights of seed {experiment.seed}"
+  return adapter.fingerprint(jax.tree.map(hosts.Gathered, params))
+
+
 def stored(
   model: configs.Model, params: array_types.Tree, runner: runner_lib.Runner
 ) -> array_types.Tree:

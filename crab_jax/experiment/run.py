@@ -18,12 +18,14 @@ Complete parts are not made again, so the same command goes on where a stopped
 run was.
 """
 
-from crab_jax import array_types
+from collections.abc import Sequence
+
 from crab_jax import configs
 from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation import assessment
 from crab_jax.experiment import parameters
+from crab_jax.experiment import resumption
 from crab_jax.experiment import setup
 from crab_jax.experiment import stages
 from crab_jax.training import hosts
@@ -41,6 +43,7 @@ def run(
   handler: preemption.Handler,
   profile: profiling.Window | None = None,
   given: tasks.Tasks | None = None,
+  allowed: Sequence[str] = (),
 ) -> None:
   """Does what is not done yet of an experiment; prints where the report is.
 
@@ -51,15 +54,17 @@ def run(
     handler: of a preemption.
     profile: steps of every stage to trace.
     given: the table of the command's task file; None: it has none.
+    allowed: settings that may differ from those of a checkpoint.
 
   Raises:
     UserError: whatever a user can cause.
   """
   workspace = setup.prepare(experiment, workdir, config_text, given)
-  params = train(experiment, workspace, handler, profile)
-  if params is None:
+  resumption.check_names(experiment, workspace, allowed)
+  trained = train(experiment, workspace, handler, profile, allowed)
+  if trained is None:
     return
-  report = _evaluate(experiment, params, workspace)
+  report = _evaluate(experiment, trained, workspace)
   if hosts.is_first():
     print(f"report: {report}")
 
@@ -69,43 +74,52 @@ def train(
   workspace: setup.Workspace,
   handler: preemption.Handler,
   profile: profiling.Window | None = None,
-) -> array_types.Tree | None:
+  allowed: Sequence[str] = (),
+) -> stages.Trained | None:
   """Trains all stages and keeps the result; None: SIGTERM stopped it."""
   writer = metrics.Writer(
     workspace.workdir, experiment.logging, silent=not hosts.is_first()
   )
   observers = stages.Observers(handler, writer, profile)
-  params: array_types.Tree | None = None
+  trained: stages.Trained | None = None
   try:
     for stage in experiment.stages:
-      params = stages.train(experiment, stage, params, workspace, observers)
+      trained = stages.train(
+        experiment, stage, trained, workspace, observers, allowed
+      )
   except trainer.Stopped as stopped:
     print(f"{stopped}; the same command goes on from there")
     return None
   finally:
     writer.close()
-  assert params is not None  # an experiment has stages
-  parameters.keep(experiment, params, workspace)
-  return params
+  assert trained is not None  # an experiment has stages
+  parameters.keep(experiment, trained.params, workspace)
+  return trained
 
 
 def _evaluate(
   experiment: configs.Experiment,
-  params: array_types.Tree,
+  trained: stages.Trained,
   workspace: setup.Workspace,
 ) -> files.Path:
   """Answers, scores and reports; returns the report's path."""
   last = experiment.stages[-1]
   model = parameters.stage_model(experiment, last)
-  steps = ", ".join(f"{s.name} {s.steps}" for s in experiment.stages)
+  about = {"steps": ", ".join(f"{s.name} {s.steps}" for s in experiment.stages)}
+  if trained.changes:
+    about["changed while training"] = "; ".join(trained.changes)
   return assessment.assess(
     assessment.Subject(
-      model, params, workspace.tokenizer, workspace.records, experiment.mesh
+      model,
+      trained.params,
+      workspace.tokenizer,
+      workspace.records,
+      experiment.mesh,
     ),
     experiment.data,
     experiment.evaluation,
     last.rows,
     workspace.workdir,
-    {"steps": steps},
+    about,
     metrics.read(workspace.workdir),
   )

@@ -25,6 +25,7 @@ from crab_jax.paradigms import front
 from crab_jax.synthetic import build
 from crab_jax.training import compilation
 from crab_jax.training import hosts
+from crab_jax.training import model_folder
 from crab_jax.weights import base as base_lib
 
 
@@ -55,6 +56,10 @@ def prepare(
     UserError: whatever a user can cause.
   """
   _meet(config_text)
+  if experiment.base is not None:
+    model_folder.require_same_network(
+      files.path(experiment.base), experiment.model
+    )
   with hosts.first_then_others("preparation"):
     _begin(workdir, config_text)
     prepared = _records(experiment, workdir, given)
@@ -157,11 +162,12 @@ def _tokenizer(
   workdir: files.Path,
   prepared: prepared_records.Prepared,
 ) -> tokenizers.Tokenizer:
-  """The given tokenizer, or one trained on the texts of the records."""
+  """The given tokenizer, that of the base, or one trained on the records."""
   grammar = front.of(experiment.model).grammar
   path = workdir / base_lib.TOKENIZER
-  if experiment.data.tokenizer is not None and hosts.is_first():
-    files.copy(files.path(experiment.data.tokenizer), path)
+  given = _given_tokenizer(experiment)
+  if given is not None and hosts.is_first():
+    files.copy(given, path)
   if not path.exists() and hosts.is_first():
     wording = prompts.load(experiment.data.prompts, prepared.table)
     found = (
@@ -173,3 +179,32 @@ def _tokenizer(
     size = experiment.model.decoder.vocabulary
     tokenizers.train(texts, size, grammar).save(path)
   return tokenizers.load(path, grammar)
+
+
+def _given_tokenizer(experiment: configs.Experiment) -> files.Path | None:
+  """The tokenizer.json of the settings or else of the base; None: none.
+
+  Raises:
+    UserError: the two differ, or there is a base and no tokenizer for it.
+  """
+  name = experiment.data.tokenizer
+  given = None if name is None else files.path(name)
+  if experiment.base is None:
+    return given
+  of_base = files.path(experiment.base) / base_lib.TOKENIZER
+  if given is None:
+    if not of_base.is_file():
+      raise errors.UserError(
+        f"{of_base} is missing: set Data.tokenizer to the tokenizer that the"
+        " base was trained with"
+      )
+    return of_base
+  if of_base.is_file():
+    grammar = front.of(experiment.model).grammar
+    ours, theirs = (tokenizers.load(path, grammar) for path in (given, of_base))
+    if difference := ours.difference(theirs):
+      raise errors.UserError(
+        f"Data.tokenizer={given} is not the tokenizer of the base, {of_base}:"
+        f" {difference}"
+      )
+  return given

@@ -1,19 +1,18 @@
 """A stage of training: what it starts from, its loop, what it hands on."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import optax
 
 from crab_jax import array_types
 from crab_jax import configs
-from crab_jax import errors
-from crab_jax import files
 from crab_jax.data import loader
 from crab_jax.data import pipeline
-from crab_jax.data import task_files
-from crab_jax.data import tasks
 from crab_jax.experiment import parameters
+from crab_jax.experiment import resumption
 from crab_jax.experiment import setup
 from crab_jax.experiment import validators
 from crab_jax.routers import monitor
@@ -31,8 +30,6 @@ from crab_jax.training import state as state_lib
 from crab_jax.training import step_log
 from crab_jax.training import trainer
 
-_TASKS = "tasks"  # key of the table in the note of a checkpoint
-
 
 @dataclasses.dataclass(frozen=True)
 class Observers:
@@ -43,14 +40,43 @@ class Observers:
   profile: profiling.Window | None = None  # steps of every stage to trace
 
 
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """What one stage hands on to the next.
+
+  Attributes:
+    params: all parameters.
+    base: which parameters the run began with (`parameters.origin`).
+    changes: settings that were changed while stages trained, as sentences.
+  """
+
+  params: array_types.Tree
+  base: str
+  changes: tuple[str, ...] = ()
+
+
 def train(
   experiment: configs.Experiment,
   stage: configs.Stage,
-  params: array_types.Tree | None,
+  before: Trained | None,
   workspace: setup.Workspace,
   observers: Observers,
-) -> array_types.Tree:
-  """All parameters after a stage; `params` None: before the first."""
+  allowed: Sequence[str] = (),
+) -> Trained:
+  """Trains one stage, or goes on with it.
+
+  Args:
+    experiment: the settings.
+    stage: one of its stages.
+    before: what the stage before it made; None: it is the first.
+    workspace: records and tokenizer.
+    observers: log, stop, traces.
+    allowed: settings that may differ from the checkpoint's (`resumption`).
+
+  Raises:
+    UserError: whatever a user can cause.
+    Stopped: SIGTERM came; the state is saved.
+  """
   model = parameters.stage_model(experiment, stage)
   optimizer = optim.optimizer(stage.optimizer, stage.steps)
   runner = runner_lib.build(
@@ -62,18 +88,27 @@ def train(
     optimizer=optimizer,
     tasks=len(workspace.records.table),
   )
-  if params is None:
+  if before is None:
     params = parameters.base(experiment, runner)
-  params = parameters.stored(model, params, runner)
+    before = Trained(params, parameters.origin(experiment, params))
+  params = parameters.stored(model, before.params, runner)
   if stage.trains == "adapter":
     params = parameters.with_adapter(model, params, experiment.seed, runner)
   print(f"stage {stage.name}: {stage.steps} steps")
   print(state_lib.describe(params, stage.trains), flush=True)
   trained, frozen = state_lib.split(params, stage.trains)
+  now = resumption.settings(experiment, stage, workspace, before.base)
+  base, changes = before.base, before.changes
   source = _loader(experiment, stage, workspace)
-  loop = _loop(experiment, stage, model, runner, source, workspace, observers)
+  saved, note = _recovery(
+    experiment, stage, runner, source, workspace, observers, now, allowed
+  )
+  loop = _loop(
+    experiment, stage, model, runner, source, workspace, observers, saved
+  )
   state = _first_state(loop, optimizer, trained)
-  del params, trained  # or they would lie on the devices beside the state
+  # Or they would lie on the devices beside the state.
+  del before, params, trained
   try:
     # The sharded frozen leaves live as long as the loop: under pmap they are a
     # copy on every device, beside the whole ones that come after it.
@@ -89,7 +124,9 @@ def train(
       loop.validator.close()
   for sample, reason in source.counters()["skipped_ids"].items():
     print(f"left out: {sample}: {reason}")
-  return state_lib.merge(state.params, frozen)
+  new = [f"stage {stage.name}: {x}" for x in resumption.changes(note)]
+  params = state_lib.merge(state.params, frozen)
+  return Trained(params, base, (*changes, *new))
 
 
 def _first_state(
@@ -107,6 +144,40 @@ def _first_state(
   return loop.runner.init_sharded(make, trained)
 
 
+def _recovery(
+  experiment: configs.Experiment,
+  stage: configs.Stage,
+  runner: runner_lib.Runner,
+  source: loader.Loader,
+  workspace: setup.Workspace,
+  observers: Observers,
+  now: dict[str, Any],
+  allowed: Sequence[str],
+) -> tuple[recovery.CheckpointRecovery, dict[str, Any]]:
+  """What saves the stage, and the note that it leaves in every checkpoint."""
+  own = workspace.workdir / "checkpoints" / stage.name
+  checkpoints = checkpoint.StageCheckpoints(own, experiment.saving.keep)
+  note = resumption.note(
+    checkpoints.note(), now, workspace.records.table, own, allowed
+  )
+
+  def scheduled(state: state_lib.State) -> state_lib.State:
+    # The state brings the length of its schedule along.
+    opt_state = optim.rescheduled(state.opt_state, stage.optimizer, stage.steps)
+    return state.replace(opt_state=opt_state)
+
+  made = recovery.CheckpointRecovery(
+    checkpoints,
+    experiment.saving.every,
+    runner,
+    source,
+    observers.preemption,
+    note,
+    scheduled,
+  )
+  return made, note
+
+
 def _loop(
   experiment: configs.Experiment,
   stage: configs.Stage,
@@ -115,24 +186,15 @@ def _loop(
   source: loader.Loader,
   workspace: setup.Workspace,
   observers: Observers,
+  saved: recovery.Recovery,
 ) -> trainer.Loop:
-  own = workspace.workdir / "checkpoints" / stage.name
-  checkpoints = checkpoint.StageCheckpoints(own, experiment.saving.keep)
   table = workspace.records.table
-  _require_same_tasks(checkpoints, table, own)
   return trainer.Loop(
     stage=stage,
     runner=runner,
     loader=source,
     task_names=tuple(table),
-    recovery=recovery.CheckpointRecovery(
-      checkpoints,
-      experiment.saving.every,
-      runner,
-      source,
-      observers.preemption,
-      note={_TASKS: task_files.to_json(table)},
-    ),
+    recovery=saved,
     log=step_log.StepLog(
       stage,
       experiment.logging,
@@ -150,31 +212,6 @@ def _loop(
       ),
     ),
   )
-
-
-def _require_same_tasks(
-  checkpoints: checkpoint.StageCheckpoints,
-  table: tasks.Tasks,
-  folder: files.Path,
-) -> None:
-  """Raises UserError unless a stage goes on with the tasks that it began with.
-
-  Not even another task may come: batches carry numbers by the table.
-  """
-  note = checkpoints.note()
-  if note is None:
-    return
-  here, there = f"the checkpoint {folder}", "the records and the task file"
-  # Earlier versions, which knew the built-in tasks alone, noted none.
-  before = task_files.read_table(note.get(_TASKS, {}), here)
-  before.joined(table, here, there)
-  names = [{task.name for task in rows.own} for rows in (before, table)]
-  for name in sorted(names[0] ^ names[1]):
-    has, lacks = (here, there) if name in names[0] else (there, here)
-    raise errors.UserError(
-      f"task {name} is in {has} and not in {lacks}: go on with the same tasks,"
-      " or start in another --workdir"
-    )
 
 
 def _loader(

@@ -11,6 +11,7 @@ folder. What is kept of a model for good is a `model_folder`.
 import base64
 import contextlib
 import dataclasses
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -93,7 +94,7 @@ class StageCheckpoints:
     if step is None:
       raise ValueError("there is no checkpoint")
     with self._reads(step):
-      self._check_version(step, like)
+      self._check_shapes(step, like)
     wanted = ocp.args.Composite(
       state=ocp.args.StandardRestore(
         jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
@@ -123,19 +124,27 @@ class StageCheckpoints:
     self.wait()
     self._manager.close()
 
-  def _check_version(self, step: int, like: state_lib.State) -> None:
+  def _check_shapes(self, step: int, like: state_lib.State) -> None:
     # By the handler: the manager knows no item's kind before it restored one,
     # and a checkpointer warns of a file that only it writes.
     path = files.absolute(self._folder) / str(step) / "state"
-    saved = set(ocp.StandardCheckpointHandler().metadata(path).tree)
-    fields = {field.name for field in dataclasses.fields(like)}
+    saved = ocp.StandardCheckpointHandler().metadata(path).tree
     # Orbax would tell of every leaf that differs, over pages.
-    if saved != fields:
+    unknown = set(saved) - {field.name for field in dataclasses.fields(like)}
+    if unknown:
       raise errors.UserError(
         f"{self._folder / str(step)} is of an earlier version, whose state had"
-        f" {', '.join(sorted(saved - fields))}: go on with that version, or"
+        f" {', '.join(sorted(unknown))}: go on with that version, or"
         " start in another --workdir"
       )
+    theirs, ours = _shapes(saved), _shapes(like)
+    for name in sorted({**theirs, **ours}):
+      if theirs.get(name) != ours.get(name):
+        raise errors.UserError(
+          f"{self._folder / str(step)} does not fit the settings: {name} is"
+          f" {theirs.get(name, 'absent')} in it and"
+          f" {ours.get(name, 'absent')} by them; start in another --workdir"
+        )
 
   def _reads(self, step: int) -> contextlib.AbstractContextManager[None]:
     remedy = (
@@ -149,6 +158,12 @@ class StageCheckpoints:
       f"cannot write a checkpoint in {self._folder}: {error}; free some space"
       " and start again: the run goes on from the newest complete checkpoint"
     ) from error
+
+
+def _shapes(tree: Any) -> dict[str, list[int]]:
+  """Path -> shape of every array of a state, or of orbax's metadata of one."""
+  flat = ocp.tree.to_flat_dict(tree, sep="/")
+  return {path: list(leaf.shape) for path, leaf in flat.items()}
 
 
 def _drop_unfinished(folder: files.Path) -> None:

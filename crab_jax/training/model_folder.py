@@ -82,6 +82,38 @@ def load_config(folder: files.Path) -> configs.Model:
     raise errors.UserError(f"{path}: {error}") from error
 
 
+# What a model folder may be given otherwise: encoders take any frame.
+_FREE = ("frame_size",)
+
+
+def require_same_network(folder: files.Path, wanted: configs.Model) -> None:
+  """Checks that a model folder holds the network of some settings.
+
+  Parameters of the same shapes fit networks that compute other things: another
+  base of the rotary positions, say, or other heads. The adapter, dtypes and
+  what is computed where are not compared.
+
+  Raises:
+    UserError: they differ; names every field.
+  """
+  theirs, ours = (
+    dataclasses.replace(model, adapter=None).network
+    for model in (load_config(folder), wanted)
+  )
+  problems = [
+    f"{name} is {theirs.get(name, 'absent')!r} and not"
+    f" {ours.get(name, 'absent')!r}"
+    for name in {**theirs, **ours}
+    if theirs.get(name) != ours.get(name)
+    and name.rpartition(".")[2] not in _FREE
+  ]
+  if problems:
+    raise errors.UserError(
+      f"{folder / CONFIG_FILE} is not of the network that is set:"
+      f" {'; '.join(problems)}"
+    )
+
+
 def _model(fields: dict[str, Any]) -> configs.Model:
   vision, family = front.named(fields.pop("family", _FIRST))
   parts = {

@@ -4,6 +4,7 @@ A loop with nothing to recover, such as a short run of a study, has
 `NoRecovery`.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
@@ -108,6 +109,7 @@ class CheckpointRecovery:
     loader: its position is saved beside the state.
     preemption: SIGTERM.
     note: JSON values that are saved beside the state too.
+    restored: what a state that was read becomes before it is used.
   """
 
   def __init__(
@@ -118,10 +120,12 @@ class CheckpointRecovery:
     loader: Loader,
     preemption: preemption_lib.Handler,
     note: Mapping[str, Any] | None = None,
+    restored: Callable[[state_lib.State], state_lib.State] | None = None,
   ):
     self._checkpoints, self._every = checkpoints, every
     self._runner, self._loader = runner, loader
     self._preemption, self._note = preemption, dict(note or {})
+    self._restored = restored or (lambda state: state)
     self._agreement = hosts.Agreement()
 
   def has_checkpoint(self) -> bool:
@@ -135,7 +139,7 @@ class CheckpointRecovery:
     )
     if moved := self._loader.set_states(positions):
       print(moved, flush=True)
-    return state
+    return self._restored(state)
 
   def step_done(self) -> None:
     self._preemption.hold()

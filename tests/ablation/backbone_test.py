@@ -75,16 +75,12 @@ def test_a_training_that_was_stopped_gives_none(
   assert not manifest.running("backbone")
 
 
-def test_a_given_base_is_read_with_its_own_tokenizer(
-  small_study, tmp_path, manifest, world
-):
+def test_a_given_base_is_read(small_study, tmp_path, manifest, world):
   given = tmp_path / "given"
   model_folder.save(given, _PARAMS, configs.tiny(), {})
-  (given / "tokenizer.json").write_text("{}")
   _, params = _make(small_study, tmp_path, manifest, base=str(given))
   np.testing.assert_array_equal(params["kernel"], _PARAMS["kernel"])
   assert world.trained == []
-  assert world.settings.data.tokenizer == str(given / "tokenizer.json")
 
 
 def test_without_a_base_a_stage_must_train_one(

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,3 +188,25 @@ def test_a_mistake_is_one_line(finished, argument, culprit):
   assert done.returncode == 2
   assert culprit in done.stderr.splitlines()[-1]
   assert "Traceback" not in done.stderr
+
+
+def test_a_run_goes_on_with_other_settings_only_where_they_are_allowed(
+  finished, tmp_path
+):
+  """Here one that fits every array: a run that has only to be evaluated."""
+  workdir = tmp_path / "copy"
+  shutil.copytree(finished[0], workdir)
+  refused = _run(workdir, "ILora.alpha=3200.0")
+  assert refused.returncode == 2
+  assert "ILora.alpha was 32.0 and is 3200.0" in refused.stderr
+  assert len(refused.stderr.splitlines()) == 1
+  allow = "--allow_change=ILora.alpha"
+  stale = _run(workdir, "ILora.alpha=3200.0", flags=[allow])
+  assert stale.returncode == 2
+  assert "answers of another run (network differ)" in stale.stderr
+  shutil.rmtree(workdir / "predictions")
+  done = _run(workdir, "ILora.alpha=3200.0", flags=[allow])
+  assert done.returncode == 0, done.stderr[-2000:]
+  about = json.loads((workdir / "report.json").read_text())["about"]
+  (change,) = about["changed while training"].split("; ")
+  assert change == "stage tuning: ILora.alpha was 32.0 and is 3200.0"

@@ -3,7 +3,9 @@
 Two real processes that differ are in survival_test.
 """
 
+import dataclasses
 import json
+import shutil
 
 import jax
 import pytest
@@ -14,6 +16,7 @@ from crab_jax.data import tokenizer as tokenizers
 from crab_jax.experiment import setup
 from crab_jax.paradigms import front
 from crab_jax.training import hosts
+from crab_jax.training import model_folder
 from tests.data import small_records
 
 _TEXT = "Data.seed = 42\n"
@@ -26,7 +29,7 @@ def given(tmp_path_factory):
   found = [small_records.record("meld", row) for row in range(2)]
   small_records.write(root / "records", found)
   (root / "records" / "summary.json").write_text("{}")
-  tokenizers.train(["a text"], 300, front.of(configs.tiny()).grammar).save(
+  tokenizers.train(["text"] * 3, 300, front.of(configs.tiny()).grammar).save(
     root / "tokenizer.json"
   )
   return root
@@ -34,11 +37,11 @@ def given(tmp_path_factory):
 
 def _prepare(given, workdir, **settings):
   given = {
+    "model": configs.tiny(),
     "data": configs.Data(tokenizer=str(given / "tokenizer.json")),
     "records": str(given / "records"),
   }
   experiment = configs.Experiment(
-    model=configs.tiny(),
     stages=[configs.Stage(name="s", steps=1, trains="all")],
     compiled="off",
     **(given | settings),
@@ -118,3 +121,94 @@ def test_only_the_first_host_makes_anything(given, tmp_path, monkeypatch):
   assert other.records == first.records
   with pytest.raises(errors.UserError, match="must see the same --workdir"):
     _prepare(given, tmp_path / "elsewhere", **own)
+
+
+@pytest.fixture(scope="module")
+def base(given):
+  """A model folder without parameters: nothing here reads them."""
+  folder = given / "base"
+  folder.mkdir()
+  text = model_folder.config_text(configs.tiny())
+  (folder / model_folder.CONFIG_FILE).write_text(text)
+  shutil.copy(given / "tokenizer.json", folder)
+  return folder
+
+
+def _on(base, given, workdir, model=None, tokenizer=None):
+  return _prepare(
+    given,
+    workdir,
+    base=str(base),
+    model=model or configs.tiny(adapter=configs.ILora(rank=2)),
+    data=configs.Data(tokenizer=tokenizer and str(tokenizer)),
+  )
+
+
+def _with(part, **fields):
+  model = configs.tiny()
+  changed = dataclasses.replace(getattr(model, part), **fields)
+  return dataclasses.replace(model, **{part: changed})
+
+
+@pytest.mark.parametrize(
+  ("part", "fields"),
+  [
+    ("decoder", {"rope_theta": 1e4}),
+    # Parameters of the same shapes as 4 heads of 32.
+    ("decoder", {"heads": 8, "head_size": 16, "rope_sections": (2, 3, 3)}),
+    ("decoder", {"norm_epsilon": 1e-5}),
+    ("vision", {"full_blocks": ()}),
+    ("vision", {"heads": 1}),
+    ("audio", {"heads": 1}),
+  ],
+)
+def test_a_base_of_another_network_is_refused(
+  part, fields, base, given, tmp_path
+):
+  with pytest.raises(errors.UserError) as caught:
+    _on(base, given, tmp_path, _with(part, **fields))
+  assert str(base / "model.json") in str(caught.value)
+  for name, value in fields.items():
+    assert f".{name} is " in str(caught.value)
+    value = list(value) if isinstance(value, tuple) else value
+    assert f"and not {value!r}" in str(caught.value)
+  assert not list(tmp_path.iterdir())
+
+
+def test_what_is_computed_where_may_differ_from_the_base(base, given, tmp_path):
+  size = 2 * configs.tiny().vision.frame_size
+  model = dataclasses.replace(
+    _with("vision", frame_size=size),
+    compute_dtype="bfloat16",
+    remat="projections",
+  )
+  _on(base, given, tmp_path, model)
+
+
+def test_the_tokenizer_is_that_of_the_base(base, given, tmp_path):
+  found = _on(base, given, tmp_path)
+  own = base / "tokenizer.json"
+  assert (tmp_path / "tokenizer.json").read_bytes() == own.read_bytes()
+  given_too = _on(base, given, tmp_path, tokenizer=given / "tokenizer.json")
+  assert given_too.tokenizer.fingerprint() == found.tokenizer.fingerprint()
+
+
+def test_another_tokenizer_than_that_of_the_base_is_refused(
+  base, given, tmp_path
+):
+  grammar = front.of(configs.tiny()).grammar
+  # One with more entries, one with as many of which one is another.
+  for name, texts in [("more", ["hello"] * 3), ("other", ["tax"] * 3)]:
+    path = tmp_path / f"{name}.json"
+    tokenizers.train(texts, 300, grammar).save(path)
+    with pytest.raises(errors.UserError, match="not the tokenizer of the base"):
+      _on(base, given, tmp_path / "run", tokenizer=path)
+
+
+def test_a_base_without_a_tokenizer_needs_one(base, given, tmp_path):
+  bare = tmp_path / "bare"
+  bare.mkdir()
+  shutil.copy(base / "model.json", bare)
+  with pytest.raises(errors.UserError, match="set Data.tokenizer"):
+    _on(bare, given, tmp_path / "run")
+  _on(bare, given, tmp_path / "run", tokenizer=given / "tokenizer.json")

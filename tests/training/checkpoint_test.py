@@ -74,6 +74,29 @@ def test_a_checkpoint_of_another_state_is_one_line(tmp_path):
   )
 
 
+def _decayed(size):
+  """A state of an optimizer with one part more."""
+  params = {"a": {"kernel": jnp.zeros(size)}}
+  config = configs.Optimizer(name="muon", weight_decay=0.1)
+  return state_lib.create(params, optim.optimizer(config, 10))
+
+
+@pytest.mark.parametrize(
+  ("like", "name"),
+  [(_state(0, size=5), "kernel is [4] in it"), (_decayed((4, 4)), " in it ")],
+)
+def test_a_checkpoint_of_other_shapes_is_one_line(tmp_path, like, name):
+  checkpoints = checkpoint.StageCheckpoints(tmp_path, keep=2)
+  checkpoints.save(_state(3), b"", {})
+  checkpoints.wait()
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.restore(like)
+  checkpoints.close()
+  assert f"{tmp_path}/3 does not fit the settings: " in str(caught.value)
+  assert name in str(caught.value)
+  assert len(str(caught.value)) < 300 + len(str(tmp_path))
+
+
 def _many(step):
   """A state of many arrays, so that some are read when one fails."""
   optimizer = optim.optimizer(configs.Optimizer(), 10)

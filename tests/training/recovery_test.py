@@ -91,3 +91,22 @@ def test_a_save_after_sigterm_says_that_it_has_begun(made, requested):
     "checkpoints.save",
   ]
   calls.checkpoints.save.assert_called_once_with(state, b"position", {})
+
+
+def test_a_state_that_was_read_is_changed_as_asked(made):
+  _, calls = made
+  found = recovery.CheckpointRecovery(
+    calls.checkpoints,
+    3,
+    calls.runner,
+    calls.loader,
+    calls.preemption,
+    restored=lambda state: state.replace(step=state.step + 7),
+  )
+  state = _state()
+  calls.checkpoints.latest.return_value = None
+  assert found.resume(state) is state
+  calls.checkpoints.latest.return_value = 3
+  calls.checkpoints.restore.return_value = (state, [b""], {})
+  calls.loader.set_states.return_value = None
+  assert int(found.resume(state).step) == 7
