@@ -120,7 +120,9 @@ class Evaluation:
       rows[row["task"]].append(row)
     found = {}
     for task in run.tasks:
-      score = scores_lib.score_rows(self._table[task], rows[task], clips.find)
+      score = scores_lib.score_rows(
+        self._table[task], rows[task], clips.find, released=False
+      )
       names = ("metric", "value", "chance", "n", "parse_failures")
       found[task] = {name: getattr(score, name) for name in names}
     return found

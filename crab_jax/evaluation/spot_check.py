@@ -54,7 +54,9 @@ class SpotCheck:
       rows.setdefault(row["task"], []).append(row)
     self._answerer.params = {}  # a copy, and training needs the memory
     found = {
-      task: scores.score_rows(self._clips.table[task], own, self._clips.find)
+      task: scores.score_rows(
+        self._clips.table[task], own, self._clips.find, released=False
+      )
       for task, own in rows.items()
     }
     if self._folder is not None:

@@ -1,12 +1,12 @@
-"""Captions: BLEU-4, METEOR-exact, ROUGE-L, CIDEr-D and content words, no Java.
+"""Captions: BLEU, ROUGE-L, CIDEr-D and content words, no Java.
 
 One reference a clip. Words are found by `words`, not by the PTB tokenizer of
-cococaption (which needs Java): lower case, letters, digits and inner
-apostrophes or hyphens, punctuation dropped. Of the same words BLEU-4, ROUGE-L
-and CIDEr are those of cococaption (`pycocoevalcap`, which is not used itself:
-most of it is Java archives); of a text they are close to them, as its words
-may differ. The package rouge-score is not the standard here: its ROUGE-L
-weighs recall as precision, cococaption's does not.
+cococaption (which needs Java, `java_captions`): lower case, letters, digits and
+inner apostrophes or hyphens, punctuation dropped. Of the same words BLEU,
+ROUGE-L and CIDEr are those of cococaption (`pycocoevalcap`: most of it is Java
+archives); of a text they are close to them, as its words may differ. The package
+rouge-score is not the standard here: its ROUGE-L weighs recall as precision,
+cococaption's does not. METEOR has a module of its own.
 """
 
 import collections
@@ -14,12 +14,12 @@ import dataclasses
 import math
 import re
 
-import numpy as np
-
 ORDER = 4  # longest n-gram
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ROUGE_BETA = 1.2  # weight of recall in ROUGE-L, as in cococaption
-_SIGMA = 6.0  # words; of the length penalty of CIDEr-D
+# Added by cococaption to counts, so that an order without a hit is not 0.
+_TINY, _SMALL = 1e-15, 1e-9
+_SIGMA = 6.0  # pairs of words; of the length penalty of CIDEr-D
 _COMMON = 0.5  # a word of more than this share of references is no content
 
 
@@ -32,22 +32,25 @@ def _ngrams(tokens: list[str], n: int) -> collections.Counter:
   return collections.Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
 
 
-def bleu4(references: list[list[str]], candidates: list[list[str]]) -> float:
-  """Corpus BLEU with n-grams up to 4 and the brevity penalty, no smoothing.
+def bleu(
+  references: list[list[str]], candidates: list[list[str]]
+) -> list[float]:
+  """Corpus BLEU-1 to BLEU-4 with the brevity penalty.
 
-  Reference: Papineni et al., ACL 2002.
+  Reference: Papineni et al., ACL 2002; with cococaption's constants in the
+  shares of matched n-grams, whose geometric mean is else 0 for one empty order.
   """
-  hits, totals = np.zeros(ORDER), np.zeros(ORDER)
-  for reference, candidate in zip(references, candidates, strict=True):
-    for n in range(1, ORDER + 1):
-      said, true = _ngrams(candidate, n), _ngrams(reference, n)
-      hits[n - 1] += sum((said & true).values())
-      totals[n - 1] += sum(said.values())
-  if not hits.all():
-    return 0.0
-  length, wanted = sum(map(len, candidates)), sum(map(len, references))
-  penalty = min(0.0, 1 - wanted / length)
-  return float(np.exp(np.mean(np.log(hits / totals)) + penalty))
+  product, means = 1.0, []
+  pairs = list(zip(references, candidates, strict=True))
+  for n in range(1, ORDER + 1):
+    hits = sum((_ngrams(c, n) & _ngrams(r, n)).total() for r, c in pairs)
+    total = sum(max(len(c) - n + 1, 0) for _, c in pairs)
+    product *= (hits + _TINY) / (total + _SMALL)
+    means.append(product ** (1 / n))
+  said, wanted = sum(map(len, candidates)), sum(map(len, references))
+  ratio = (said + _TINY) / (wanted + _SMALL)
+  penalty = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
+  return [mean * penalty for mean in means]
 
 
 def rouge_l(reference: list[str], candidate: list[str]) -> float:
@@ -82,40 +85,6 @@ def lcs(first: list[str], second: list[str]) -> int:
   return len(first) - row.bit_count()
 
 
-def meteor_exact(reference: list[str], candidate: list[str]) -> float:
-  """METEOR with its exact-match stage only: the stated substitute.
-
-  F = 10 P R / (R + 9 P) over matched words, times 1 - 0.5 (chunks/matches)^3.
-  Each word of the candidate takes, from left to right, the reference position
-  that follows the last match where it can, else the first free one. No stems,
-  synonyms or paraphrases, so scores lie below METEOR's.
-
-  Reference: Banerjee and Lavie, ACL workshop 2005.
-  """
-  free = collections.defaultdict(list)  # word -> its positions, last first
-  for i in reversed(range(len(reference))):
-    free[reference[i]].append(i)
-  matches = chunks = 0
-  last = -2
-  for word in candidate:
-    positions = free.get(word)
-    if not positions:
-      last = -2
-      continue
-    follows = last + 1 < len(reference) and reference[last + 1] == word
-    # The next position continues a chunk, and fewer chunks score higher.
-    position = last + 1 if follows and last + 1 in positions else positions[-1]
-    positions.remove(position)
-    matches += 1
-    chunks += position != last + 1
-    last = position
-  if not matches:
-    return 0.0
-  precision, recall = matches / len(candidate), matches / len(reference)
-  mean = 10 * precision * recall / (recall + 9 * precision)
-  return mean * (1 - 0.5 * (chunks / matches) ** 3)
-
-
 class Cider:
   """CIDEr-D against the references of one set, 0 to 10 a caption.
 
@@ -123,8 +92,9 @@ class Cider:
   the candidate's counts clipped to the reference's, times a Gaussian penalty
   (sigma 6) of the difference in length. The document frequencies are those
   of the references, a clip a document: the value depends on the whole set,
-  and an n-gram in all references weighs nothing. A caption equal to its
-  reference scores 10 even where that weighs nothing (cococaption: 0).
+  and an n-gram in all references weighs nothing. So a caption equal to its
+  reference scores 10 only if some n-gram of each order weighs: one of two
+  words scores 5 at best.
 
   Reference: arXiv 1411.5726; what cococaption prints as "CIDEr".
   """
@@ -154,8 +124,6 @@ class Cider:
 
   def score(self, i: int, candidate: "Weighed") -> float:
     """CIDEr-D of a candidate for clip i."""
-    if candidate.words == self._references[i]:
-      return 10.0
     true = self._vectors[i]
     products = [0.0] * ORDER
     for gram, weight in candidate.vector.items():
@@ -168,8 +136,13 @@ class Cider:
       )
       if product
     )
-    gap = len(candidate.words) - len(self._references[i])
+    gap = _pairs(candidate.words) - _pairs(self._references[i])
     return 10 * cosines / ORDER * math.exp(-(gap**2) / (2 * _SIGMA**2))
+
+
+def _pairs(tokens: list[str]) -> int:
+  """The length of a caption in CIDEr-D's code: its pairs of words."""
+  return max(len(tokens) - 1, 0)
 
 
 @dataclasses.dataclass(frozen=True)

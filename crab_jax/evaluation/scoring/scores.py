@@ -37,12 +37,15 @@ class Metric:
     kinds: forms of an answer (`tasks.KINDS`) that it scores.
     score: (samples, row of the table of tasks, lookup of records) -> result.
     masked: it compares masks.
+    released: (samples, official column) -> the column by programs that others
+      have released, where they are installed.
   """
 
   title: str
   kinds: tuple[str, ...]
   score: Callable[..., results.Result]
   masked: bool = False
+  released: Callable[..., dict] | None = None
 
 
 def _of_labels(score: Callable[..., results.Result]):
@@ -87,7 +90,12 @@ METRICS = {
   "existence_accuracy": Metric(
     "accuracy", ("existence",), _of_samples(existence_scorer.score)
   ),
-  "cider": Metric("CIDEr/10", ("caption",), _of_samples(caption_scorer.score)),
+  "cider": Metric(
+    "CIDEr/10",
+    ("caption",),
+    _of_samples(caption_scorer.score),
+    released=caption_scorer.released,
+  ),
 }
 
 
@@ -169,7 +177,7 @@ class TaskScore:
 
 
 def score_rows(
-  task: tasks.Task, rows: Iterable[dict], lookup=None
+  task: tasks.Task, rows: Iterable[dict], lookup=None, *, released: bool = True
 ) -> TaskScore:
   """Scores the rows of one task.
 
@@ -177,6 +185,8 @@ def score_rows(
     task: its row of the table of tasks.
     rows: its predictions, see the module's docstring.
     lookup: id -> `records.Record` or None; asked for true masks only.
+    released: whether released programs may be run for the official column,
+      which takes 10 seconds where there are some.
 
   Raises:
     UserError: no rows, or one without id or reference.
@@ -187,6 +197,9 @@ def score_rows(
     raise errors.UserError(f"{task.name}: there are no predictions to score")
   metric = METRICS[task.metric]
   result = metric.score(samples, task, lookup)
+  official = result.official
+  if released and metric.released:
+    official = metric.released(samples, official)
   counts = accounting.counts(samples)
   details = ("failure_reasons", "leniency", "unread")
   extra = {name: counts.pop(name) for name in details}
@@ -204,7 +217,7 @@ def score_rows(
     unscored=len(accounts.left_out) + result.unscored,
     duplicates=accounts.duplicates,
     details={**result.details, **extra},
-    official_compatible=result.official,
+    official_compatible=official,
     rows=[
       {**sample.row, "parsed": sample.answer.to_json(), "score": part}
       for sample, part in zip(samples, result.parts, strict=True)

@@ -1,6 +1,8 @@
-"""Caption metrics, worked by hand."""
+"""Caption metrics, by hand and against cococaption."""
 
 import functools
+import json
+import pathlib
 
 import hypothesis
 import numpy as np
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from crab_jax.evaluation.scoring import captions
 
 TRUE, SAID = list("abcde"), list("abcdf")
+_FOLDER = pathlib.Path(__file__).parent
+_SETS = json.loads((_FOLDER / "caption_sets_golden.json").read_text())["sets"]
 
 
 def test_words():
@@ -21,13 +25,16 @@ def test_words():
 
 def test_bleu_golden():
   # Precisions 4/5, 3/4, 2/3, 1/2; equal lengths.
-  bleu = captions.bleu4([TRUE], [SAID])
-  assert bleu == pytest.approx(0.2**0.25, abs=1e-9)
+  bleu = captions.bleu([TRUE], [SAID])
+  shares = np.cumprod([4 / 5, 3 / 4, 2 / 3, 1 / 2])
+  assert bleu == pytest.approx(shares ** (1 / np.arange(1, 5)), abs=1e-9)
   # Shorter by one word: all precisions 1, penalty exp(1 - 5/4).
-  short = captions.bleu4([TRUE], [TRUE[:4]])
-  assert short == pytest.approx(np.exp(-0.25), abs=1e-9)
-  assert captions.bleu4([TRUE], [[]]) == 0
-  assert captions.bleu4([TRUE], [TRUE[:3]]) == 0  # no four-gram
+  short = captions.bleu([TRUE], [TRUE[:4]])
+  assert short == pytest.approx([np.exp(-0.25)] * 4, abs=1e-9)
+  assert captions.bleu([TRUE], [[]]) == [0] * 4
+  # No four-gram: cococaption has a share of 1e-15 / 1e-9 for it.
+  none = captions.bleu([TRUE], [TRUE[:3]])[3]
+  assert none == pytest.approx(1e-6**0.25 * np.exp(1 - 5 / 3), abs=1e-9)
 
 
 def test_rouge_l_golden():
@@ -38,25 +45,6 @@ def test_rouge_l_golden():
   assert captions.rouge_l(TRUE, []) == captions.rouge_l(TRUE, ["z"]) == 0
 
 
-def test_meteor_exact_golden():
-  # 4 matches in one chunk; P = R = F = 4/5; penalty 1/2 (1/4)^3.
-  meteor = captions.meteor_exact(TRUE, SAID)
-  assert meteor == pytest.approx(0.8 * (1 - 1 / 128), abs=1e-9)
-  # "a b" "d e" in the wrong order: 4 matches, 2 chunks, P 1, R 4/5.
-  meteor = captions.meteor_exact(TRUE, list("deab"))
-  mean = 10 * 0.8 / (0.8 + 9)
-  assert meteor == pytest.approx(mean * (1 - 0.5 / 8), abs=1e-9)
-  assert captions.meteor_exact(TRUE, ["z"]) == 0
-
-
-def test_meteor_prefers_to_go_on():
-  # "a" occurs twice; "a b" of the candidate is one chunk, the second one.
-  meteor = captions.meteor_exact(list("axab"), list("xab"))
-  precision, recall = 1, 3 / 4
-  mean = 10 * precision * recall / (recall + 9 * precision)
-  assert meteor == pytest.approx(mean * (1 - 0.5 / 27), abs=1e-9)
-
-
 def test_cider_golden():
   cider = captions.Cider([list("abcd"), list("efgh")])
   said = cider.weigh(list("abce"))
@@ -64,7 +52,8 @@ def test_cider_golden():
   # of 4 words, 2 of 3 pairs, 1 of 2 triples, none of the fours.
   expected = 10 * (3 / 4 + 2 / 3 + 1 / 2) / 4
   assert cider.score(0, said) == pytest.approx(expected, abs=1e-9)
-  assert cider.score(0, cider.weigh(list("abcd"))) == 10
+  same = cider.score(0, cider.weigh(list("abcd")))
+  assert same == pytest.approx(10, abs=1e-9)
   # Two words longer, all else unseen: the cosines shrink, and the penalty.
   longer = cider.score(0, cider.weigh(list("abcdxy")))
   cosine = sum(
@@ -73,6 +62,24 @@ def test_cider_golden():
   )
   penalty = np.exp(-4 / 72)
   assert longer == pytest.approx(10 * cosine / 4 * penalty, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+  ("caption", "value"),
+  [("birds", 2.5), ("dog barks", 5), ("a dog barks", 7.5), ("a a a a", 10)],
+)
+def test_cider_of_the_reference_itself_counts_the_orders_it_has(caption, value):
+  others = ["rain falls on it", "wind blows", "bells"]
+  cider = captions.Cider([text.split() for text in (caption, *others)])
+  said = cider.weigh(caption.split())
+  assert cider.score(0, said) == pytest.approx(value, abs=1e-9)
+
+
+def test_cider_of_what_all_references_say_is_nothing():
+  cider = captions.Cider([["dog", "barks"]] * 3)
+  assert cider.score(0, cider.weigh(["dog", "barks"])) == 0
+  alone = captions.Cider([TRUE])
+  assert alone.score(0, alone.weigh(TRUE)) == 0
 
 
 def test_cider_clips_repeats_and_ignores_what_all_say():
@@ -119,62 +126,40 @@ def test_bit_parallel_lcs_is_the_plain_one(first, second):
 def test_all_are_shares_and_perfect_is_best(references, said):
   cider = captions.Cider(references)
   true = references[0]
-  for metric in (captions.rouge_l, captions.meteor_exact):
-    assert 0 <= metric(true, said) <= metric(true, true) + 1e-12
-  assert 0 <= cider.score(0, cider.weigh(said)) <= 10 + 1e-9
-  assert cider.score(0, cider.weigh(true)) == 10
+  assert 0 <= captions.rouge_l(true, said) <= 1
   assert captions.rouge_l(true, true) == 1
+  same = cider.score(0, cider.weigh(true))
+  assert 0 <= cider.score(0, cider.weigh(said)) <= 10 + 1e-9
+  # Of each order that weighs anything the reference itself has the cosine 1.
+  norms = cider.weigh(true).norms
+  assert same == pytest.approx(2.5 * sum(norm > 0 for norm in norms), abs=1e-9)
 
 
-def test_the_same_words_score_as_in_cococaption():
-  """Numbers of pycocoevalcap 1.2 for the same words."""
-  pairs = [
-    (
-      "a red dog runs fast over the wet grass",
-      "a red dog runs over the green grass",
-    ),
-    (
-      "a man plays a loud guitar while a crowd claps",
-      "a man plays the guitar and people clap",
-    ),
-    (
-      "two birds sing in a tall tree near the road",
-      "two birds are singing in a tree",
-    ),
-    (
-      "a red car drives down the road in the rain",
-      "a red car drives down the road in the rain at night",
-    ),
-    ("waves break on the beach and the wind blows", "the wind blows"),
-  ]
+@pytest.mark.parametrize("case", _SETS)
+def test_the_same_words_score_as_in_cococaption(case):
   true, said = (
-    [text.split() for text in texts] for texts in zip(*pairs, strict=True)
+    [text.split() for text in case[name]]
+    for name in ("references", "hypotheses")
   )
-  bleu = captions.bleu4(true, said)
-  assert bleu == pytest.approx(0.38884080667392973, abs=1e-9)
+  assert captions.bleu(true, said) == pytest.approx(case["bleu"], abs=1e-9)
   rouge = [captions.rouge_l(t, s) for t, s in zip(true, said, strict=True)]
-  assert rouge == pytest.approx(
-    [
-      0.8148854961832059,
-      0.43571428571428567,
-      0.5700934579439253,
-      0.9242424242424241,
-      0.45864661654135336,
-    ],
-    abs=1e-9,
-  )
+  assert rouge == pytest.approx(case["rouge_l"], abs=1e-9)
   weighed = captions.Cider(true)
   cider = [weighed.score(i, weighed.weigh(s)) for i, s in enumerate(said)]
-  assert cider == pytest.approx(
-    [
-      4.256639296375346,
-      2.0359691407759177,
-      1.8583849120926843,
-      8.309017045161383,
-      2.1489518324009387,
-    ],
-    abs=1e-9,
+  assert cider == pytest.approx(case["cider"], abs=1e-9)
+
+
+def test_a_corpus_of_tokens_scores_as_in_cococaption():
+  golden = json.loads((_FOLDER / "captions_golden.json").read_text())
+  true, said = (
+    [pair["tokens"][i].split() for pair in golden["pairs"]] for i in (0, 1)
   )
+  assert captions.bleu(true, said) == pytest.approx(golden["bleu"], abs=1e-9)
+  rouge = [captions.rouge_l(t, s) for t, s in zip(true, said, strict=True)]
+  assert np.mean(rouge) == pytest.approx(golden["rouge_l"], abs=1e-9)
+  weighed = captions.Cider(true)
+  cider = [weighed.score(i, weighed.weigh(s)) for i, s in enumerate(said)]
+  assert np.mean(cider) == pytest.approx(golden["cider"], abs=1e-9)
 
 
 CORPUS = st.lists(
@@ -188,12 +173,13 @@ CORPUS = st.lists(
 @hypothesis.given(CORPUS, st.randoms())
 def test_bleu_is_a_share_in_any_order(pairs, random):
   true, said = zip(*pairs, strict=True)
-  bleu = captions.bleu4(true, said)
-  assert 0 <= bleu <= 1
+  bleu = captions.bleu(true, said)
+  assert all(0 <= value <= 1 for value in bleu)
   shuffled = zip(*random.sample(pairs, len(pairs)), strict=True)
-  assert captions.bleu4(*shuffled) == pytest.approx(bleu, abs=1e-12)
-  assert captions.bleu4(true, true) == pytest.approx(1, abs=1e-12)
-  assert captions.bleu4(true, [[]] * len(true)) == 0
+  assert captions.bleu(*shuffled) == pytest.approx(bleu, abs=1e-12)
+  # The constants in the shares, 1e-9, keep it from 1 itself.
+  assert captions.bleu(true, true) == pytest.approx([1] * 4, abs=2e-9)
+  assert captions.bleu(true, [[]] * len(true)) == [0] * 4
 
 
 @hypothesis.settings(max_examples=50, deadline=None)
@@ -213,6 +199,6 @@ def test_content_is_a_set_and_a_right_word_never_lowers_it(true, said, random):
 def test_more_of_the_reference_never_lowers_the_overlap(true, data):
   """Of a caption that is a beginning of the reference."""
   upto = data.draw(st.integers(0, len(true) - 1))
-  for metric in (captions.rouge_l, captions.meteor_exact):
-    assert metric(true, true[:upto]) <= metric(true, true[: upto + 1]) + 1e-12
-  assert captions.meteor_exact(true, []) == captions.rouge_l(true, []) == 0
+  before, after = (captions.rouge_l(true, true[:n]) for n in (upto, upto + 1))
+  assert before <= after + 1e-12
+  assert captions.rouge_l(true, []) == 0
