@@ -66,7 +66,9 @@ def attend(
   """
   *batch, length, heads, size = q.shape
   kv_heads = k.shape[-2]
+  # [.., T, N, H] -> [.., T, K, G, H]
   q = q.reshape(*batch, length, kv_heads, heads // kv_heads, size)
+  # Causal attention leaves out the keys that no query of a block may see.
   count = query_blocks(length) if causal else 1
   width = length // count
   outputs = []
@@ -77,14 +79,15 @@ def attend(
     if query_segments is not None and key_segments is not None:
       own_queries = query_segments[..., rows]
       own_keys = key_segments[..., keys]
-    part = k[..., keys, :, :]
+    part = k[..., keys, :, :]  # [.., S, K, H]
     shape = (width, part.shape[-3])
     mask = mask_of(own_queries, own_keys, causal, shape, start)
     if mask is not None:
-      mask = _lead(mask, len(batch) + 2)
+      mask = _lead(mask, len(batch) + 2)  # [.., T, S]
     outputs.append(
       softmax_attention(q[..., rows, :, :, :], part, v[..., keys, :, :], mask)
     )
+  # Blocks of [.., T, K, G, H], joined over T.
   out = outputs[0] if count == 1 else jnp.concatenate(outputs, axis=-4)
   return out.reshape(*batch, length, heads, size)
 
@@ -98,6 +101,7 @@ def _fits(length: int, count: int) -> bool:
   return length % count == 0 and length // count >= 128
 
 
+# Written out, the backward pass is faster on CPU than what jax derives.
 @jax.custom_vjp
 def softmax_attention(
   q: at.Float[at.Array, "*B T K G H"],
@@ -113,6 +117,7 @@ def _forward(q, k, v, mask):
   shape, dtype = q.shape, v.dtype
   q = _queries_first(q * jnp.asarray(shape[-1] ** -0.5, q.dtype))
   k, v = _heads_first(k), _heads_first(v)
+  # [.., K, M, S]; float32 whatever the dtype of q and k, for the softmax.
   scores = jnp.einsum(
     "...MH,...SH->...MS", q, k, preferred_element_type=jnp.float32
   )
@@ -129,6 +134,7 @@ def _backward(saved, grad):
   # With w the weights: dv = w^T do, ds = w * (do v^T - sum(do * o)),
   # dq = ds k, dk = ds^T q. The transposed products put the small matrix
   # first and transpose the small result.
+  # `sum(do * o)` is the row sum of w * (do v^T), out of arrays that are smaller.
   q, k, v, weights, out = saved
   shape, dtype = grad.shape, grad.dtype
   grad = _queries_first(grad)
@@ -154,6 +160,7 @@ softmax_attention.defvjp(_forward, _backward)
 
 def _queries_first(x: at.Array) -> at.Array:
   """[.., T, K, G, H] -> [.., K, M = T*G, H]."""
+  # The queries of a group read the same keys: they are rows of one product.
   x = jnp.moveaxis(x, -3, -4)
   return products.settled(x.reshape(*x.shape[:-3], -1, x.shape[-1]))
 
@@ -161,7 +168,7 @@ def _queries_first(x: at.Array) -> at.Array:
 def _queries_back(x: at.Array, shape: tuple[int, ...]) -> at.Array:
   """[.., K, M, H] -> [.., T, K, G, H] of `shape`."""
   *batch, length, heads, group, size = shape
-  x = x.reshape(*batch, heads, length, group, size)
+  x = x.reshape(*batch, heads, length, group, size)  # [.., K, T, G, H]
   return jnp.moveaxis(x, -4, -3)
 
 
@@ -173,11 +180,12 @@ def _heads_first(x: at.Array) -> at.Array:
 def _over_groups(mask: at.Array, shape: tuple[int, ...]) -> at.Array:
   """[.., T, S] -> [.., 1, M, S]: the queries of a group see the same keys."""
   group = shape[-2]
+  # [.., T, S] -> [.., 1, T, G, S]
   mask = jnp.broadcast_to(
     mask[..., None, :, None, :],
     (*mask.shape[:-2], 1, mask.shape[-2], group, mask.shape[-1]),
   )
-  return mask.reshape(*mask.shape[:-3], -1, mask.shape[-1])
+  return mask.reshape(*mask.shape[:-3], -1, mask.shape[-1])  # M = T*G
 
 
 def _lead(mask: at.Array, ndim: int) -> at.Array:
@@ -203,6 +211,7 @@ def attend_cache(
   batch, _, heads, size = q.shape
   kv_heads = parts[0][0].shape[1]
   q = q * jnp.asarray(size**-0.5, q.dtype)
+  # [B, 1, N, H] -> [B, K, G, H]
   q = q.reshape(batch, kv_heads, heads // kv_heads, size)
   scores = []
   for keys, _, visible in parts:
@@ -210,6 +219,8 @@ def attend_cache(
       "BKGH,BKSH->BKGS", q, keys, preferred_element_type=jnp.float32
     )
     scores.append(jnp.where(visible[:, None, None], part, MASKED))
+  # One softmax over all parts. Only scores are joined: to join keys and values
+  # would copy the cache.
   weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
   ends = np.cumsum([part.shape[-1] for part in scores])[:-1]
   sums = [

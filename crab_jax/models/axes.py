@@ -104,6 +104,7 @@ def in_use(weight: at.Array, *names: str | None) -> at.Array:
   activations of all rows instead. Call it on the cast weight, so that the
   narrow dtype travels. Rules that name no parameter leave the choice open.
   """
+  # The rules of generation name activations alone.
   ruled = {name for name, _ in nn.get_logical_axis_rules()}
   return (
     nn.with_logical_constraint(weight, names) if ruled & set(names) else weight
@@ -118,11 +119,14 @@ def by_device(function, inputs: tuple, output: tuple):
     inputs: for each argument the logical names of its dimensions.
     output: the names of the result's.
   """
+  # One device, or pmap: the function already sees one device's arrays.
   if jax.sharding.get_abstract_mesh().empty:
     return function
   return jax.shard_map(
     function,
     in_specs=tuple(nn.logical_to_mesh_axes(names) for names in inputs),
     out_specs=nn.logical_to_mesh_axes(output),
+    # The check needs `vma` of a Pallas kernel's results, which jax's splash
+    # attention does not give.
     check_vma=False,
   )

@@ -40,7 +40,7 @@ class Cache(NamedTuple):
   prompt: KeyValues  # [B, K, T, H] each
   visible: at.Array  # bool[B, T]: what of the prompt is no padding
   new: KeyValues  # [B, K, R, H] each: room for R new tokens
-  step: at.Array  # int32[]: the place of the decoded token among the new ones
+  step: at.Array  # int32[]: the index of the decoded token among the new ones
 
 
 class SelfAttention(nn.Module):
@@ -91,6 +91,7 @@ class SelfAttention(nn.Module):
         `Cache.new` with it.
     """
     sizes, cache = self.config.decoder, context.cache
+    # q, k and v read the same x, so they may share a dropout mask.
     shared = ilora.share_dropped(self, x, self.config.adapter, context)
     q = self._heads("q_proj", x, sizes.heads, "heads", shared)
     k = self._heads("k_proj", x, sizes.kv_heads, "kv_heads", shared)
@@ -102,12 +103,13 @@ class SelfAttention(nn.Module):
       out = self._attend(q, k, v, segments)
     else:
       k, v = append(cache, (k, v))
+      # Behind the step's own token the room for new ones is still empty.
       written = jnp.arange(k.shape[2])[None] <= cache.step
-      written = jnp.broadcast_to(written, (len(k), k.shape[2]))
+      written = jnp.broadcast_to(written, (len(k), k.shape[2]))  # [B, R]
       out = attention.attend_cache(
         q, (*cache.prompt, cache.visible), (k, v, written)
       )
-    out = out.reshape(*x.shape[:-1], -1)
+    out = out.reshape(*x.shape[:-1], -1)  # [B, T, N, H] -> [B, T, N * H]
     o_proj = self._linear("o_proj", x.shape[-1], ("heads", "embed"), False)
     return o_proj(out, context), (k, v)
 
@@ -115,6 +117,7 @@ class SelfAttention(nn.Module):
 def append(cache: Cache, new: KeyValues) -> KeyValues:
   """`cache.new` with `new`, [B, 1, K, H] each, written at its step."""
   start = (0, 0, cache.step, 0)
+  # [B, 1, K, H] -> [B, K, 1, H]: a cache has its heads in front.
   keys, values = (
     jax.lax.dynamic_update_slice(old, part.swapaxes(1, 2), start)
     for old, part in zip(cache.new, new, strict=True)
@@ -154,6 +157,7 @@ class DecoderLayer(nn.Module):
       name="mlp",
     )(y, context)
     x = axes.constrain(x + y, *RESIDUAL)
+    # The scan stacks what a layer returns: without a cache it must be nothing.
     return x, key_values if self.keep_cache else None
 
 
@@ -174,6 +178,7 @@ class Embedding(nn.Module):
     # tokens of the 7B model, where the table has 1 GB.
     middle = (None,) * (tokens.ndim - 1)
     tokens = axes.constrain(tokens, "lookup", *middle)
+    # Ids are in range; jax's default mode would check each, to fill in NaN.
     rows = jnp.take(weight, tokens, axis=0, mode="clip")
     return axes.constrain(rows, "lookup", *middle, "lookup_embed").astype(
       self.config.compute_dtype
@@ -186,6 +191,7 @@ def merge(
   source: at.Int[at.Array, "B T"],
 ) -> at.Float[at.Array, "B T D"]:
   """Row source[b, t] of `features` where it is not -1, else the embedding."""
+  # What is read for -1 is not used.
   index = jnp.maximum(source, 0)[:, :, None]
   rows = jnp.take_along_axis(features, index, axis=1, mode="clip")
   return jnp.where(
@@ -219,6 +225,7 @@ class Decoder(nn.Module):
     x = Embedding(config, name="embed_tokens")(batch["tokens"])
     x = axes.constrain(merge(x, features, batch["source"]), *RESIDUAL)
     table = rope.decoder_table(batch["positions"], config.decoder)
+    # All layers get the same table, segments and context.
     stack = scanning.stack(
       DecoderLayer, config.remat, config.decoder.layers, (nn.broadcast,) * 3
     )

@@ -3,9 +3,7 @@
   y = x W + b + s * sum_e g_e (drop(x) A) B_e,   g = softmax(x R),  s = alpha/R
 
 in the fused form: the gates multiply the rank-R code, u = (s g)[.., E, 1] *
-z[.., 1, R], and one product with B [E, R, F] finishes. The elementwise product
-stays outside the einsum: one einsum of three operands makes the TPU compiler
-abort. `update` declares the adapter's parameters beside the kernel of the
+z[.., 1, R], and one product with B [E, R, F] finishes. `update` declares the adapter's parameters beside the kernel of the
 `layers.Linear` that calls it; they are float32 and are cast to the dtype of
 the activations where they are used. `configs.ILora` knows their names and
 shapes; `leaves` and `projections` find them in a tree of parameters.
@@ -105,24 +103,23 @@ def uniform_fan_in(key, shape, dtype=jnp.float32):
 def dropout(
   x: at.Float[at.Array, "..."], rate: float, key: at.PRNGKey
 ) -> at.Float[at.Array, "..."]:
-  """Inverted dropout; the rate is rounded to 1/65536.
-
-  Drawing is what dropout costs: a block of Threefry has 64 bits, which are
-  shared out to four elements, one in each quarter of a row. Its counter is the
-  place of the row and the column, so the draws lie as `x` does and the mesh
-  does not have to be crossed.
-  """
+  """Inverted dropout; the rate is rounded to 1/65536."""
   threshold, width = round(rate * 65536), x.shape[-1]
+  # Drawing is what dropout costs: a block of Threefry has 64 bits, 16 for each
+  # of four elements, one in each quarter of a row.
   blocks = (*x.shape[:-1], -(-width // 4))
+  # The counter of a block is its row and column, so the draws are sharded as `x`
+  # is and nothing crosses the mesh.
   row = jnp.zeros(blocks, jnp.uint32)
   for axis, size in enumerate(blocks[:-1]):
     row = row * size + jax.lax.broadcasted_iota(jnp.uint32, blocks, axis)
   column = jax.lax.broadcasted_iota(jnp.uint32, blocks, len(blocks) - 1)
   seeds = jax.random.bits(key, (2,), jnp.uint32)
+  # Not `jax.random.bits`, which throws away one of a block's two words.
   words = threefry2x32_p.bind(seeds[0], seeds[1], row, column)
   quarters = [half for word in words for half in (word & 0xFFFF, word >> 16)]
   keep = jnp.concatenate([part >= threshold for part in quarters], axis=-1)
-  keep = keep[..., :width]
+  keep = keep[..., :width]  # 4 need not divide the width
   return jnp.where(keep, x / (1 - threshold / 65536), jnp.zeros((), x.dtype))
 
 
@@ -169,7 +166,9 @@ def fused(
 ) -> at.Float[at.Array, "*B F"]:
   """scale * sum_e gates_e (code_e B_e); code is [*B, R], or [*B, E, R]."""
   if code.ndim == gates.ndim:
-    code = code[..., None, :]
+    code = code[..., None, :]  # [*B, 1, R]: one A for all heads
+  # Not a part of the einsum: one of three operands makes the TPU compiler abort
+  # (libtpu 0.0.42, in its algebraic simplifier).
   weighted = (gates * scale)[..., None] * code  # [*B, E, R]
   return products.project_heads(weighted, b)
 
@@ -204,8 +203,10 @@ def record(
     gates: float32, as they are applied.
     groups: membership of every token.
   """
+  # `init` makes every collection mutable and would return them with "params".
   if module.is_initializing():
     return
+  # By default `sow` collects a tuple; here one value is enough.
   keep = {"init_fn": lambda: None, "reduce_fn": lambda _, new: new}
   if module.is_mutable_collection("gates"):
     module.sow("gates", "gates", gates.astype(logits.dtype), **keep)
@@ -240,6 +241,7 @@ def update(
 
   def weight(name, init, *logical):
     init = axes.named(init, *logical)
+    # Cast before `in_use` gathers it: so the narrow dtype travels.
     value = module.param(name, init, shapes[name], jnp.float32).astype(x.dtype)
     return axes.in_use(value, *logical)
 

@@ -58,6 +58,8 @@ class Linear(nn.Module):
       y += ilora.update(
         self, x, self.features, self.names, self.adapter, context
       )
+    # The gradients of kernel, bias, adapter and input all read that of y: without
+    # `kept` XLA:CPU computes it anew for each.
     return ad_checkpoint.checkpoint_name(products.kept(y), self.name)
 
   def _base(self, x):
@@ -66,19 +68,19 @@ class Linear(nn.Module):
     shape = (x.shape[-1], self.features)
     if config.frozen_dtype == "int8":
       kernel, scale = quantised.kernel_of(self, shape, names)
+      # Exact: bfloat16 holds all of -127..127. The columns are scaled afterwards.
       y = products.project(x, kernel.astype(x.dtype))
       return quantised.scaled(y, scale)
     init = axes.named(KERNEL, *names)
     kernel = self.param("kernel", init, shape, config.param_dtype)
+    # Cast before `in_use` gathers it: so the narrow dtype travels.
     kernel = axes.in_use(kernel.astype(x.dtype), *names)
     return products.project(x, kernel)
 
 
 def gelu(x: at.Float[at.Array, "*B D"]) -> at.Float[at.Array, "*B D"]:
-  """The exact GELU by erf, as torch has it.
-
-  `jax.nn.gelu` takes erfc, which XLA:CPU computes four times as slowly.
-  """
+  """The exact GELU by erf, as torch has it."""
+  # `jax.nn.gelu` takes erfc, which XLA:CPU computes four times as slowly.
   return x * (0.5 * (1 + jax.lax.erf(x * math.sqrt(0.5))))
 
 
@@ -86,6 +88,7 @@ def add_bias(
   y: at.Float[at.Array, "*B F"], bias: at.Float[at.Array, "F"]
 ) -> at.Float[at.Array, "*B F"]:
   """y + bias over the last axis."""
+  # All axes are spelt out: the tests forbid implicit rank promotion.
   return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
 
 
@@ -111,6 +114,7 @@ class RMSNorm(nn.Module):
     )
     wide = x.astype(jnp.float32)
     mean = jnp.mean(wide * wide, axis=-1, keepdims=True)
+    # Cast first, then weighted: the order of torch's Qwen2RMSNorm.
     return scale_by(
       (wide * jax.lax.rsqrt(mean + self.epsilon)).astype(x.dtype), weight
     )
@@ -161,6 +165,7 @@ class GatedMlp(nn.Module):
         name=name,
       )
 
+    # Gate and up read the same x, so they may share a dropout mask.
     shared = ilora.share_dropped(self, x, self.adapter, context)
     gate = linear("gate_proj", self.width, self.names)(x, shared)
     up = linear("up_proj", self.width, self.names)(x, shared)

@@ -15,6 +15,7 @@ from crab_jax import array_types as at
 
 def settled(x: at.Array) -> at.Array:
   """On CPU, keeps XLA from folding what makes `x` into what reads it."""
+  # Not by `jax.default_backend()`: a host without TPUs compiles for TPUs too.
   return jax.lax.platform_dependent(
     x, cpu=jax.lax.optimization_barrier, default=lambda x: x
   )
@@ -32,11 +33,9 @@ kept.defvjp(lambda y: (y, None), lambda _, grad: (settled(grad),))
 def project(
   x: at.Float[at.Array, "*B D"], kernel: at.Float[at.Array, "D F"]
 ) -> at.Float[at.Array, "*B F"]:
-  """x kernel, as one product of matrices.
-
-  With the leading axes kept apart, XLA:CPU makes the kernel's gradient by a
-  product that is half as fast.
-  """
+  """x kernel, as one product of matrices."""
+  # [*B, D] -> [T, D]: with the leading axes kept apart, XLA:CPU makes the
+  # kernel's gradient by a product that is half as fast.
   y = _product(x.reshape(-1, x.shape[-1]), kernel)
   return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
@@ -45,6 +44,7 @@ def project_heads(
   code: at.Float[at.Array, "*B E R"], b: at.Float[at.Array, "E R F"]
 ) -> at.Float[at.Array, "*B F"]:
   """sum_e code_e B_e, as one product of matrices."""
+  # [*B, E, R] -> [T, E, R], as in `project`.
   y = _product(code.reshape(-1, *code.shape[-2:]), b)
   return y.reshape(*code.shape[:-2], b.shape[-1])
 
@@ -69,8 +69,10 @@ def _backward(saved, grad):
   x, weight = saved
   inner, features = _inner(weight), weight.shape[-1]
   dx = jnp.einsum(f"TF,{inner}F->T{inner}", grad, weight)
+  # XLA:CPU writes the first operand anew, transposed: the narrower comes first.
   if weight.size <= features**2:  # x is the narrower one
     return dx, jnp.einsum(f"T{inner},TF->{inner}F", x, grad)
+  # [F, *K] -> [*K, F]: what is turned is the result, not a wide operand.
   return dx, jnp.moveaxis(jnp.einsum(f"TF,T{inner}->F{inner}", grad, x), 0, -1)
 
 

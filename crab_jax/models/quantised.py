@@ -32,6 +32,7 @@ def quantise(
   """int8 values and the float32 scale of every output channel."""
   wide = kernel.astype(jnp.float32)
   largest = jnp.max(jnp.abs(wide), axis=-2)
+  # A column of zeros has the scale 1/127, as 0 / 0 would be NaN.
   scale = jnp.where(largest > 0, largest, 1) / _LARGEST
   steps = jnp.round(wide / scale[..., None, :])
   return steps.astype(jnp.int8), scale
@@ -39,6 +40,7 @@ def quantise(
 
 def _integers(key, shape, dtype):
   """What `quantise` makes of LeCun-normal kernels, nearly."""
+  # LeCun's distribution is cut off at two deviations, which become 127.
   drawn = jax.random.truncated_normal(key, -2, 2, shape)
   return jnp.round(drawn * (_LARGEST / 2)).astype(dtype)
 
@@ -57,7 +59,7 @@ def kernel_of(
   )
   init = axes.named(_scales(shape[0]), names[1])
   scale = module.param(SCALE, init, shape[1:], jnp.float32)
-  return axes.in_use(kernel, *names), scale
+  return axes.in_use(kernel, *names), scale  # int8 travels, not its cast
 
 
 def scaled(

@@ -27,8 +27,9 @@ def decoder_table(
   Frequency j turns by the axis of its section: the first `rope_sections[0]`
   by t, the next by h, the last by w. Text has three equal positions.
   """
-  axis = np.repeat(np.arange(3), config.rope_sections)
+  axis = np.repeat(np.arange(3), config.rope_sections)  # [H/2]
   turns = frequencies(config.head_size, config.rope_theta)
+  # [*B, 3] -> [*B, H/2]
   angles = jnp.take(positions, axis, axis=-1).astype(jnp.float32)
   angles = angles * turns.reshape((1,) * (positions.ndim - 1) + (-1,))
   return jnp.cos(angles), jnp.sin(angles)
@@ -36,8 +37,9 @@ def decoder_table(
 
 def vision_table(coordinates: np.ndarray, head_size: int) -> Table:
   """The table of patches at (row, column): int[P, 2] -> float32[P, H/2]."""
+  # Half of the dimensions turn by the row, half by the column.
   turns = frequencies(head_size // 2, 1e4)
-  angles = coordinates[:, :, None].astype(np.float32) * turns
+  angles = coordinates[:, :, None].astype(np.float32) * turns  # [P, 2, H/4]
   angles = angles.reshape(len(coordinates), -1)  # rows' angles, then columns'
   return np.cos(angles), np.sin(angles)
 

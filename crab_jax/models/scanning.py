@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from crab_jax.models import splash
 
+# The names that `layers.Linear` and splash attention give to their outputs.
 PROJECTIONS = (
   "q_proj",
   "k_proj",
@@ -50,13 +51,17 @@ def stack(
     policy = None
     if remat == "projections":
       policy = jax.checkpoint_policies.save_only_these_names(*PROJECTIONS)
+    # Inside a scan the barrier against common subexpression elimination has
+    # costs and no use (`jax.checkpoint`).
     layer = nn.remat(layer, prevent_cse=False, policy=policy)
   return nn.scan(
     layer,
+    # What `ilora.record` writes gets a layer axis in front, like parameters.
     variable_axes={"params": 0, "gates": 0, "router": 0},
     split_rngs={"params": True, "dropout": True},
     in_axes=in_axes,
     length=length,
     unroll=length if remat == "none" else 1,
+    # The logical name of the new axis.
     metadata_params={nn.PARTITION_NAME: "layers"},
   )

@@ -48,9 +48,11 @@ def attend(
 
   if q.shape[1] % LANES:
     return by_xla(q, k, v, segments)
+  # The partitioner cannot split a Pallas kernel: each device runs it on its part.
   by_kernel = axes.by_device(
     kernel, (_HEADS, _KV_HEADS, _KV_HEADS, _ROWS), _HEADS
   )
+  # Not by `jax.default_backend()`: a host without TPUs compiles for TPUs too.
   return jax.lax.platform_dependent(
     q, k, v, segments, tpu=by_kernel, default=by_xla
   )
@@ -66,10 +68,12 @@ def kernel(
 ) -> at.Float[at.Array, "B T N H"]:
   """The kernel on one device; `interpret` runs it where there is no TPU."""
   length, heads, size = q.shape[1:]
+  # jax's kernel does not scale the scores.
   q = q * jnp.asarray(size**-0.5, q.dtype)
   one = _made(length, heads, interpret)
 
   def row(q, k, v, segments):
+    # The kernel takes one row, [T, N, H] as [N, T, H].
     heads_first = (x.swapaxes(0, 1) for x in (q, k, v))
     ids = splash_attention.SegmentIds(segments, segments)
     return one(*heads_first, segment_ids=ids).swapaxes(0, 1)
@@ -85,12 +89,14 @@ def _made(length: int, heads: int, interpret: bool):
     block_kv=side,
     block_q_dkv=side,
     block_kv_dkv=side,
+    # dq, dk and dv in one kernel, which refuses block sizes of a dq kernel.
     use_fused_bwd_kernel=True,
   )
   mask = splash_attention.CausalMask((length, length))
   return splash_attention.make_splash_mha(
     splash_attention.MultiHeadMask([mask] * heads),
     block_sizes=sizes,
+    # `by_device` has split heads and rows: the kernel sees one device's part.
     head_shards=1,
     q_seq_shards=1,
     residual_checkpoint_name=RESIDUALS,

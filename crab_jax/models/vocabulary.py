@@ -31,14 +31,12 @@ def negative_log_likelihood(
   labels: at.Int[at.Array, "B K"],
   kernel: at.Float[at.Array, "D V"],
 ) -> at.Float[at.Array, "B K"]:
-  """-log softmax(hidden kernel)[label] in float32.
-
-  The label's logit is taken by comparison and not by a gather, which would
-  scatter in the backward pass and gather a sharded vocabulary.
-  """
+  """-log softmax(hidden kernel)[label] in float32."""
   logits = project(hidden, kernel)
-  place = jax.lax.broadcasted_iota(labels.dtype, logits.shape, 2)
-  hit = place == labels[:, :, None]
+  # The label's logit is taken by comparison. A gather would scatter in the
+  # backward pass and bring a sharded vocabulary together.
+  index = jax.lax.broadcasted_iota(labels.dtype, logits.shape, 2)
+  hit = index == labels[:, :, None]
   chosen = jnp.sum(jnp.where(hit, logits, 0), axis=-1)
   return jax.nn.logsumexp(logits, axis=-1) - chosen
 
@@ -70,12 +68,15 @@ def chunked_nll(
   if count == 1:
     return negative_log_likelihood(hidden, labels, kernel)
 
+  # Else the scan would keep every chunk's logits for the backward pass.
   @functools.partial(jax.checkpoint, prevent_cse=False)
   def one(_, part):
     own_hidden, own_labels = part
     return None, negative_log_likelihood(own_hidden, own_labels, kernel)
 
+  # [B, K, D] -> [chunks, B, K / chunks, D]
   hidden = hidden.reshape(rows, count, -1, width).swapaxes(0, 1)
   labels = labels.reshape(rows, count, -1).swapaxes(0, 1)
   _, nll = jax.lax.scan(one, None, (hidden, labels))
+  # [chunks, B, K / chunks] -> [B, K]
   return nll.swapaxes(0, 1).reshape(rows, positions)
