@@ -26,6 +26,7 @@ from crab_jax import errors
 from crab_jax import files
 
 USER_EXIT = 2
+INCOMPLETE_EXIT = 4  # a report is written, and it lacks scores
 _DEFECT = 1
 _INTERRUPTED = 130
 _HELP = {"--help", "-h", "--helpfull"}

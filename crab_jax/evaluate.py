@@ -13,17 +13,24 @@ writes what the adapter's routers do.
 scores files that are there, without a model: ours ({task}.jsonl) or those of
 the official implementation (inference_{task}.jsonl). These have no ids: --data
 gives the records that they are joined with, by order.
+
+A task, or a row, that cannot be scored (its true mask is missing, its reference
+cannot be read) costs the others nothing: the report names it, and the exit code
+is 4.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from crab_jax import cli
 from crab_jax import configs
-from crab_jax import files
 from crab_jax import gin_utils
 from crab_jax.training import preemption
+
+if TYPE_CHECKING:  # it imports jax, which takes seconds
+  from crab_jax.evaluation.report import files as report_files
 
 cli.define_config_flags()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
@@ -57,8 +64,8 @@ def _chosen(config: configs.Evaluation) -> configs.Evaluation:
   )
 
 
-def _rescore() -> files.Path:
-  """Scores prediction files; returns the report's path."""
+def _rescore() -> "report_files.Written":
+  """Scores prediction files."""
   out = cli.required_path(_OUT)
   cli.refuse("does not go with --rescore", _CHECKPOINT, _ADAPTER, _DISTRIBUTED)
   if not _DATA.value:
@@ -76,7 +83,7 @@ def _rescore() -> files.Path:
   return rescoring.rescore(cli.path(_PREDICTIONS), out, config, table, prepared)
 
 
-def _evaluate() -> files.Path | None:
+def _evaluate() -> "report_files.Written | None":
   """Reports on a checkpoint; None on a host that does not write the report."""
   model, records = cli.required_path(_CHECKPOINT), cli.required_path(_DATA)
   out = cli.required_path(_OUT)
@@ -90,6 +97,7 @@ def _evaluate() -> files.Path | None:
   # After the flags: these import jax, which takes seconds.
   from crab_jax.data import prepared_records
   from crab_jax.evaluation import checkpoint_report
+  from crab_jax.evaluation.report import files as report_files
   from crab_jax.evaluation.scoring import scores
   from crab_jax.training import hosts
 
@@ -100,17 +108,20 @@ def _evaluate() -> files.Path | None:
     model, cli.path(_ADAPTER), prepared_records.read(records, given)
   )
   if _ROUTER.value:
-    return checkpoint_report.routers(checkpoint, experiment, out)
+    path = checkpoint_report.routers(checkpoint, experiment, out)
+    return report_files.Written(path, complete=True)
   return checkpoint_report.answers(checkpoint, experiment, out)
 
 
-def main() -> None:
+def main() -> int:
   # No `hold`: every answer is in its file as soon as it is decoded, and the
   # other files are replaced whole, so a preempted process has nothing to save.
   with preemption.Handler():
-    path = _rescore() if _RESCORE.value else _evaluate()
-  if path is not None:
-    print(f"report: {path}")
+    report = _rescore() if _RESCORE.value else _evaluate()
+  if report is None:
+    return 0
+  print(f"report: {report.path}")
+  return 0 if report.complete else cli.INCOMPLETE_EXIT
 
 
 if __name__ == "__main__":

@@ -315,3 +315,29 @@ def test_a_mistake_is_one_line(tmp_path):
     assert culprit in made.stderr
     assert made.stderr.count("\n") == 1
   assert not list(folder.iterdir())
+
+
+def test_a_report_that_lacks_scores_ends_with_4(tmp_path):
+  """What one task lacks is a line; the others have their report."""
+  folder = tmp_path / "empty"
+  folder.mkdir()
+  files = {
+    "ks": {"id": "a", "text": "<answer>dog</answer>", "reference": "dog"},
+    "s4": {"id": "b", "text": "[1,2,3,4] [2,3]", "reference": "dog"},
+    "avvp": {"id": "c", "text": "x", "reference": "Chainsaw"},
+  }
+  for name, rows in (("all", files), ("whole", ["ks"]), ("none", ["s4"])):
+    (tmp_path / name).mkdir()
+    for task in rows:
+      path = tmp_path / name / f"{task}.jsonl"
+      path.write_text(json.dumps(files[task]) + "\n")
+  calls = [
+    ("--rescore", f"--predictions={tmp_path / n}", f"--out={tmp_path}/of_{n}")
+    for n in ("all", "whole", "none")
+  ]
+  codes = [c.code for c in cli_calls.call("crab_jax.evaluate", calls, folder)]
+  assert codes == [4, 0, 2]
+  report = json.loads((tmp_path / "of_all" / "report.json").read_text())
+  assert list(report["tasks"]) == ["ks"]
+  assert list(report["unscored"]) == ["avvp", "s4"]
+  assert not (tmp_path / "of_none" / "report.html").exists()

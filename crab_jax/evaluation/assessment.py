@@ -22,14 +22,13 @@ from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
 from crab_jax.evaluation.report import files as report_files
-from crab_jax.evaluation.scoring import scores
+from crab_jax.evaluation.scoring import score_sheet
 from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import generation_sharding
 from crab_jax.training import hosts
 from crab_jax.weights import adapter as adapters
 
-REPORT = "report.html"
 _TITLE = "crab_jax: held-out clips"
 
 # What of `configs.Data` changes a prompt, and so an answer.
@@ -61,7 +60,7 @@ def assess(
   out: files.Path,
   about: dict[str, str],
   metrics: list[dict],
-) -> files.Path:
+) -> report_files.Written | None:
   """Writes predictions and report into `out`; goes on where it was stopped.
 
   Of several processes each decodes a share, in a folder that all see; the
@@ -77,10 +76,11 @@ def assess(
     metrics: lines of metrics.jsonl, for the plot of the losses.
 
   Returns:
-    The path of the report.
+    The report; None of a process that does not write it.
 
   Raises:
-    UserError: no records, or `out` holds the answers of another model.
+    UserError: no records, no task can be scored, or `out` holds the answers of
+      another model.
   """
   folder, first = out / decode.FOLDER, jax.process_index() == 0
   clips = held_out.clips(subject.records, config)
@@ -99,9 +99,10 @@ def assess(
   )
   decode.decode(answerer, clips, folder)
   hosts.barrier("decoded")
+  written = None
   if first:
     prediction_files.join(folder, clips.table)
-    found = _score(folder, clips)
+    sheet = _score(folder, clips)
     with layout.scope():
       gates = _gates(subject, params, data, rows)
     artefacts = report_files.Artefacts(
@@ -112,10 +113,9 @@ def assess(
       gates=gates,
       table=clips.table,
     )
-    report_files.write(out, found, artefacts)
-    print("\n".join(report_files.table(found)))
+    written = report_files.publish(out, sheet, artefacts)
   hosts.barrier("reported")
-  return out / REPORT
+  return written
 
 
 def _run(
@@ -147,28 +147,30 @@ def _records(root: files.Path, clips: held_out.Clips) -> dict:
   return found
 
 
-def _score(
-  folder: files.Path, clips: held_out.Clips
-) -> dict[str, scores.TaskScore]:
+def _score(folder: files.Path, clips: held_out.Clips) -> score_sheet.Sheet:
   """The scores of a folder; its rows get their parsed answers and scores.
 
   Raises:
-    UserError: a clip has no row, so a process did not do its share.
+    UserError: a clip has no row, so a process did not do its share; or no
+      task can be scored.
   """
-  found = scores.score_folder(folder, clips.table, lookup=clips.find)
+  sheet = score_sheet.of_folder(folder, clips.table, lookup=clips.find)
   for task in clips.sources:
+    if task in sheet.unscored:
+      continue
     wanted = clips.count(task)
-    there = found[task].n if task in found else 0
+    score = sheet.scored.get(task)
+    there = len(score.every_row) if score else 0
     if there < wanted:
       raise errors.UserError(
         f"{folder}: {there} of {wanted} clips of {task} are answered: start"
         " again to answer the rest"
       )
-  for task, score in found.items():
+  for task, score in sheet.scored.items():
     prediction_files.write_rows(
-      prediction_files.path_of(folder, task), score.rows
+      prediction_files.path_of(folder, task), score.every_row
     )
-  return found
+  return sheet
 
 
 def _facts(subject: Subject) -> dict[str, str]:

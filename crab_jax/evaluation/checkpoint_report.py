@@ -2,13 +2,12 @@
 
 import dataclasses
 
-import jax
-
 from crab_jax import configs
 from crab_jax import files
 from crab_jax.data import prepared_records
 from crab_jax.evaluation import assessment
 from crab_jax.evaluation import folder
+from crab_jax.evaluation.report import files as report_files
 from crab_jax.routers import report as router_report
 from crab_jax.routers import routing
 
@@ -30,7 +29,7 @@ class Checkpoint:
 
 def answers(
   checkpoint: Checkpoint, experiment: configs.Experiment, out: files.Path
-) -> files.Path | None:
+) -> report_files.Written | None:
   """Decodes the held-out clips, scores them, writes the report.
 
   Args:
@@ -39,7 +38,7 @@ def answers(
     out: the folder to write; several hosts must see the same.
 
   Returns:
-    The report's path; None on a host that does not write it.
+    The report; None on a host that does not write it.
 
   Raises:
     UserError: whatever a user can cause.
@@ -47,7 +46,7 @@ def answers(
   records = _records(checkpoint, experiment.evaluation)
   model = folder.load(checkpoint.model, checkpoint.adapter)
   folder.require_numbers(model, records.table)
-  path = assessment.assess(
+  return assessment.assess(
     assessment.Subject(
       model.config,
       model.params,
@@ -65,7 +64,6 @@ def answers(
     },
     [],
   )
-  return path if jax.process_index() == 0 else None
 
 
 def _records(

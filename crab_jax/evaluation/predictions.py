@@ -149,37 +149,28 @@ def from_ours(rows: list[dict], records: Sequence | None = None) -> Imported:
   return Imported(whole, note)
 
 
-def read_folder(
-  folder: files.Path,
-  table: tasks.Tasks,
-  chosen: Sequence[str] | None = None,
-  clips: held_out.Clips | None = None,
-) -> dict[str, Imported]:
-  """The rows of every prediction file of a folder, ours or official.
+def find(
+  folder: files.Path, table: tasks.Tasks, chosen: Sequence[str] | None = None
+) -> dict[str, list[files.Path]]:
+  """The prediction files of each task in a folder, ours and official ones.
 
   Args:
     folder: holds {task}.jsonl or inference_{task}.jsonl.
     table: the tasks.
     chosen: some of them; None: all that have a file.
-    clips: the records to join and to compare with; None: there are none.
 
   Raises:
-    UserError: no file, two of one task, a broken one, or a join that fails.
+    UserError: there is no file, or none of a chosen task.
   """
-  found = {}
+  found: dict[str, list[files.Path]] = {}
   for task in chosen or table:
-    paths = [
+    paths: list[files.Path] = [
       path
       for prefix in ("", _PREFIX)
       if (path := files.path(folder) / f"{prefix}{task}.jsonl").is_file()
     ]
-    if len(paths) > 1:
-      raise errors.UserError(
-        f"{folder} holds both {paths[0].name} and {paths[1].name}: which one"
-        " is to be scored? Keep one"
-      )
     if paths:
-      found[task] = _read(table[task], paths[0], clips)
+      found[task] = paths
     elif chosen:
       raise errors.UserError(f"{folder} holds no {task}.jsonl")
   if not found:
@@ -187,9 +178,28 @@ def read_folder(
   return found
 
 
-def _read(
-  task: tasks.Task, path: files.Path, clips: held_out.Clips | None
+def read(
+  task: tasks.Task,
+  paths: Sequence[files.Path],
+  clips: held_out.Clips | None = None,
 ) -> Imported:
+  """The rows of a task's prediction file.
+
+  Args:
+    task: its row of the table of tasks.
+    paths: its files, of `find`.
+    clips: the records to join and to compare with; None: there are none.
+
+  Raises:
+    UserError: there are two files, it is broken, or the join fails.
+  """
+  if len(paths) > 1:
+    names = " and ".join(path.name for path in paths)
+    raise errors.UserError(
+      f"{paths[0].parent} holds both {names}: which one is to be scored? Keep"
+      " one"
+    )
+  (path,) = paths
   rows = scores.read_rows(path)
   if not rows:
     raise errors.UserError(f"{path} holds no line")

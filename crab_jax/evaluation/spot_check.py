@@ -4,6 +4,8 @@ Small samples say little of a score; they show whether answers have the form
 that they should have, and the rows can be read.
 """
 
+import functools
+
 import numpy as np
 
 from crab_jax import array_types
@@ -15,6 +17,7 @@ from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
+from crab_jax.evaluation.scoring import score_sheet
 from crab_jax.evaluation.scoring import scores
 from crab_jax.training import generation_sharding
 
@@ -44,6 +47,8 @@ class SpotCheck:
   def __call__(self, step: int, params: array_types.Tree) -> dict[str, float]:
     """Decodes the clips; "score/{task}", and "score", the mean of them.
 
+    A task that cannot be scored has no number; it is printed.
+
     Args:
       step: the step after which this is.
       params: all the parameters.
@@ -53,15 +58,20 @@ class SpotCheck:
     for row in self._answerer.answers(self._clips):
       rows.setdefault(row["task"], []).append(row)
     self._answerer.params = {}  # a copy, and training needs the memory
-    found = {
-      task: scores.score_rows(
-        self._clips.table[task], own, self._clips.find, released=False
+    sheet = score_sheet.Sheet()
+    for name, own in rows.items():
+      task, lookup = self._clips.table[name], self._clips.find
+      score = functools.partial(
+        scores.score_rows, task, own, lookup, released=False
       )
-      for task, own in rows.items()
-    }
+      sheet.attempt(name, score)
+    sheet.require_any()
+    found = sheet.scored
+    if self._folder is not None and sheet.remarks:
+      print("\n".join(sheet.remarks), flush=True)
     if self._folder is not None:
       files.make_folder(self._folder)
-      every = [row for score in found.values() for row in score.rows]
+      every = [row for score in found.values() for row in score.every_row]
       prediction_files.write_rows(self._folder / f"{step}.jsonl", every)
     numbers = {f"score/{task}": score.value for task, score in found.items()}
     return {"score": float(np.mean(list(numbers.values()))), **numbers}

@@ -24,6 +24,7 @@ from crab_jax import configs
 from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation import assessment
+from crab_jax.evaluation.report import files as report_files
 from crab_jax.experiment import parameters
 from crab_jax.experiment import resumption
 from crab_jax.experiment import setup
@@ -65,8 +66,8 @@ def run(
   if trained is None:
     return
   report = _evaluate(experiment, trained, workspace)
-  if hosts.is_first():
-    print(f"report: {report}")
+  if report is not None:
+    print(f"report: {report.path}")
 
 
 def train(
@@ -101,8 +102,8 @@ def _evaluate(
   experiment: configs.Experiment,
   trained: stages.Trained,
   workspace: setup.Workspace,
-) -> files.Path:
-  """Answers, scores and reports; returns the report's path."""
+) -> report_files.Written | None:
+  """Answers, scores and reports; None of a host that writes no report."""
   last = experiment.stages[-1]
   model = parameters.stage_model(experiment, last)
   about = {"steps": ", ".join(f"{s.name} {s.steps}" for s in experiment.stages)}

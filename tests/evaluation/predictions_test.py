@@ -134,15 +134,22 @@ def _write(path, *lines):
   path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def _read(folder, table=_TABLE, chosen=None, clips=None):
+  return {
+    task: predictions.read(table[task], paths, clips)
+    for task, paths in predictions.find(folder, table, chosen).items()
+  }
+
+
 def test_a_folder_of_both_kinds(tmp_path):
   own = {"id": "a2v/test/0", "text": "1", "reference": {"text": "1"}}
   _write(tmp_path / "a2v.jsonl", own)
   _write(tmp_path / "inference_ks.jsonl", *LINES)
-  found = predictions.read_folder(tmp_path, _TABLE)
+  found = _read(tmp_path, _TABLE)
   assert list(found) == ["a2v", "ks"]
   assert found["a2v"] == predictions.Imported([own], "1 rows with ids")
   assert not found["ks"].ours
-  (only,) = predictions.read_folder(tmp_path, _TABLE, ["ks"], _Clips()).values()
+  (only,) = _read(tmp_path, _TABLE, ["ks"], _Clips()).values()
   assert [row["id"] for row in only.rows] == ["ks/test/7", "ks/test/8"]
 
 
@@ -152,7 +159,7 @@ def test_our_rows_are_compared_with_the_records(tmp_path):
     for i in (8, 99)
   ]
   _write(tmp_path / "ks.jsonl", *rows)
-  imported = predictions.read_folder(tmp_path, _TABLE, clips=_Clips())["ks"]
+  imported = _read(tmp_path, _TABLE, clips=_Clips())["ks"]
   assert [row["id"] for row in imported.rows] == ["ks/test/8", "ks/test/7"]
   assert imported.rows[1]["error"] == "missing"
   assert imported.note == (
@@ -164,21 +171,21 @@ def test_our_rows_are_compared_with_the_records(tmp_path):
 def test_an_empty_file_is_a_mistake(tmp_path):
   (tmp_path / "inference_ks.jsonl").write_text("\n")
   with pytest.raises(errors.UserError, match="inference_ks.jsonl holds no li"):
-    predictions.read_folder(tmp_path, _TABLE, clips=_Clips())
+    _read(tmp_path, _TABLE, clips=_Clips())
 
 
 def test_mistakes_name_the_folder(tmp_path):
   with pytest.raises(errors.UserError, match="holds no predictions"):
-    predictions.read_folder(tmp_path / "none", _TABLE)
+    _read(tmp_path / "none", _TABLE)
   with pytest.raises(errors.UserError, match="holds no ave.jsonl"):
-    predictions.read_folder(tmp_path, _TABLE, ["ave"])
+    _read(tmp_path, _TABLE, ["ave"])
   _write(tmp_path / "inference_ks.jsonl", *LINES)
   _write(tmp_path / "ks.jsonl", {"id": "ks/test/0"}, LINES[0])
   with pytest.raises(errors.UserError, match="both ks.jsonl and inference_ks"):
-    predictions.read_folder(tmp_path, _TABLE)
+    _read(tmp_path, _TABLE)
   (tmp_path / "inference_ks.jsonl").unlink()
   with pytest.raises(errors.UserError, match="1 of 2 lines have no id"):
-    predictions.read_folder(tmp_path, _TABLE)
+    _read(tmp_path, _TABLE)
   (tmp_path / "ks.jsonl").rename(tmp_path / "s4.jsonl")
   with pytest.raises(errors.UserError, match="no clips of s4"):
-    predictions.read_folder(tmp_path, _TABLE, clips=_Clips())
+    _read(tmp_path, _TABLE, clips=_Clips())

@@ -29,10 +29,11 @@ def _report(out):
 def test_our_rows(tmp_path, fabricate):
   rows = fabricate("ave", [True, False, True])
   _write(tmp_path / "in" / "ave.jsonl", rows)
-  path = rescoring.rescore(
+  written = rescoring.rescore(
     tmp_path / "in", tmp_path / "out", _ALL, tasks.Tasks()
   )
-  assert path == tmp_path / "out" / "report.html"
+  assert written.path == tmp_path / "out" / "report.html"
+  assert written.complete
   score = scores.score_rows(_TABLE["ave"], rows)
   assert _report(tmp_path / "out")["tasks"]["ave"]["value"] == score.value
   written = scores.read_rows(tmp_path / "out" / "predictions" / "ave.jsonl")
@@ -79,3 +80,40 @@ def test_masks_are_missed(tmp_path):
   _write(tmp_path / "inference_s4.jsonl", [line])
   with pytest.raises(errors.UserError, match="s4: no row has a true mask"):
     rescoring.rescore(tmp_path, tmp_path / "out", _ALL, tasks.Tasks())
+
+
+def test_what_one_task_lacks_costs_the_others_nothing(
+  tmp_path, fabricate, capsys
+):
+  folder = tmp_path / "in"
+  _write(folder / "ks.jsonl", fabricate("ks", [True, False]))
+  line = {"task_name": "s4", "output": "x", "predict": "[1,2,3,4]"}
+  _write(folder / "inference_s4.jsonl", [line])
+  _write(folder / "ucf.jsonl", [])
+  _write(folder / "ave.jsonl", fabricate("ave", [True]))
+  _write(folder / "inference_ave.jsonl", [{"predict": "x", "output": "y"}])
+  out = tmp_path / "out"
+  written = rescoring.rescore(folder, out, _ALL, tasks.Tasks())
+  assert not written.complete
+  report = _report(out)
+  assert list(report["tasks"]) == ["ks"]
+  assert list(report["unscored"]) == ["ucf", "ave", "s4"]
+  assert "no row has a true mask" in report["unscored"]["s4"]
+  assert "holds no line" in report["unscored"]["ucf"]
+  assert "which one is to be scored" in report["unscored"]["ave"]
+  page = written.path.read_text()
+  for text in (page, capsys.readouterr().out, (out / "report.md").read_text()):
+    for task in report["unscored"]:
+      assert f"{task} is not scored: " in text
+
+
+def test_rows_that_nobody_can_score_stay_in_their_file(tmp_path, fabricate):
+  rows = fabricate("avvp", [True, True])
+  rows[1]["reference"]["text"] = "Chainsaw"
+  _write(tmp_path / "in" / "avvp.jsonl", rows)
+  out = tmp_path / "out"
+  written = rescoring.rescore(tmp_path / "in", out, _ALL, tasks.Tasks())
+  assert not written.complete
+  assert _report(out)["tasks"]["avvp"]["unscored"] == 1
+  kept = scores.read_rows(out / "predictions" / "avvp.jsonl")
+  assert [row["text"] for row in kept] == [row["text"] for row in rows]

@@ -93,9 +93,9 @@ def options(row: dict) -> tuple[str, ...]:
   Args:
     row: of predictions; they are in its question, or in the annotation.
   """
-  question = row.get("question") or {}
-  stored = question.get("options", row["reference"].get("multi_choice"))
-  return fields(stored)
+  question = row.get("question")
+  asked = question.get("options") if isinstance(question, dict) else None
+  return fields(asked or row["reference"].get("multi_choice"))
 
 
 def _label(text: str, reference: dict) -> answers.Answer:

@@ -5,6 +5,8 @@ lookup of records for pictures, sound and true masks; the lines of
 metrics.jsonl for loss curves; router gates. What is not there is left out.
 """
 
+import dataclasses
+
 from crab_jax import files
 from crab_jax import plotting
 from crab_jax.data import tasks
@@ -12,11 +14,25 @@ from crab_jax.evaluation.reading import references
 from crab_jax.evaluation.report import cards
 from crab_jax.evaluation.report import overview
 from crab_jax.evaluation.report import page
+from crab_jax.evaluation.scoring import score_sheet
 
 Artefacts = overview.Artefacts
 Scores = overview.Scores
 _PLOTS = "plots"  # folders beside report.md
 _SAMPLES = "samples"
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """A report that is written.
+
+  Attributes:
+    path: of report.html.
+    complete: whether everything could be scored.
+  """
+
+  path: files.Path
+  complete: bool
 
 
 def write(
@@ -29,7 +45,7 @@ def write(
 
   Args:
     out: the folder; made if need be.
-    scores: of `scores.score_folder`.
+    scores: task -> its score.
     artefacts: what is shown beside them.
 
   Returns:
@@ -53,12 +69,27 @@ def write(
   return out / "report.html"
 
 
+def publish(
+  out: files.Path, sheet: score_sheet.Sheet, artefacts: Artefacts
+) -> Written:
+  """Writes the report of a sheet and prints its table, notes and remarks."""
+  remarks = sheet.remarks
+  artefacts = dataclasses.replace(
+    artefacts, unscored=sheet.unscored, remarks=remarks
+  )
+  path = write(out, sheet.scored, artefacts)
+  print("\n".join([*table(sheet.scored), "", *artefacts.notes, *remarks]))
+  return Written(path, complete=not remarks)
+
+
 def to_json(scores: Scores, artefacts: Artefacts) -> dict:
   """The content of report.json."""
   return {
     "title": artefacts.title,
     "about": artefacts.about,
     "notes": artefacts.notes,
+    "unscored": artefacts.unscored,
+    "remarks": artefacts.remarks,
     "families": overview.families(scores),
     "tasks": {name: score.to_json() for name, score in scores.items()},
   }
@@ -76,7 +107,7 @@ def to_markdown(
   lines = [f"# {artefacts.title}", ""]
   lines += [f"- {name}: {value}" for name, value in artefacts.about.items()]
   lines += ["", *table(scores), ""]
-  lines += [f"> {note}" for note in artefacts.notes]
+  lines += [f"> {n}" for n in (*artefacts.remarks, *artefacts.notes)]
   for name in drawn:
     lines += ["", f"![{name}]({_PLOTS}/{name}.png)"]
   lines += ["", "## Samples", "", "The worst and the best of each set."]

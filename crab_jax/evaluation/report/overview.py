@@ -30,6 +30,8 @@ class Artefacts:
     gates: name -> mean router gates, float[tasks, heads] or
       float[layers, modules, tasks, heads]; tasks in canonical order.
     notes: sentences that are shown under the table (how files were joined).
+    unscored: task -> why it has no score.
+    remarks: what could not be scored, in sentences.
     table: the tasks, whose numbers are the rows of `gates`.
   """
 
@@ -39,6 +41,8 @@ class Artefacts:
   metrics: list[dict] = dataclasses.field(default_factory=list)
   gates: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
   notes: list[str] = dataclasses.field(default_factory=list)
+  unscored: dict[str, str] = dataclasses.field(default_factory=dict)
+  remarks: list[str] = dataclasses.field(default_factory=list)
   table: tasks.Tasks = tasks.Tasks()
 
 

@@ -47,6 +47,7 @@ def render(
       title=artefacts.title,
       about=artefacts.about,
       notes=artefacts.notes,
+      remarks=artefacts.remarks,
       columns=anchors.columns(),
       families=families(scores, artefacts),
       plots=[embedded.plot(png, name) for name, png in drawn.items()],

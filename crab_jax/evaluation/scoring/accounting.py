@@ -100,9 +100,18 @@ def _without_duplicates(
         raise errors.UserError(
           f"{task.name}: a row of the predictions has no {name!r}: {str(row)[:200]}"
         )
+    row = _plain(row)
     duplicates += row["id"] in kept
     kept.setdefault(row["id"], row)
   return kept, duplicates
+
+
+def _plain(row: dict) -> dict:
+  """A row that may be written by hand: `"id": 3, "reference": "dog"`."""
+  name, reference = row["id"], row["reference"]
+  if not isinstance(reference, dict):
+    reference = {"text": str(reference)}
+  return {**row, "id": str(name), "reference": reference}
 
 
 def place_of(name: str) -> tuple[int, str]:

@@ -268,34 +268,3 @@ def read_rows(path: files.Path) -> list[dict]:
       raise errors.UserError(f"{path}:{number} is no JSON object")
     rows.append(row)
   return rows
-
-
-def score_folder(
-  predictions: files.Path, table: tasks.Tasks, lookup=None, expected=None
-) -> dict[str, TaskScore]:
-  """Scores every {task}.jsonl of a folder, in the canonical order.
-
-  Args:
-    predictions: the folder.
-    table: the tasks; files of others are left alone.
-    lookup: as in `score_rows`.
-    expected: task -> {id: reference} of the records that should be there;
-      those that are not are scored as missing. None: not checked.
-
-  Raises:
-    UserError: the folder holds no file of a task, or a file is broken.
-  """
-  scores = {}
-  for name, task in table.items():
-    path = files.path(predictions) / f"{name}.jsonl"
-    if not path.is_file():
-      continue
-    rows = read_rows(path)
-    if expected and name in expected:
-      rows = accounting.with_missing(rows, expected[name])
-    scores[name] = score_rows(task, rows, lookup)
-  if not scores:
-    raise errors.UserError(
-      f"{predictions} holds no predictions ({{task}}.jsonl)"
-    )
-  return scores

@@ -128,5 +128,6 @@ def test_a_further_list_is_counted(lists, further):
     place, _, unread = _read(" ".join(map(str, chosen)).replace(", ", ","))
     return (place.failure != "no_box") + len(place.points) + len(unread)
 
-  distinct = {len(x): x for x in lists if len(x) == 4}.get(4) != further
-  assert count([*lists, further]) > count(lists) or not distinct
+  box = next((found for found in lists if len(found) == 4), None)
+  hypothesis.assume(further != box)  # to say it again is to say nothing
+  assert count([*lists, further]) > count(lists)

@@ -58,6 +58,13 @@ def test_a_text_that_is_none(text, label, failure):
   assert (sample.answer.label, sample.answer.failure) == (label, failure)
 
 
+def test_a_row_written_by_hand():
+  row = {"id": 3, "text": "dog", "reference": "Dog", "question": "what?"}
+  (sample,) = accounting.accounts(_TABLE["ks"], [row]).samples
+  assert (sample.id, sample.reference.label) == ("3", "Dog")
+  assert sample.row["reference"] == {"text": "Dog"}
+
+
 def test_rows_whose_reference_cannot_be_read_are_left_out():
   rows = [
     {"id": f"avvp/test/{i}", "text": "x", "reference": {"text": text}}

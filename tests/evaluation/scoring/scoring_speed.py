@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from crab_jax.data import tasks
-from crab_jax.evaluation.scoring import scores
+from crab_jax.evaluation.scoring import score_sheet
 from tests.evaluation import fabricated
 
 _TABLE = tasks.Tasks()
@@ -29,7 +29,7 @@ def seconds(task: str, count: int) -> float:
     path = pathlib.Path(folder) / f"{task}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     start = time.perf_counter()
-    found = scores.score_folder(path.parent, _TABLE)[task]
+    found = score_sheet.of_folder(path.parent, _TABLE).scored[task]
     taken = time.perf_counter() - start
   assert found.n == count
   return taken
