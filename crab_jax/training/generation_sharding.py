@@ -74,6 +74,7 @@ class Layout:
 
   def whole_rows(self, rows: int) -> int:
     """`rows`, rounded up so that every device has as many."""
+    # The devices of a tensor group answer the same prompts.
     ways = self.mesh.size // self.mesh.shape["tensor"] if self.mesh else 1
     return math.ceil(rows / ways) * ways
 
@@ -89,6 +90,7 @@ class Layout:
 
 def _whole(leaf: array_types.Array) -> array_types.Array:
   if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    # Of an array that is split over hosts jax gathers only with `tiled`.
     return multihost_utils.process_allgather(leaf, tiled=True)
   return leaf
 
@@ -126,6 +128,7 @@ def local(
   by_rows = tensor > 1 or not split
   shape = dataclasses.replace(
     config,
+    # Along `fsdp` every decoded token would bring every weight to every device.
     data=-1 if by_rows else 1,
     fsdp=1 if by_rows else -1,
     tensor=tensor,

@@ -82,11 +82,13 @@ def exchange(name: str, value: str, seconds: float = PATIENCE) -> list[str]:
   if count() == 1:
     return [value]
   client = _client()
+  # The store refuses to set a key twice: hence a name once in a run.
   client.key_value_set(f"crab_jax/{name}/{index()}", value)
   found = []
   for host in range(count()):
     try:
       key = f"crab_jax/{name}/{host}"
+      # Milliseconds.
       found.append(client.blocking_key_value_get(key, int(seconds * 1000)))
     except jax.errors.JaxRuntimeError as error:
       raise errors.UserError(
@@ -148,6 +150,7 @@ def first_then_others(name: str) -> Iterator[None]:
   if not is_first():
     _wait(name)
   yield
+  # Not in a `finally`: where the first fails, the others must not go on.
   if is_first() and count() > 1:
     _client().key_value_set(f"crab_jax/{name}", "done")
 
@@ -200,6 +203,7 @@ class Gathered:
   def __array__(self, dtype=None, copy=None):
     leaf = self._leaf
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+      # Of an array that is split over hosts jax gathers only with `tiled`.
       leaf = multihost_utils.process_allgather(leaf, tiled=True)
     return np.asarray(leaf, dtype)
 
@@ -208,8 +212,7 @@ class Agreement:
   """One yes or no for all hosts, at the same step on all of them.
 
   SIGTERM comes to one host alone, but a state that lies on all of them is saved
-  by all together. Each step sends a tiny sum over the devices
-  and reads the one of the step before, so that no device waits for a host.
+  by all together.
   """
 
   def __init__(self):
@@ -230,9 +233,12 @@ class Agreement:
     """True if a host gave True one call ago; with one host, `flag` itself."""
     if count() == 1:
       return flag
+    # The answer of the step before: to read this step's at once would make the
+    # devices wait for this host.
     before, local = self._pending, jax.local_device_count()
     flags = jax.make_array_from_process_local_data(
       self._split, np.full(local, flag, np.int32)
     )
     self._pending = self._any(flags)
+    # The result is whole on every device: this host reads its own copy.
     return before is not None and bool(before.addressable_data(0))

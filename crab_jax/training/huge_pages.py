@@ -30,7 +30,9 @@ def restart() -> None:
 
   Nothing happens where the variable is set already, be it to nothing.
   """
+  # The restarted program has it too, and does not restart again.
   if VARIABLE in os.environ or not _known():
     return
   os.environ[VARIABLE] = WANTED
+  # `orig_argv` has the interpreter's options too (-m, -X), `sys.argv` has not.
   os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

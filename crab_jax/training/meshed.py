@@ -67,6 +67,7 @@ class MeshRunner:
     self._whole = jax.sharding.NamedSharding(
       self.mesh, jax.sharding.PartitionSpec()
     )
+    # The devices of a tensor group work on the same rows.
     ways = self.mesh.size // self.mesh.shape["tensor"]
     if rows % (ways * accumulate):
       raise errors.UserError(
@@ -137,6 +138,7 @@ class MeshRunner:
     def whole(leaf):
       if leaf.is_fully_addressable:
         return np.asarray(leaf)
+      # Of an array that is split over hosts jax gathers only with `tiled`.
       return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
     return jax.tree.map(whole, tree)
@@ -161,6 +163,7 @@ class MeshRunner:
 
   def init_sharded(self, make: Callable[[Any], Any], argument: Any):
     """What `make` gives, every part computed on its own device."""
+    # By `out_shardings` every device computes and holds its part alone.
     shardings = self.shardings(jax.eval_shape(make, argument))
     return jax.jit(make, out_shardings=shardings)(argument)
 
@@ -180,6 +183,7 @@ class MeshRunner:
 
   def step(self, state: state_lib.State, frozen: array_types.Tree, batch, key):
     """`train_step`; its metrics are those of the global batch."""
+    # The first call traces the step, which asks for the mesh and the rules.
     with self._scope():
       return self._step(state, frozen, batch, key)
 

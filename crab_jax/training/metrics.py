@@ -46,6 +46,7 @@ class Writer:
     kept = [
       line
       for line in self._path.read_text().splitlines(keepends=True)
+      # A kill may have cut the last line short.
       if line.endswith("\n") and not _is_after(json.loads(line), stage, step)
     ]
     files.write_text(self._path, "".join(kept))
@@ -55,6 +56,7 @@ class Writer:
     if not self._path.exists():
       return False
     lines = self._path.read_text().splitlines(keepends=True)
+    # The last line may be cut short, or just be written by the first host.
     found = (json.loads(line) for line in lines if line.endswith("\n"))
     return any(
       (line["stage"], line["step"]) == (stage, step)

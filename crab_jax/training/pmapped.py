@@ -44,6 +44,7 @@ class PmapRunner:
     )
     # The state is donated: the next one takes its memory. Frozen leaves are
     # arguments of every step and stay.
+    # One key for all: `train_step` folds the device's number in.
     self._step = jax.pmap(
       step, axis_name=AXIS, in_axes=(0, 0, 0, None), donate_argnums=(0,)
     )
@@ -59,7 +60,7 @@ class PmapRunner:
     )
 
     def replicate(leaf):
-      value = np.asarray(leaf)[None]
+      value = np.asarray(leaf)[None]  # [1, ...], what each device is given
       shape = (len(devices), *value.shape[1:])
       return jax.make_array_from_callback(shape, sharding, lambda _: value)
 

@@ -26,15 +26,14 @@ _STOPPED = "stopped by SIGTERM; the same command goes on from what is saved"
 
 
 def _exit_now(text: str) -> None:
-  """Ends this process and its workers, with exit code 0.
-
-  Nothing of Python runs any more: the main thread may be in the middle of a
-  compilation, which cannot be interrupted.
-  """
+  """Ends this process and its workers, with exit code 0."""
+  # `os._exit` flushes nothing and does not run what ends the workers.
   print(text, flush=True)
   sys.stderr.flush()
   for child in multiprocessing.active_children():
     child.kill()
+  # Not `sys.exit`: the main thread may be in the middle of a compilation, which
+  # cannot be interrupted.
   os._exit(0)
 
 
@@ -72,7 +71,7 @@ class Handler:
 
   def __enter__(self) -> "Handler":
     self._reader, self._writer = socket.socketpair()
-    self._writer.setblocking(False)
+    self._writer.setblocking(False)  # or `set_wakeup_fd` refuses it
     # The handler must exist for the pipe to be written; the thread does all.
     self._handler = signal.signal(signal.SIGTERM, lambda *_: None)
     self._pipe = signal.set_wakeup_fd(
@@ -94,18 +93,21 @@ class Handler:
 
   def _forget(self) -> None:
     """A forked worker shares the pipe; its own SIGTERM is not ours."""
+    # The hook outlives the handler: it may have been closed before the fork.
     if self._writer.fileno() == -1:
       return
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
   def _wait(self) -> None:
+    # A byte a signal, whichever; none: `__exit__` has closed the writer.
     while numbers := self._reader.recv(64):
       if signal.SIGTERM in numbers:
         break
     else:
       return
     self._requested.set()
+    # The loop must not begin to hold between the question and the exit.
     with self._lock:
       if not self._held:
         self._exit(_STOPPED)

@@ -58,6 +58,8 @@ RULES: Rules = {
   "act_kv_heads": ("tensor",),
   "act_mlp": ("tensor",),
   "act_vocab": ("tensor",),
+  # While token embeddings are looked up, see `decoder.Embedding`: every device
+  # looks up the rows of its whole fsdp group in its own columns of the table.
   "lookup": ("data",),
   "lookup_embed": ("fsdp",),
 }
@@ -107,18 +109,19 @@ def make_mesh(
 ) -> jax.sharding.Mesh:
   """The mesh of the configuration over `devices` (default: all there are).
 
-  Without tensor parallelism jax chooses the order that suits the wires. With
-  it, the devices of a `tensor` group are neighbours in one host, as the hosts
-  read different rows and a group works on the same rows.
-
   Raises:
     UserError: the shape does not fit the devices, or a group spans hosts.
   """
   devices = list(jax.devices() if devices is None else devices)
   shape = mesh_shape(config, len(devices))
+  # Auto: the compiler propagates shardings. In `make_mesh`'s default, Explicit,
+  # they are part of the types.
   kinds = (jax.sharding.AxisType.Auto,) * len(AXES)
   if shape[2] == 1:
+    # jax chooses the order of devices that suits the wires.
     return jax.make_mesh(shape, AXES, kinds, devices=devices)
+  # The devices of a tensor group are neighbours in one host: hosts read different
+  # rows, and a group works on the same rows.
   by_host = sorted(
     devices, key=lambda device: (device.process_index, device.id)
   )
@@ -176,6 +179,7 @@ def spec(
   local = list(shape)  # what one device holds of each dimension
 
   def assign(axis: str, dimension: int) -> bool:
+    # `local`: another mesh axis may have split the dimension already.
     if sizes[axis] == 1 or local[dimension] % sizes[axis]:
       return False
     split[dimension] += (axis,)
@@ -240,20 +244,17 @@ def parameter_specs(
 def rules_in_use(
   rules: Rules, model: configs.Model, sizes: Mapping[str, int]
 ) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
-  """The rules inside the step, as `nn.logical_axis_rules` wants them.
-
-  Weights are split along `tensor` alone where a product reads them
-  (`axes.in_use`): they are gathered along the other axes, a layer at a time.
-
-  Keys and values stay whole along mesh axes that do not divide the kv heads:
-  they are the smallest activations, and padding would tear the groups of
-  query heads from their kv head.
-  """
+  """The rules inside the step, as `nn.logical_axis_rules` wants them."""
+  # Weights are split along `tensor` alone where a product reads them
+  # (`axes.in_use`): they are gathered along the other axes, a layer at a time.
   chosen = {
     name: tuple(a for a in found if a == "tensor" or name in axes.ACTIVATIONS)
     for name, found in rules.items()
   }
   ways = math.prod(sizes[axis] for axis in rules.get("act_kv_heads", ()))
+  # Keys and values stay whole along mesh axes that do not divide the kv heads:
+  # they are the smallest activations, and padding would tear the groups of query
+  # heads from their kv head.
   if model.decoder.kv_heads % ways:
     chosen["act_kv_heads"] = ()
   return tuple((name, found or None) for name, found in chosen.items())
@@ -280,6 +281,8 @@ def tree_shardings(
   """
 
   def sharding(keys, leaf):
+    # Attributes and indices are levels of a state and of optax's chain, not of the
+    # tree of parameters.
     names = [str(k.key) for k in keys if isinstance(k, jax.tree_util.DictKey)]
     found = specs.get("/".join(names))
     if found is None and math.prod(leaf.shape) >= SMALL:

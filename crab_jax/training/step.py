@@ -47,10 +47,8 @@ def by_task(nll: jax.Array, batch: array_types.Batch, tasks: int) -> Metrics:
 
 
 def _split_rows(batch: array_types.Batch, parts: int) -> array_types.Batch:
-  """[B, ...] -> [parts, B / parts, ...]; part i has rows i, i + parts, ...
-
-  Every part takes its share of every device's rows: nothing moves.
-  """
+  """[B, ...] -> [parts, B / parts, ...]; part i has rows i, i + parts, ..."""
+  # Every part takes its share of every device's rows: nothing moves.
   return jax.tree.map(
     lambda leaf: leaf.reshape(
       leaf.shape[0] // parts, parts, *leaf.shape[1:]
@@ -76,6 +74,7 @@ def _accumulated(params, frozen, batch, key, likelihood, tasks, parts: int):
 
   def body(carry, part):
     index, micro = part
+    # Micro-batches hold other rows: each draws its own dropout.
     new = _gradients(
       params, frozen, micro, jax.random.fold_in(key, index), likelihood, tasks
     )
@@ -109,6 +108,7 @@ def eval_step(
     tasks: number of datasets.
     axis: the pmapped axis to sum over, if there is one.
   """
+  # Without dropout the key is not used.
   nll = likelihood(state_lib.merge(params, frozen), batch, jax.random.key(0))
   sums = by_task(nll, batch, tasks)
   return sums if axis is None else jax.lax.psum(sums, axis)

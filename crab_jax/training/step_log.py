@@ -152,6 +152,7 @@ class StepLog:
     # Under pmap every device has a copy in front: the first one will do.
     scalars = {
       **{name: float(np.ravel(values[name])[0]) for name in ("loss", *norms)},
+      # The rate of this step: the schedule counts the updates before it.
       "learning_rate": float(self._learning_rate(step - 1)),
       **self._meter.rates(),
     }

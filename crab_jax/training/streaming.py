@@ -51,10 +51,6 @@ def save(
 ) -> None:
   """Writes a model folder block by block; replaces one that is there.
 
-  Orbax writes the tree with a scalar instead of every parameter, and
-  tensorstore then puts the arrays where the scalars were, in the same format
-  (zarr): orbax itself would hold a copy of each whole parameter.
-
   Args:
     folder: to write; what `model_folder` reads.
     leaves: by parameter path, "a/b/c".
@@ -70,8 +66,11 @@ def save(
   try:
     with files.new_folder(folder) as new:
       params = files.absolute(new) / "params"
+      # Orbax would hold a copy of each whole parameter. So it writes a tree of
+      # scalars, and tensorstore puts the arrays where those were, in zarr too.
       _write_skeleton(params, leaves)
       for path, leaf in leaves.items():
+        # Orbax's name of the folder of a parameter.
         _write_leaf(params / path.replace("/", "."), leaf)
       for name, text in texts.items():
         files.write_text(new / name, text)
@@ -84,6 +83,7 @@ def _write_skeleton(
 ) -> None:
   flat = {name: np.zeros((), leaf.dtype) for name, leaf in leaves.items()}
   tree = flax.traverse_util.unflatten_dict(flat, sep="/")
+  # OCDBT would keep all arrays in one database; here each has its own folder.
   handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
   verbosity = logging.get_verbosity()
   logging.set_verbosity(logging.ERROR)  # it warns of what it need not merge
@@ -101,6 +101,7 @@ def _write_leaf(path: files.Path, leaf: StreamedLeaf) -> None:
     "metadata": {
       "shape": leaf.shape,
       "chunks": leaf.chunk,
+      # numpy's code of bfloat16 is "<V2", two bytes of anything.
       "dtype": str(leaf.dtype) if leaf.dtype == "bfloat16" else leaf.dtype.str,
       "compressor": {"id": "zstd", "level": 1},
     },

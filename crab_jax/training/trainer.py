@@ -164,6 +164,7 @@ class Loop:
     assert validator is not None  # it said that it is due
     scalars = validator.losses(state.params, frozen)
     if validator.decodes:
+      # Over several hosts `fetch` gathers: all of them call it.
       whole = state_lib.merge(
         self.runner.fetch(state.params), self.runner.fetch(frozen)
       )
