@@ -145,12 +145,39 @@ def test_data_knows_no_family(path):
     assert set(names) <= {"crab_jax.paradigms.front"}
 
 
+def _loaded(statement):
+  """Names of what a statement imports, two parts long at most."""
+  run = [sys.executable, "-c", f"import sys; {statement}; print(*sys.modules)"]
+  loaded = subprocess.run(run, check=True, capture_output=True, text=True)
+  return {".".join(name.split(".")[:2]) for name in loaded.stdout.split()}
+
+
+# Seconds each; none of them helps to answer a question.
+_SLOW_IMPORTS = {
+  "apache_beam", "grain", "matplotlib", "numba", "sklearn", "tensorflow",
+  "tensorflow_datasets", "torch", "transformers", "wandb",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "train", "plan"])
+def test_a_command_answers_help_without_its_libraries(command):
+  slow = {"jax", "flax", "orbax", "librosa", "scipy", "tensorstore"}
+  assert not _loaded(f"import crab_jax.{command}") & (_SLOW_IMPORTS | slow)
+
+
+def test_asking_about_a_clip_loads_no_library_in_vain():
+  """The imports of `predict.main`."""
+  tops = _loaded(
+    "import crab_jax.data.clip, crab_jax.evaluation.clip_answers,"
+    " crab_jax.evaluation.scoring.scores"
+  )
+  assert "jax" in tops
+  assert not tops & _SLOW_IMPORTS
+
+
 def test_worker_processes_of_the_data_path_load_no_flax():
   """jax and orbax they do: grain imports both where they are installed."""
-  code = "import sys, crab_jax.data.pipeline; print(*sys.modules)"
-  run = [sys.executable, "-c", code]
-  loaded = subprocess.run(run, check=True, capture_output=True, text=True)
-  tops = {".".join(name.split(".")[:2]) for name in loaded.stdout.split()}
+  tops = _loaded("import crab_jax.data.pipeline")
   assert "crab_jax.paradigms" in tops
   assert not tops & {"flax", "optax", "crab_jax.models"}
 

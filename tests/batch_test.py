@@ -10,7 +10,7 @@ from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.array_types import TokenKind
 from crab_jax.data import packing
-from crab_jax.data import pipeline
+from crab_jax.data import prompt_batches
 from crab_jax.data import samples
 from crab_jax.data import tasks
 from tests.data import small_records
@@ -63,7 +63,7 @@ def _packed(maker):
 
 def _prompts(maker):
   """As many prompts as rows but one."""
-  ((_, batch, _),) = pipeline.prompt_batches(_RECORDS, maker, 7)
+  ((_, batch, _),) = prompt_batches.batches(_RECORDS, maker, 7)
   shape = batch["tokens"].shape, batch["frames"].shape, batch["mel"].shape
   (rows, tokens), (_, pairs, *_), (_, chunks, *_) = shape
   expected = batch_lib.prompt_rows(rows, tokens, pairs, chunks)

@@ -4,8 +4,6 @@
 this writes the same two files through what it calls before.
 """
 
-import tensorflow_datasets as tfds
-
 from crab_jax import files
 from crab_jax.data import records
 from crab_jax.data import task_files
@@ -31,6 +29,9 @@ def write(root: files.Path, task: tasks.Task, splits: dict[str, dict]) -> None:
     splits: split -> counts, with "shard_records" (the records of each shard)
       and "bytes".
   """
+  # Not above: those who only read are spared its half a second.
+  import tensorflow_datasets as tfds
+
   write_row(root, task)  # first: where INFO is, the row is
   folder = records.folder(root, task.name)
   identity = tfds.core.dataset_info.DatasetIdentity(

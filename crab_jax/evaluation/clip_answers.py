@@ -8,7 +8,6 @@ import dataclasses
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
-from crab_jax import plotting
 from crab_jax.data import clip as clip_lib
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -18,7 +17,6 @@ from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.report import pictures
-from crab_jax.routers import plots as router_plots
 from crab_jax.routers import sequence_gates
 
 ALL = "all"  # the name that stands for every task that fits
@@ -210,6 +208,10 @@ def _draw_gates(
   """What answers.json says of the gates along an answer, and their picture."""
   if not text.strip():  # an answer without tokens has no gates of its own
     return {"gates": None}, {}
+  # Not above: matplotlib takes half a second, and few ask for the gates.
+  from crab_jax import plotting
+  from crab_jax.routers import plots as router_plots
+
   along = sequence_gates.along(model.config, model.params, maker, record, text)
   name = f"{record.task}_gates.png"
   drawn = router_plots.gates_along(along.gates, along.kinds, record.task)

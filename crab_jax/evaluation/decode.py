@@ -19,7 +19,7 @@ import tqdm
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import files
-from crab_jax.data import pipeline
+from crab_jax.data import prompt_batches
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tokenizer as tokenizers
@@ -80,7 +80,7 @@ class Answerer:
     tokenizer: tokenizers.Tokenizer,
     config: configs.Evaluation,
     layout: generation_sharding.Layout | None = None,
-    least: samples.Lengths = pipeline.NO_LEAST,
+    least: samples.Lengths = prompt_batches.NO_LEAST,
   ):
     """Compiles nothing yet.
 
@@ -91,7 +91,7 @@ class Answerer:
       tokenizer: reads the answers.
       config: rows of a batch, length of an answer.
       layout: the devices; None: the default one.
-      least: see `pipeline.prompt_batches`.
+      least: see `prompt_batches.batches`.
     """
     sampling = generate.Sampling(
       max_new_tokens=config.max_new_tokens, stop_tokens=(tokenizer.end,)
@@ -116,7 +116,7 @@ class Answerer:
       params: other parameters of the same model; None: those of the class.
     """
     params = self.params if params is None else params
-    batches = pipeline.prompt_batches(
+    batches = prompt_batches.batches(
       chosen, self._maker, self._batch, least=self._least
     )
     for batch_records, batch, failed in batches:

@@ -7,7 +7,6 @@ inside the box, as the annotations have them (the extent of a mask).
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn import metrics
 
 from crab_jax import configs
 
@@ -51,6 +50,8 @@ def auc(ious: np.ndarray) -> float:
   The rate at threshold 0 is 1 for every prediction file, so the smallest
   value is 0.025. Reference: finalize_AUC of EZ-VSL, with the same function.
   """
+  from sklearn import metrics  # takes a second, and few commands score
+
   ious = np.asarray(ious, np.float64)
   rates = np.array([np.mean(ious >= t) for t in THRESHOLDS])
   return float(metrics.auc(THRESHOLDS, rates))

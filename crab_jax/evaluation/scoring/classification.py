@@ -7,11 +7,18 @@ no reference has.
 
 import collections
 import dataclasses
+import types
 
 import numpy as np
-from sklearn import metrics
 
 UNREAD = ""
+
+
+def _metrics() -> types.ModuleType:
+  """sklearn's metrics; their import takes a second, and few commands score."""
+  from sklearn import metrics
+
+  return metrics
 
 
 def accuracy(truth: list[str], predicted: list[str]) -> float:
@@ -20,7 +27,7 @@ def accuracy(truth: list[str], predicted: list[str]) -> float:
   Reference: top-1 accuracy of Kinetics-Sounds, UCF101 and CREMA-D
   (OGM-GE, arXiv 2203.15332); WAR of DFEW and MAFW.
   """
-  return float(metrics.accuracy_score(truth, predicted))
+  return float(_metrics().accuracy_score(truth, predicted))
 
 
 def weighted_f1(truth: list[str], predicted: list[str]) -> float:
@@ -33,7 +40,7 @@ def weighted_f1(truth: list[str], predicted: list[str]) -> float:
   (arXiv 2404.17113).
   """
   return float(
-    metrics.f1_score(
+    _metrics().f1_score(
       truth,
       predicted,
       labels=sorted(set(truth)),
@@ -49,7 +56,7 @@ def uar(truth: list[str], predicted: list[str]) -> float:
   Reference: DFEW (arXiv 2008.05924), MAFW (arXiv 2208.00847).
   """
   return float(
-    metrics.recall_score(
+    _metrics().recall_score(
       truth,
       predicted,
       labels=sorted(set(truth)),
