@@ -1,6 +1,7 @@
 """Weights in and out.
 
   python -m crab_jax.convert base --source=HF_DIR_OR_ID --out=DIR
+      [--dtype=bfloat16]
   python -m crab_jax.convert adapter-import --source=finetune_weights.bin
       --out=ADAPTER [--base=DIR] [--alpha=256]
   python -m crab_jax.convert adapter-export --source=ADAPTER_OR_MODEL
@@ -22,7 +23,7 @@ from crab_jax import files
 
 # command -> its flags besides --source and --out.
 _COMMANDS = {
-  "base": (),
+  "base": ("dtype",),
   "adapter-import": ("base", "alpha"),
   "adapter-export": ("dtype",),
 }
@@ -37,8 +38,8 @@ _ALPHA = flags.DEFINE_float(
 _DTYPE = flags.DEFINE_string(
   "dtype",
   None,
-  "adapter-export: float32, or bfloat16, as in the released file, which rounds;"
-  " absent: the dtype that the adapter has.",
+  "base, adapter-export: float32, or bfloat16, which rounds; absent: the dtype"
+  " that most of the checkpoint, or the adapter, has.",
 )
 
 
@@ -50,14 +51,14 @@ def main(command: str) -> None:
     )
   source, out = cli.required(_SOURCE), cli.required_path(_OUT)
   for flag in (_BASE, _ALPHA, _DTYPE):
-    (owner,) = (name for name, own in _COMMANDS.items() if flag.name in own)
-    if owner != command:
-      cli.refuse(f"is for {owner}, not for {command}", flag)
+    owners = [name for name, own in _COMMANDS.items() if flag.name in own]
+    if command not in owners:
+      cli.refuse(f"is for {', '.join(owners)}, not for {command}", flag)
   # After the flags: it imports jax, which takes seconds.
   from crab_jax.experiment import conversion
 
   if command == "base":
-    conversion.convert_base(source, out)
+    conversion.convert_base(source, out, _DTYPE.value)
   elif command == "adapter-import":
     conversion.import_adapter(
       files.path(source), out, cli.path(_BASE), _ALPHA.value

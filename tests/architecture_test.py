@@ -319,7 +319,6 @@ _TESTED_BY = {
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps
   "paradigms/front": "paradigms/network",  # the two tables agree
   "paradigms/names": "paradigms/qwen2_5_omni/names",
-  "paradigms/qwen2_5_omni/checkpoint_config": "weights/hf_config",
   "planning/generation_programs": "planning/generation",
   "planning/run": "plan",
   "train": "experiment/run",

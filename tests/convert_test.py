@@ -71,6 +71,10 @@ def test_nothing_to_convert():
       ["base", "--source=a", "--out=b", "--alpha=2"],
       "--alpha is for adapter-import, not for base",
     ),
+    (
+      ["base", "--source=a", "--out=b", "--dtype=int8"],
+      "--dtype=int8: there are bfloat16, float32",
+    ),
     (["base", "--source=no-such", "--out=b"], "no-such is no folder"),
   ],
 )

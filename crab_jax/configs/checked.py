@@ -23,6 +23,15 @@ def require(condition: bool, message: str) -> None:
     raise ValueError(message)
 
 
+def require_positive(settings: "Checked", *names: str) -> None:
+  """Raises ValueError unless the fields of these names are > 0."""
+  for name in names:
+    value = getattr(settings, name)
+    require(
+      value > 0, f"{type(settings).__name__}.{name}={value} must be positive"
+    )
+
+
 def _spelt(hint) -> str:
   """A type as a user writes it: `World | None`, without our modules."""
   name = getattr(hint, "__name__", None) or str(hint)

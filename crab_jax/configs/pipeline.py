@@ -34,7 +34,8 @@ class Data(checked.Checked):
   tokenizer: str | None = None  # a tokenizer.json; None: train one
   seconds_per_pair: float = 2.0  # seconds a frame pair claims to last
   true_seconds: bool = False  # True: the clip's own seconds instead
-  positions_per_second: float = 25.0  # rope positions a second of video
+  # Rope positions a second of video; None: those of the model, or else 25.
+  positions_per_second: float | None = None
   shuffle_window: int = 512  # samples of the mixture; 1: off
   workers: int = 0  # worker processes; 0: threads of this process
   threads: int = 2  # reader threads

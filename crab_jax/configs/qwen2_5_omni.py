@@ -20,6 +20,9 @@ class AudioTower(units.AudioUnits):
   pool: int = 2  # encoder positions averaged into one token
 
   def check(self):
+    checked.require_positive(
+      self, "bins", "layers", "width", "heads", "mlp", "unit_frames", "pool"
+    )
     checked.require(
       self.width % self.heads == 0 and self.width % 2 == 0,
       f"AudioTower.width={self.width} must be even and a multiple of"
@@ -83,6 +86,18 @@ class VisionTower(units.VisionUnits):
   full_blocks: tuple[int, ...] = (7, 15, 23, 31)  # attend to the whole frame
 
   def check(self):
+    checked.require_positive(
+      self,
+      "frame_size",
+      "layers",
+      "width",
+      "heads",
+      "mlp",
+      "patch",
+      "unit_frames",
+      "merge",
+      "window",
+    )
     token = self.patch * self.merge
     for name in ("frame_size", "window"):
       checked.require(

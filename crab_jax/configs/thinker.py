@@ -31,12 +31,18 @@ class Decoder(checked.Checked):
   qkv_bias: bool = True  # whether q_proj, k_proj and v_proj have a bias
 
   def check(self):
-    checked.require(
-      self.context > 0, f"Decoder.context={self.context} must be positive"
-    )
-    checked.require(
-      self.norm_epsilon > 0,
-      f"Decoder.norm_epsilon={self.norm_epsilon} must be positive",
+    checked.require_positive(
+      self,
+      "layers",
+      "width",
+      "heads",
+      "kv_heads",
+      "head_size",
+      "mlp",
+      "vocabulary",
+      "rope_theta",
+      "context",
+      "norm_epsilon",
     )
     checked.require(
       self.heads % self.kv_heads == 0,
@@ -70,6 +76,16 @@ class Model(checked.Checked):
   tower_remat: str | None = None  # the same of the towers; None: as remat
   attention: str = "xla"  # of the decoder; "splash": a kernel of TPUs
   logit_chunk: int = 1024  # supervised positions a chunk, on all devices
+  # Rope positions a second of video that the base was made with, > 0; None:
+  # one an audio token, as released models count.
+  positions_per_second: float | None = None
+
+  @property
+  def position_rate(self) -> float:
+    """Rope positions a second of video."""
+    if self.positions_per_second is None:
+      return self.audio.token_rate
+    return self.positions_per_second
 
   @property
   def required_adapter(self) -> ilora.ILora:
@@ -116,6 +132,10 @@ class Model(checked.Checked):
         getattr(self, name) in ("bfloat16", "float32"),
         f'Model.{name}={getattr(self, name)!r} must be "bfloat16" or "float32"',
       )
+    checked.require(
+      self.positions_per_second is None or self.positions_per_second > 0,
+      f"Model.positions_per_second={self.positions_per_second} must be positive",
+    )
     checked.require(
       self.frozen_dtype in (None, "int8"),
       f'Model.frozen_dtype={self.frozen_dtype!r} must be None or "int8"',

@@ -19,6 +19,8 @@ import numpy as np
 
 from crab_jax.array_types import Int
 
+PER_SECOND = 25.0  # positions on the time axis, as released models count
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -32,7 +34,7 @@ class Run:
 def position_ids(
   runs: Sequence[Run],
   seconds_per_pair: float = 2.0,
-  positions_per_second: int | float = 25,
+  positions_per_second: int | float = PER_SECOND,
 ) -> Int[np.ndarray, "T 3"]:
   """Positions of the tokens of one sample.
 

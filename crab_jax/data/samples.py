@@ -159,7 +159,7 @@ class SampleMaker:
       "positions": self._front.positions(
         encoded.runs,
         self._seconds_per_unit(record),
-        self.data.positions_per_second,
+        self._position_rate,
       ),
       "frames": media.frames,
       "mel": media.mel,
@@ -210,6 +210,17 @@ class SampleMaker:
         f"{record.id} has {length} tokens, the context of the model {context}",
       )
     return encoded
+
+  @property
+  def _position_rate(self) -> float:
+    """Rope positions a second of video: as set, else as the base was made."""
+    for chosen in (
+      self.data.positions_per_second,
+      self.model.positions_per_second,
+    ):
+      if chosen is not None:
+        return chosen
+    return positions.PER_SECOND
 
   def _seconds_per_unit(self, record: records.Record) -> float:
     if self.data.true_seconds:

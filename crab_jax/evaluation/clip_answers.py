@@ -148,8 +148,7 @@ def _maker(model: folder.Model, table: tasks.Tasks) -> samples.SampleMaker:
   template = model.chat_template
   data = configs.Data(
     chat_template=str(template) if template else None,
-    # One position for every audio token, as the released models count.
-    positions_per_second=model.config.audio.token_rate,
+    positions_per_second=model.config.position_rate,
   )
   return samples.sample_maker(model.tokenizer, data, model.config, table)
 

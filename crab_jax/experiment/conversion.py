@@ -11,21 +11,27 @@ from crab_jax.weights import base
 from crab_jax.weights import official
 
 
-def convert_base(source: str, out: files.Path) -> None:
+def convert_base(
+  source: str, out: files.Path, dtype: str | None = None
+) -> None:
   """A checkpoint of Qwen2.5-Omni -> a model folder.
 
   Args:
     source: a folder with safetensors, or an id of the Hugging Face hub.
     out: the model folder to write.
+    dtype: of the parameters, "bfloat16" or "float32"; None: that of most.
 
   Raises:
-    UserError: the checkpoint is not one, or damaged.
+    UserError: the checkpoint is not one, or damaged, or an unknown dtype.
   """
+  _check_dtype(dtype)
   model_folder.check_replaceable(out)
-  plan = base.plan(base.find(source))
+  plan = base.plan(base.find(source), dtype)
   streaming.save(out, plan.leaves, plan.model, plan.files)
   size = sum(leaf.size for leaf in plan.leaves.values())
   print(f"{size:,} parameters ({plan.model.param_dtype}) in {out}")
+  for note in plan.notes:
+    print(f"note: {note}")
   for name in (base.TOKENIZER, base.CHAT_TEMPLATE):
     if name not in plan.files:
       print(f"note: {source} has no {name}, and so {out} has none")
@@ -67,13 +73,17 @@ def export_adapter(
   Raises:
     UserError: there is no adapter, or an unknown dtype.
   """
+  _check_dtype(dtype)
+  params, settings = _adapter_of(source)
+  official.write(out, params, settings, dtype)
+  print(adapter.summary(params, settings))
+
+
+def _check_dtype(dtype: str | None) -> None:
   if dtype is not None and dtype not in official.DTYPES:
     raise errors.UserError(
       f"--dtype={dtype}: there are {', '.join(official.DTYPES)}"
     )
-  params, settings = _adapter_of(source)
-  official.write(out, params, settings, dtype)
-  print(adapter.summary(params, settings))
 
 
 def _adapter_of(

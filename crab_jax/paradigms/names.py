@@ -41,6 +41,21 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
+class Described:
+  """What a config.json says.
+
+  Attributes:
+    model: the model.
+    tied: whether the tensors of `Checkpoint.tied` are one where one is missing.
+    notes: lines for people on what is not taken over.
+  """
+
+  model: configs.Model
+  tied: bool = False
+  notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Checkpoint:
   """How the checkpoints of a family are read.
 
@@ -53,8 +68,11 @@ class Checkpoint:
     torch_shape: (row, our shape of one layer, `Model.vision`) -> the shape in
       the checkpoint.
     recognises: whether a config.json is of this family.
-    read_config: (config.json, dtype of the weights) -> the model. Raises
+    read_config: (config.json, dtype of the weights) -> what it says. Raises
       ValueError, TypeError or AttributeError if it is another network.
+    write_config: a model -> config.json. Raises ValueError if the library that
+      reads it has no such network.
+    tied: names of the tensors that may be one.
   """
 
   rows: tuple[Row, ...]
@@ -62,7 +80,9 @@ class Checkpoint:
   canonical: Callable[[str], str | None]
   torch_shape: Callable[..., tuple[int, ...]]
   recognises: Callable[[dict[str, Any]], bool]
-  read_config: Callable[[dict[str, Any], str], configs.Model]
+  read_config: Callable[[dict[str, Any], str], Described]
+  write_config: Callable[[configs.Model], dict[str, Any]]
+  tied: tuple[str, ...] = ()
 
 
 def rows(modules: Modules, renamed: Mapping[str, str]) -> tuple[Row, ...]:

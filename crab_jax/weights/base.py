@@ -65,6 +65,7 @@ class Plan:
   model: configs.Model
   leaves: dict[str, Leaf]  # by parameter path, "a/b/c"
   files: dict[str, str]  # text files beside the parameters
+  notes: tuple[str, ...] = ()  # lines for people: what was chosen or left out
 
 
 def find(source: str) -> files.Path:
@@ -89,11 +90,13 @@ def find(source: str) -> files.Path:
   return files.path(found)
 
 
-def plan(folder: files.Path) -> Plan:
+def plan(folder: files.Path, dtype: str | None = None) -> Plan:
   """Checks a checkpoint against the model of its config.json.
 
-  The parameters get the checkpoint's dtype: bfloat16 if all of it is, else
-  float32, which holds float16 exactly.
+  Args:
+    folder: the checkpoint.
+    dtype: of the parameters, "bfloat16" or "float32"; None: that of most
+      elements of the checkpoint, float32 for float16, which it holds exactly.
 
   Raises:
     UserError: all that is missing, unexpected, of another shape or dtype, or
@@ -101,9 +104,14 @@ def plan(folder: files.Path) -> Plan:
   """
   checkpoint = hf_config.family(folder)
   found, problems = shards.contents(folder, checkpoint.canonical)
-  dtypes = {part.dtype for parts in found.values() for part in parts}
-  dtype = "bfloat16" if dtypes == {"BF16"} else "float32"
-  model = hf_config.read(folder, dtype)
+  notes = shards.notes_on_files(folder)
+  if dtype is None:
+    most = shards.commonest_dtype(found)
+    dtype = "bfloat16" if most == "BF16" else "float32"
+  described = hf_config.describe(folder, dtype)
+  model = described.model
+  if described.tied:
+    notes += shards.tie(found, checkpoint.tied)
   shapes = _shapes(model)
   rows = [row for row in checkpoint.rows if row.path in shapes]
   problems += _problems(found, _expected(rows, checkpoint, model, shapes))
@@ -114,7 +122,8 @@ def plan(folder: files.Path) -> Plan:
   leaves = {
     row.path: _leaf(row, shapes[row.path], dtype, found) for row in rows
   }
-  return Plan(model, leaves, _files(folder))
+  notes += shards.notes_on_dtypes(found, dtype)
+  return Plan(model, leaves, _files(folder), (*notes, *described.notes))
 
 
 def _shapes(model: configs.Model) -> dict[str, tuple[int, ...]]:

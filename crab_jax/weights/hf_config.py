@@ -30,7 +30,12 @@ def family(folder: files.Path) -> names.Checkpoint:
 
 
 def read(folder: files.Path, dtype: str) -> configs.Model:
-  """The model of `folder`/config.json; `dtype` is that of its weights.
+  """The model of `folder`/config.json; see `describe`."""
+  return describe(folder, dtype).model
+
+
+def describe(folder: files.Path, dtype: str) -> names.Described:
+  """What `folder`/config.json says; `dtype` is that of the weights.
 
   Raises:
     UserError: there is none, or it describes another network.

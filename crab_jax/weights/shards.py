@@ -4,16 +4,22 @@ Only headers are read until a slice is asked for; a slice is copied out and
 its file closed again, so that no more than that slice stays in memory.
 """
 
+import collections
 import dataclasses
 import json
+import math
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import safetensors
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.weights import names
 
+SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 DTYPES = ("BF16", "F16", "F32")
 
@@ -47,11 +53,15 @@ class Tensor:
 
 
 def files_of(folder: files.Path) -> list[files.Path]:
-  """The shards: those that the index names, else all that are there.
+  """The single file, else the shards of the index, else all that are there.
+
+  That order is transformers': where both are, the index is older.
 
   Raises:
     UserError: there are none, or the index is damaged.
   """
+  if (folder / SINGLE).is_file():
+    return [folder / SINGLE]
   index = folder / INDEX
   if index.is_file():
     try:
@@ -65,6 +75,20 @@ def files_of(folder: files.Path) -> list[files.Path]:
   if not found:
     raise errors.UserError(f"{folder} holds no *.safetensors")
   return found
+
+
+def notes_on_files(folder: files.Path) -> list[str]:
+  """Which weights lie beside those that are read, a line for people."""
+  found = files_of(folder)
+  read = {path.name for path in found}
+  beside = files.listing(folder, "*.safetensors")
+  if SINGLE in read:
+    beside += files.listing(folder, INDEX)
+  unread = [path.name for path in beside if path.name not in read]
+  if not unread:
+    return []
+  source = SINGLE if SINGLE in read else f"the files of {INDEX}"
+  return [f"the weights are those of {source}; not read: {', '.join(unread)}"]
 
 
 def contents(
@@ -95,6 +119,48 @@ def contents(
         if name is not None:
           found.setdefault(name, []).append(tensor)
   return found, problems
+
+
+def commonest_dtype(found: Mapping[str, list[Tensor]]) -> str:
+  """What most elements of the tensors are, as safetensors calls it."""
+  elements: collections.Counter[str] = collections.Counter()
+  for parts in found.values():
+    elements[parts[0].dtype] += math.prod(parts[0].shape)
+  return max(elements, key=elements.__getitem__, default="F32")
+
+
+def notes_on_dtypes(found: Mapping[str, list[Tensor]], dtype: str) -> list[str]:
+  """Which tensors of a mixed checkpoint change, a line of each dtype.
+
+  Args:
+    found: by canonical name.
+    dtype: what they become, "bfloat16" or "float32".
+  """
+  named: dict[str, list[str]] = {}
+  for name, parts in found.items():
+    named.setdefault(parts[0].dtype, []).append(name)
+  named.pop("BF16" if dtype == "bfloat16" else "F32", None)
+  if len(named) == 1 and len(next(iter(named.values()))) == len(found):
+    return []  # all of one dtype
+  return [
+    f"{len(tensors)} of {kind} become {dtype}: {names.listing(tensors)}"
+    for kind, tensors in named.items()
+  ]
+
+
+def tie(found: dict[str, list[Tensor]], tied: Sequence[str]) -> list[str]:
+  """Gives the missing ones of tied tensors the one that is there.
+
+  Returns:
+    Which ones those are, a line for people.
+  """
+  there = [name for name in tied if name in found]
+  missing = [name for name in tied if name not in found]
+  if not there or not missing:
+    return []
+  for name in missing:
+    found[name] = found[there[0]]
+  return [f"{', '.join(missing)} is {there[0]}: the two are tied"]
 
 
 def _tensors(path: files.Path) -> list[Tensor]:

@@ -127,6 +127,25 @@ def test_true_seconds(maker):
   )
 
 
+def test_positions_a_second_are_those_of_the_base(maker):
+  record = small_records.record("ks", 1)
+
+  def step(model, data):
+    some = dataclasses.replace(
+      maker,
+      model=dataclasses.replace(maker.model, **model),
+      data=dataclasses.replace(maker.data, **data),
+    )
+    sample = some.train(record)
+    times = sample["positions"][sample["kinds"] == TokenKind.VISION, 0]
+    return int(np.diff(np.unique(times))[0])
+
+  base, chosen = {"positions_per_second": 40.0}, {"positions_per_second": 5.0}
+  assert step({}, {}) == 50  # 25 of a pair of 2 s
+  assert step(base, {}) == 80
+  assert step(base, chosen) == 10
+
+
 def test_positions_follow_the_grid(maker):
   sample = maker.train(small_records.record("ks", 2))
   before = int(np.flatnonzero(sample["kinds"] == TokenKind.VISION)[0])

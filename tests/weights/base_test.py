@@ -146,6 +146,57 @@ def test_float16_becomes_float32(tmp_path):
   _same(_leaf(base.plan(tmp_path / "hf"), "model/norm/weight"), expected)
 
 
+def test_one_tensor_of_another_dtype_does_not_widen_all(tmp_path):
+  tensors = files["tensors"]()
+  wide = np.full(24, 1.00390625 + 1e-4, np.float32)
+  files["write"](tmp_path / "hf", [{**tensors, "model.norm.weight": wide}])
+  plan = base.plan(tmp_path / "hf")
+  assert plan.model.param_dtype == "bfloat16"
+  assert plan.notes == ("1 of F32 become bfloat16: model.norm.weight",)
+  _same(_leaf(plan, "model/norm/weight"), wide.astype(ml_dtypes.bfloat16))
+  plan = base.plan(tmp_path / "hf", "float32")  # as asked for
+  _same(_leaf(plan, "model/norm/weight"), wide)
+  assert plan.model.param_dtype == plan.model.compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("missing", ["lm_head", "model.embed_tokens"])
+def test_tied_embeddings(tmp_path, missing):
+  tensors = files["tensors"]()
+  (there,) = {"lm_head", "model.embed_tokens"} - {missing}
+  del tensors[f"{missing}.weight"]
+  config = files["CONFIG"]
+  config = {
+    "thinker_config": {**config["thinker_config"], "tie_word_embeddings": True}
+  }
+  files["write"](tmp_path / "hf", [tensors], config)
+  plan = base.plan(tmp_path / "hf")
+  rows = tensors[f"{there}.weight"]
+  _same(_leaf(plan, "model/embed_tokens/weight"), rows)
+  _same(_leaf(plan, "lm_head/kernel"), np.ascontiguousarray(rows.T))
+  assert plan.notes == (
+    f"{missing}.weight is {there}.weight: the two are tied",
+  )
+
+
+def test_tied_embeddings_that_differ_are_two(tmp_path):
+  tensors = files["tensors"]()
+  config = {**files["CONFIG"]["thinker_config"], "tie_word_embeddings": True}
+  files["write"](tmp_path / "hf", [tensors], config)
+  plan = base.plan(tmp_path / "hf")
+  _same(
+    _leaf(plan, "lm_head/kernel"),
+    np.ascontiguousarray(tensors["lm_head.weight"].T),
+  )
+
+
+def test_a_head_that_nothing_ties_is_missing(tmp_path):
+  tensors = files["tensors"]()
+  del tensors["lm_head.weight"]
+  files["write"](tmp_path / "hf", [tensors])
+  with pytest.raises(errors.UserError, match="1 missing: lm_head.weight"):
+    base.plan(tmp_path / "hf")
+
+
 def test_all_that_is_wrong_comes_together(tmp_path):
   tensors = files["tensors"]()
   for layer in (0, 1, 2):

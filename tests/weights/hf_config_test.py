@@ -58,7 +58,6 @@ def test_3b(tmp_path):
   ("part", "field", "value"),
   [
     ("text_config", "hidden_act", "gelu"),
-    ("text_config", "rms_norm_eps", 1e-5),
     ("text_config", "use_sliding_window", True),
     ("text_config", "rope_scaling", {"rope_type": "yarn"}),
     ("text_config", "num_attention_heads", 5),

@@ -52,6 +52,37 @@ def test_only_files_of_the_index_count(tmp_path):
   assert [path.name for path in shards.files_of(folder)] == ["b.safetensors"]
 
 
+def test_a_single_file_comes_before_an_index(tmp_path):
+  """The order of transformers; the shards of another save are told of."""
+  names = ("model.safetensors", "model-00001-of-00001.safetensors")
+  parts = {name: {_NORM: np.ones(3, np.float32)} for name in names}
+  folder = _write(tmp_path, parts, {_NORM: names[1]})
+  assert [path.name for path in shards.files_of(folder)] == [names[0]]
+  (note,) = shards.notes_on_files(folder)
+  assert note == (
+    f"the weights are those of {names[0]}; not read: {names[1]}, {shards.INDEX}"
+  )
+  (tmp_path / names[0]).unlink()
+  assert shards.notes_on_files(folder) == []
+
+
+def test_the_dtype_of_most_elements(tmp_path):
+  parts = {
+    "a.safetensors": {
+      "thinker.a": np.ones(3, np.float32),
+      "thinker.b": np.ones(2, np.float16),
+      "thinker.c": np.ones(2, np.float16),
+    }
+  }
+  found, _ = shards.contents(_write(tmp_path, parts), _canonical)
+  assert shards.commonest_dtype(found) == "F16"
+  assert shards.notes_on_dtypes(found, "float32") == [
+    "2 of F16 become float32: b, c"
+  ]
+  del found["a"]
+  assert shards.notes_on_dtypes(found, "float32") == []
+
+
 def test_every_bad_file_is_one_line(tmp_path):
   parts = {"a.safetensors": {_NORM: np.ones(3, np.float32)}}
   index = {str(n): f"{n}.safetensors" for n in "abc"}

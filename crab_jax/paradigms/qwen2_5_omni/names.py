@@ -95,4 +95,6 @@ CHECKPOINT = names.Checkpoint(
   torch_shape=torch_shape,
   recognises=checkpoint_config.recognises,
   read_config=checkpoint_config.read,
+  write_config=checkpoint_config.write,
+  tied=("model.embed_tokens.weight", "lm_head.weight"),
 )
