@@ -47,7 +47,7 @@ _LIBRARIES = {
     "training/streaming.py",
   },
   "grain": {"data/"},
-  "librosa": {"data/media.py", "paradigms/qwen2_5_omni/front_end.py"},
+  "librosa": {"paradigms/qwen2_5_omni/front_end.py"},
   "torch": set(),
   "tensorflow": set(),
   "transformers": set(),

@@ -17,11 +17,13 @@ from crab_jax import configs
 from crab_jax import files
 from crab_jax.data import annotations
 from crab_jax.data import encodings
-from crab_jax.data import media
 from crab_jax.data import records
 from crab_jax.data import statuses
 from crab_jax.data import tasks
 from crab_jax.data import windows
+from crab_jax.data.media import frames as video_frames
+from crab_jax.data.media import pictures
+from crab_jax.data.media import sound
 
 # Clips that a worker keeps decoded: neighbours in a file often share theirs.
 _CACHED_VIDEOS = 256  # encoded frames, about 0.2 MB each
@@ -46,7 +48,7 @@ class Outcome:
 
 
 class EncodedVideo(NamedTuple):
-  """As `media.Video`, the frames as JPEG or PNG."""
+  """As `frames.Video`, the frames as JPEG or PNG."""
 
   frames: list[bytes]
   seconds: list[float]
@@ -67,7 +69,9 @@ class Reader:
     self.audio = functools.lru_cache(_CACHED_AUDIOS)(self._audio)
 
   def _video(self, path: str, frames: int) -> EncodedVideo:
-    video = media.read_video(self.source / path, frames, self.config.frame_size)
+    video = video_frames.read_video(
+      self.source / path, frames, self.config.frame_size
+    )
     return EncodedVideo(
       [self._encode(frame) for frame in video.frames],
       video.seconds,
@@ -75,19 +79,19 @@ class Reader:
       video.duration,
     )
 
-  def _audio(self, path: str) -> np.ndarray:
-    return media.read_audio(self.source / path)
+  def _audio(self, path: str) -> sound.Sound:
+    return sound.read_audio(self.source / path)
 
   def image(self, path: str) -> bytes:
     """The one frame of an image task, encoded."""
-    image = media.read_image(self.source / path, self.config.frame_size)
+    image = pictures.read_image(self.source / path, self.config.frame_size)
     return self._encode(image)
 
   def mask(self, path: str | None) -> bytes:
     """The true mask, encoded; b"" where there is none."""
     if path is None or not (self.source / path).is_file():
       return b""
-    return encodings.encode_mask(media.read_mask(self.source / path))
+    return encodings.encode_mask(pictures.read_mask(self.source / path))
 
   def _encode(self, frame: np.ndarray) -> bytes:
     return encodings.encode_image(
@@ -171,7 +175,9 @@ def _sound(reader: Reader, found: annotations.Annotation) -> tuple[bytes, dict]:
   """FLAC of the windowed, merged audio, and facts. v2a: two files."""
   rate = configs.SAMPLE_RATE
   limit = reader.config.max_audio_seconds
-  clips = [reader.audio(path) for kind, path in found.media if kind == "audio"]
+  clips = [
+    reader.audio(path).samples for kind, path in found.media if kind == "audio"
+  ]
   pieces = [
     windows.cut(found.task.window, clip, found.window_index) for clip in clips
   ]

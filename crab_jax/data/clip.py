@@ -65,7 +65,7 @@ def record(
   reader = assembly.Reader(files.absolute(files.path(".")), config)
   try:
     frames, seconds = _sight(reader, clip, task)
-    sound = reader.audio(str(clip.audio or clip.video))
+    sound = reader.audio(str(clip.audio or clip.video)).samples
   except statuses.RecordError as error:
     raise errors.UserError(f"{error.status}: {error.reason}") from error
   said = {

@@ -12,6 +12,7 @@ class Status(enum.StrEnum):
   MISSING_FILE = "missing_file"  # no such file, or an empty path
   BAD_VIDEO = "bad_video"  # does not open, or does not decode to its end
   BAD_AUDIO = "bad_audio"
+  TRUNCATED = "truncated"  # a file ends before the time that it declares
   BAD_IMAGE = "bad_image"
   EMPTY_TARGET = "empty_target"  # nothing to learn from
 

@@ -152,7 +152,7 @@ def _break(source):
     (_ks(video="no.mp4"), "missing_file", "ks/video/no.mp4"),
     (_ks(video=""), "missing_file", "video_path is empty"),
     (_ks(video="cut.mp4"), "bad_video", "ks/video/cut.mp4"),
-    (_ks(audio="cut.wav"), "bad_audio", "ks/audio/cut.wav"),
+    (_ks(audio="cut.wav"), "truncated", "ks/audio/cut.wav"),
     ({**_ks(), "label": ""}, "empty_target", "label"),
     ({"video_path": "0.mp4", "label": "x"}, "missing_key", "audio_path"),
     ("no object", "missing_key", "str"),

@@ -1,0 +1,159 @@
+"""Frames of a video, spread evenly over all that decode, with their times.
+
+Follows the official preprocessing: frames at evenly spread indices of all that
+decode, bicubic antialiased resize without keeping the aspect ratio. They stand
+as players show them, which the official reader shares: turned by the display
+matrix, of FFmpeg's choice of stream. Nothing is substituted: what does not
+decode to its end raises `RecordError`; a video of too few frames repeats its
+last one.
+"""
+
+import dataclasses
+import os
+
+import av
+import av.video.reformatter
+import numpy as np
+from jaxtyping import Int
+from jaxtyping import UInt8
+from PIL import Image
+
+from crab_jax.data import statuses
+from crab_jax.data.media import lengths
+from crab_jax.data.media import orientation
+from crab_jax.data.media import streams
+
+# A decoder allocates what a header says: 8K frames pass, no larger ones.
+_MOST_PIXELS = 8192 * 4320
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+  """What was taken of a video.
+
+  Attributes:
+    frames: n images uint8[size, size, 3].
+    seconds: time of each, in seconds after the first frame of the clip.
+    decodable: frames that the file really decodes to.
+    duration: seconds, as the container says; the last frame's time if it
+      does not say.
+  """
+
+  frames: list[np.ndarray]
+  seconds: list[float]
+  decodable: int
+  duration: float
+
+
+@dataclasses.dataclass
+class _Decoded:
+  """What one pass over a video gave.
+
+  Attributes:
+    images: index -> uint8[size, size, 3], of the frames that were asked for.
+    times: seconds of every frame.
+    duration: seconds, as the container says, or None.
+  """
+
+  images: dict[int, np.ndarray]
+  times: list[float]
+  duration: float | None
+
+
+def frame_indices(decodable: int, wanted: int) -> Int[np.ndarray, "n"]:
+  """round(linspace(0, N - 1, n)) in float32, ties to even; int64[n].
+
+  Counts from both ends as torch.linspace does, so that ties agree with it.
+  With fewer frames than wanted: all of them, then the last one again.
+  """
+  if decodable < wanted:
+    return np.minimum(np.arange(wanted), decodable - 1)
+  last = np.float32(decodable - 1)
+  step = last / np.float32(max(wanted - 1, 1))
+  place = np.arange(wanted, dtype=np.float32)
+  from_end = last - step * (np.float32(wanted - 1) - place)
+  points = np.where(place < wanted // 2, step * place, from_end)
+  return np.rint(points if wanted > 1 else place).astype(np.int64)
+
+
+def read_video(path: str | os.PathLike, wanted: int, size: int) -> Video:
+  """Frames of a video, spread evenly over all that decode.
+
+  Args:
+    path: a file that FFmpeg reads.
+    wanted: frames to take.
+    size: height and width of the frames, in pixels.
+
+  Raises:
+    RecordError: missing_file, bad_video, truncated.
+  """
+  with streams.failures(statuses.Status.BAD_VIDEO, path):
+    index, span = _demux(path)
+    found = _decode(path, index, span.packets, wanted, size)
+    decodable = len(found.times)
+    if decodable != span.packets:
+      found = _decode(path, index, decodable, wanted, size)
+    streams.require_all(span, found.times)
+    indices = frame_indices(decodable, wanted).tolist()
+    first = found.times[0]
+    return Video(
+      [found.images[i] for i in indices],
+      [found.times[i] - first for i in indices],
+      decodable,
+      found.duration or found.times[-1] - first,
+    )
+
+
+def _demux(path: str | os.PathLike) -> tuple[int, streams.Span]:
+  """The index of the stream to decode, and what the container holds of it."""
+  with streams.opened(path) as container:
+    found = streams.spans(container)
+    chosen = streams.choose(container, "video", found)
+    stream = streams.require(chosen, "video")
+    lengths.require_whole(path, container, stream, found)
+    return stream.index, found[stream.index]
+
+
+def _decode(
+  path: str | os.PathLike, stream_index: int, count: int, wanted: int, size: int
+) -> _Decoded:
+  """Decodes the whole video, keeping only the frames that `count` asks for."""
+  keep = set(frame_indices(count, wanted).tolist()) if count else set()
+  images: dict[int, np.ndarray] = {}
+  times: list[float] = []
+  reformatter = av.video.reformatter.VideoReformatter()
+  with streams.opened(path) as container:
+    stream = streams.require(container.streams[stream_index], "video")
+    stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+    is_damaged = False
+    for frame in container.decode(stream):
+      assert isinstance(frame, av.VideoFrame)  # the stream is one of frames
+      index, is_damaged = len(times), frame.is_corrupt
+      if index in keep:
+        if is_damaged:
+          raise ValueError(f"frame {index} is damaged")
+        rgb = reformatter.reformat(frame, format="rgb24", threads=1)
+        upright = orientation.upright(rgb.to_ndarray(), frame)
+        images[index] = resize(Image.fromarray(upright), size)
+      times.append(_time(frame, index, stream))
+    duration = container.duration
+  if not times:
+    raise ValueError("it has no frame")
+  if is_damaged:
+    raise lengths.truncated(path, "its last frame is damaged")
+  return _Decoded(images, times, duration and duration / av.time_base)
+
+
+def _time(frame: av.VideoFrame, index: int, stream: streams.Stream) -> float:
+  """Seconds of a frame; by its index where the container stores no times."""
+  if frame.time is not None:
+    return frame.time
+  if not stream.average_rate:
+    raise ValueError("it has neither frame times nor a frame rate")
+  return float(index / stream.average_rate)
+
+
+def resize(image: Image.Image, size: int) -> UInt8[np.ndarray, "H W 3"]:
+  """Bicubic with antialiasing; the aspect ratio is not kept."""
+  resized = image.resize((size, size), Image.Resampling.BICUBIC)
+  return np.asarray(resized)
