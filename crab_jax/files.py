@@ -26,6 +26,7 @@ import fcntl
 import fnmatch
 import io
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -94,20 +95,43 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def json_document(value: Any) -> bytes:
-  """A JSON value as the content of a file; numpy's numbers become floats.
-
-  Raises:
-    ValueError: a number is NaN or infinite, which JSON does not know.
-  """
-  text = json.dumps(
-    value, indent=1, default=float, ensure_ascii=False, allow_nan=False
-  )
-  return _encoded(text + "\n")
+  """A JSON value as the content of a file, see `_dumped`."""
+  return _encoded(_dumped(value, indent=1) + "\n")
 
 
 def json_line(value: Any) -> bytes:
-  """A JSON value as a line of a log, where NaN may stand as Python reads it."""
-  return _encoded(json.dumps(value, ensure_ascii=False) + "\n")
+  """A JSON value as a line of a log, see `_dumped`."""
+  return _encoded(_dumped(value) + "\n")
+
+
+def _dumped(value: Any, indent: int | None = None) -> str:
+  """Strict JSON: numpy's numbers become floats, undefined numbers null.
+
+  JSON knows neither NaN nor infinity, and most readers refuse a file that holds
+  one. Refusing to write it would cost a report for a number.
+  """
+
+  def dump(value: Any) -> str:
+    return json.dumps(
+      value, indent=indent, default=float, ensure_ascii=False, allow_nan=False
+    )
+
+  try:
+    return dump(value)
+  except ValueError:  # some number is NaN or infinite
+    return dump(_defined(value))
+
+
+def _defined(value: Any) -> Any:
+  """The value with null for each number that is NaN or infinite."""
+  if isinstance(value, Mapping):
+    return {name: _defined(item) for name, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_defined(item) for item in value]
+  if value is None or isinstance(value, str | int):
+    return value
+  number = float(value)
+  return number if math.isfinite(number) else None
 
 
 def _encoded(text: str) -> bytes:

@@ -64,15 +64,8 @@ def _environment() -> jinja2.Environment:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.filters["shown"] = _shown
+  environment.filters["shown"] = sections.shown
   return environment
-
-
-def _shown(value) -> str:
-  """A value of a table: three decimals, or a dash where there is none."""
-  if value is None:
-    return "—"
-  return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def families(

@@ -72,7 +72,7 @@ def section(score: scores.TaskScore, lookup: Callable | None) -> Section:
     numbers={
       _title(name): value
       for name, value in details.items()
-      if value is not None and not isinstance(value, dict)
+      if not isinstance(value, dict)
     },
     plots=drawn,
     tables=mistakes
@@ -129,16 +129,23 @@ def _facts(score: scores.TaskScore) -> dict[str, str]:
 
 def _official(official: dict) -> str:
   """The numbers under the official conventions, in words."""
+  shown_before = ("metric", "value", "n", "dropped", official.get("metric"))
   others = [
-    f"{_title(name)} {value:.3f}"
+    f"{_title(name)} {shown(value)}"
     for name, value in official.items()
-    if isinstance(value, float)
-    and name not in ("value", official.get("metric"))
+    if name not in shown_before and not isinstance(value, dict)
   ]
   name = f"{official['metric']} " if "metric" in official else ""
   counts = f"n = {official['n']}, {official['dropped']} dropped"
   words = "; ".join([counts, ", ".join(others)] if others else [counts])
   return f"{name}{official['value']:.3f} ({words})"
+
+
+def shown(value) -> str:
+  """A value in a table: three decimals, or a dash where it is not defined."""
+  if value is None:
+    return "—"
+  return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _official_tables(official: dict) -> dict:

@@ -78,19 +78,29 @@ def scores(truth: np.ndarray | None, said: np.ndarray) -> dict[str, float]:
 
 
 def means(rows: list[dict[str, float] | None]) -> dict[str, Any]:
-  """The means over the rows that are not dropped (None), and the counts."""
+  """The means over the rows that are not dropped (None), and the counts.
+
+  A mean of no rows is None. S of a frame that the mask fills is infinite: such
+  frames are left out of its mean and counted.
+  """
   kept = [row for row in rows if row]
 
-  def mean(name: str) -> float:
-    values = [row[name] for row in kept if name in row]
-    return float(np.mean(values)) if values else 0.0
+  def mean(name: str) -> float | None:
+    values = [row[name] for row in kept if np.isfinite(row.get(name, np.nan))]
+    return float(np.mean(values)) if values else None
 
+  j, f = mean("J"), mean("F")
   numbers = {
     "metric": "J",
-    "value": mean("J"),
-    "J": mean("J"),
-    "F": mean("F"),
+    "value": j or 0.0,
+    "J": j,
+    "F": f,
+    "J&F": None if j is None or f is None else (j + f) / 2,
     "n": len(kept),
     "dropped": len(rows) - len(kept),
   }
-  return {**numbers, "S": mean("S")} if any("S" in r for r in kept) else numbers
+  nulls = [row["S"] for row in kept if "S" in row]
+  if nulls:
+    numbers["S"] = mean("S")
+    numbers["S_infinite"] = int(np.isinf(nulls).sum())
+  return numbers

@@ -13,7 +13,10 @@ best constant box (`boxes.candidates`), or the best constant mask
 (`blind_masks`).
 """
 
+import collections
 import dataclasses
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,8 @@ from crab_jax.evaluation.scoring import official_scripts
 from crab_jax.evaluation.scoring import results
 
 _NULL_SPLIT = "test_n"
+_VIDEOS = 4  # of a batch of the released scripts
+_BATCHED = "{}, mean of batches of 4 videos"
 
 
 @dataclasses.dataclass
@@ -42,6 +47,7 @@ class _Frame:
   curve: np.ndarray | None = None  # None for an empty truth
   pixels: int = 0  # predicted
   official: dict | None = None  # None: dropped
+  video: tuple | None = None  # None: not known
 
 
 def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
@@ -66,6 +72,8 @@ def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
     truth = _true_mask(sample, lookup)
     without += truth is None
     frames.append(_object_frame(sample, truth))
+  for frame in frames:
+    frame.video = _video(frame.sample, lookup)
   objects = [frame for frame in frames if frame.truth is not None]
   nulls = [f for f in frames if f.sample.reference.exists is False]
   if not objects and not nulls:
@@ -123,6 +131,17 @@ def _true_mask(sample, lookup) -> np.ndarray | None:
     return masks.from_rle(sample.raw["mask"])
   record = lookup(sample.id) if lookup else None
   return masks.from_png(record.mask) if record and record.mask else None
+
+
+def _video(sample, lookup) -> tuple | None:
+  """The video of a frame, with the description asked for (Ref-AVS)."""
+  record = lookup(sample.id) if lookup else None
+  fields = {**(record.meta if record else {}), **sample.raw}
+  if not fields.get("vid"):
+    return None
+  if sample.reference.kind == "place":
+    return (fields["vid"],)
+  return fields["vid"], fields.get("uid"), fields.get("fid")
 
 
 def _said_mask(sample, box) -> np.ndarray:
@@ -188,24 +207,20 @@ def _mean(values) -> float:
 
 def _details(objects: list[_Frame], nulls: list[_Frame], samples) -> dict:
   details: dict[str, Any] = {
-    "J": _mean(f.part["j"] for f in objects),
-    "F": masks.f_score(_curves(objects)),
-    "box_iou": _mean(f.part["box_iou"] for f in objects),
+    **_regions(objects),
     "ceiling_of_boxes": _mean(f.part["ceiling"] for f in objects),
     "frames": len(objects),
   }
   splits = sorted({f.sample.raw.get("split", "") for f in objects} - {""})
   for split in splits:
     part = [f for f in objects if f.sample.raw.get("split") == split]
-    details[split] = {
-      "box_iou": _mean(f.part["box_iou"] for f in part),
-      "J": _mean(f.part["j"] for f in part),
-      "F": masks.f_score(_curves(part)),
-      "n": len(part),
-    }
+    details[split] = {**_regions(part), "n": len(part)}
   if nulls:
-    said = masks.null_s([f.pixels for f in nulls])
-    details[_NULL_SPLIT] = {"S": said, "n": len(nulls)}
+    details[_NULL_SPLIT] = {
+      "S": _s(nulls),
+      _BATCHED.format("S"): _mean_of_batches(nulls, _s),
+      "n": len(nulls),
+    }
   if any(s.reference.exists is not None for s in samples):
     details["existence_accuracy"] = _mean(
       s.answer.exists == s.reference.exists for s in samples
@@ -214,6 +229,51 @@ def _details(objects: list[_Frame], nulls: list[_Frame], samples) -> dict:
   if named:
     details["category_named"] = _mean(named)
   return details
+
+
+def _regions(frames: list[_Frame]) -> dict[str, float | None]:
+  """The numbers of frames with an object, and F as the released scripts do."""
+  batched = _BATCHED.format("F")
+  if not frames:
+    return dict.fromkeys(("box_iou", "J", "F", "J&F", batched))
+  j, f = _mean(frame.part["j"] for frame in frames), _f(frames)
+  return {
+    "box_iou": _mean(frame.part["box_iou"] for frame in frames),
+    "J": j,
+    "F": f,
+    "J&F": (j + f) / 2,
+    batched: _mean_of_batches(frames, _f),
+  }
+
+
+def _f(frames: list[_Frame]) -> float:
+  return masks.f_score(_curves(frames))
+
+
+def _s(frames: list[_Frame]) -> float:
+  return masks.null_s([frame.pixels for frame in frames])
+
+
+def _mean_of_batches(
+  frames: list[_Frame], metric: Callable[[list[_Frame]], float]
+) -> float | None:
+  """The mean of a metric over batches of four videos, the last one smaller.
+
+  So the scripts of AVSBench and Ref-AVS average F, a maximum, and S, a root,
+  where "F" and "S" are those of all frames together. None: a frame's video is
+  not known (the record's "vid"), or there are no frames.
+  """
+  videos = collections.defaultdict(list)
+  for frame in frames:
+    if frame.video is None:
+      return None
+    videos[frame.video].append(frame)
+  grouped = list(videos.values())
+  batches = [
+    list(itertools.chain(*grouped[start : start + _VIDEOS]))
+    for start in range(0, len(grouped), _VIDEOS)
+  ]
+  return _mean(map(metric, batches)) if batches else None
 
 
 def _curves(frames: list[_Frame]) -> np.ndarray:

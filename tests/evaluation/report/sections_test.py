@@ -27,6 +27,15 @@ def test_facts_say_the_score_and_what_was_counted(section):
   assert found.facts["n"] == "2" and found.facts["split"] == "test"
 
 
+def test_official_numbers_have_words_and_a_dash_where_not_defined():
+  row = {"id": "avcap/test/0", "text": None, "reference": {"text": "a dog"}}
+  score = scores.score_rows(_TABLE["avcap"], [row], released=False)
+  words = sections.section(score, None).facts["official-compatible"]
+  assert words.startswith("0.000 (n = 0, 1 dropped; CIDEr —, ROUGE-L —")
+  assert "METEOR is 1.5 with its exact and stem stages" in words
+  assert "BLEU-1 —" in words
+
+
 def test_numbers_are_apart_from_tables_and_the_matrix_is_a_plot(section):
   found = section("ks")
   assert {"accuracy", "UAR"} <= found.numbers.keys()

@@ -55,3 +55,9 @@ def test_scores_and_means():
   means = official_scripts.means([row, None, null])
   assert means["J"] == means["value"] == 0.5
   assert (means["S"], means["n"], means["dropped"]) == (0, 2, 1)
+  assert means["J&F"] == pytest.approx((0.5 + 0.65 / 1.15) / 2, abs=1e-9)
+  filled = official_scripts.scores(None, np.ones_like(truth))
+  means = official_scripts.means([filled, null, {"S": 0.5}])
+  assert (means["S"], means["S_infinite"], means["n"]) == (0.25, 1, 3)
+  assert means["J"] is means["J&F"] is None
+  assert means["value"] == 0

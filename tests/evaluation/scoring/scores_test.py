@@ -299,6 +299,32 @@ def test_the_scored_rows_and_the_report_line_are_json(task, fabricate):
     assert 0 <= row["score"]["score"] <= 1
 
 
+_PIECES = (
+  *("<event>", "</event>", "<audio>dog, (0 4)</audio>", "dog, (0 4)", "(7 7)"),
+  *("<answer>true</answer>", "<answer>false</answer>", "<answer>A</answer>"),
+  *("[0,0,223,223]", "[5,5]", "[20, 10, 5, 5]", "dog", "the", "NaN", "1e999"),
+)
+_TEXTS = (
+  st.none() | st.text() | st.lists(st.sampled_from(_PIECES)).map(" ".join)
+)
+
+
+@_each_task
+@hypothesis.given(data=st.data())
+def test_whatever_is_answered_the_numbers_are_json(task, fabricate, data):
+  count = data.draw(st.integers(1, 4))
+  rows = fabricate(task, [True] * count, data.draw(_SEEDS))
+  for row in rows:
+    row["text"] = data.draw(_TEXTS)
+    if task == "ref_avs" and data.draw(st.booleans()):
+      row["reference"] |= {"split": "test_n", "mask": None}
+  score = scores.score_rows(_TABLE[task], rows, released=False)
+  found = json.dumps([score.to_json(), score.rows], allow_nan=False)
+  assert json.loads(found)[0]["n"] == count
+  assert 0 <= score.value <= 1 + 1e-9
+  assert 0 <= score.official_compatible["value"] <= 1 + 1e-9
+
+
 def test_a_cut_off_last_line_is_left_out(tmp_path):
   path = tmp_path / "ks.jsonl"
   path.write_text('{"id": "a"}\n{"id": "b"')

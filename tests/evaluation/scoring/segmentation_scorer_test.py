@@ -1,6 +1,7 @@
 """Mask sets: stand-ins, masks, null frames, empty truths, lookups."""
 
 import io
+import json
 import types
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_masks_of_a_mask_model_are_scored_by_j():
 def test_true_masks_come_from_the_record_otherwise():
   buffer = io.BytesIO()
   Image.fromarray((DISC * 255).astype(np.uint8)).save(buffer, "PNG")
-  record = types.SimpleNamespace(mask=buffer.getvalue())
+  record = types.SimpleNamespace(mask=buffer.getvalue(), meta={})
   row = _row(reference={"mask": None})
   assert scores.score_rows(_TABLE["s4"], [row], lambda _: record).value == 1
   with pytest.raises(errors.UserError, match="no row has a true mask"):
@@ -126,3 +127,74 @@ def test_what_is_not_there_is_an_empty_mask_officially():
   )
   official = scores.score_rows(_TABLE["ref_avs"], [row]).official_compatible
   assert (official["S"], official["n"]) == (0, 1)
+
+
+def test_f_pooled_and_as_the_released_scripts_average_it():
+  """Videos of two frames: a batch of four of them, and one of one."""
+  full = masks.to_rle(np.ones_like(DISC))
+  rows = [
+    _row(
+      i=i,
+      text=TEXT if i < 8 else "[0,0,9,9] [5,5]",
+      reference={"vid": f"clip {i // 2}", "mask": RLE if i < 8 else full},
+    )
+    for i in range(10)
+  ]
+  details = scores.score_rows(_TABLE["s4"], rows).details
+
+  def f(part):
+    """The largest mean over frames, of the mask said and of all pixels."""
+    curves = []
+    for i in part:
+      said = masks.filled_box((20, 20, 80, 80) if i < 8 else (0, 0, 9, 9))
+      truth = DISC if i < 8 else np.ones_like(DISC)
+      curves.append(masks.f_curve(truth, said))
+    return np.mean(curves, axis=0).max()
+
+  assert details["F"] == pytest.approx(f(range(10)), abs=1e-9)
+  batched = details["F, mean of batches of 4 videos"]
+  assert batched == pytest.approx((f(range(8)) + f((8, 9))) / 2, abs=1e-9)
+  assert batched != pytest.approx(details["F"], abs=1e-3)
+  assert details["J&F"] == (details["J"] + details["F"]) / 2
+
+
+def test_s_pooled_and_as_the_released_scripts_average_it():
+  """A video is asked about by several descriptions: each is one."""
+  true, false = f"<answer>true</answer>. {TEXT}", "<answer>false</answer>."
+  null = {"split": "test_n", "mask": None, "vid": "one", "fid": "2"}
+  rows = [
+    _row("ref_avs", true if i == 4 else false, i, reference={**null, "uid": i})
+    for i in range(5)
+  ]
+  found = scores.score_rows(_TABLE["ref_avs"], rows).details["test_n"]
+  share = 61**2 / 224**2
+  assert found["S"] == pytest.approx(np.sqrt(share / 5), abs=1e-9)
+  # A batch of four without a pixel, and the fifth by itself.
+  batched = found["S, mean of batches of 4 videos"]
+  assert batched == pytest.approx(np.sqrt(share) / 2, abs=1e-9)
+
+
+def test_the_video_of_a_frame_comes_from_the_record_too():
+  record = types.SimpleNamespace(mask=None, meta={"vid": "clip"})
+  name = "F, mean of batches of 4 videos"
+  score = scores.score_rows(_TABLE["s4"], [_row()], lambda _: record)
+  assert score.details[name] == score.details["F"]
+  assert scores.score_rows(_TABLE["s4"], [_row()]).details[name] is None
+
+
+def test_a_null_frame_that_is_filled_leaves_s_finite():
+  whole = masks.to_rle(np.ones_like(DISC))
+  true = f"<answer>true</answer>. {TEXT}"
+  null = {"split": "test_n", "mask": None}
+  filled = [_row("ref_avs", true, 0, reference=null, mask=whole)]
+  some = [*filled, _row("ref_avs", true, 1, reference=null)]
+  official = scores.score_rows(_TABLE["ref_avs"], some).official_compatible
+  wrong = np.sqrt(61**2 / (224**2 - 61**2))
+  assert official["S"] == pytest.approx(wrong, abs=1e-9)
+  assert (official["S_infinite"], official["n"]) == (1, 2)
+  # Not 0, as the released script has it then: 0 would be perfect.
+  score = scores.score_rows(_TABLE["ref_avs"], filled)
+  assert score.official_compatible["S"] is None
+  assert score.official_compatible["J"] is score.details["J"] is None
+  assert score.details["test_n"]["S"] == 1
+  json.dumps(score.to_json(), allow_nan=False)
