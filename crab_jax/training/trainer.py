@@ -46,6 +46,8 @@ class Loop:
     log: where losses and rates go.
     validator: None: no validation.
     callbacks: are called around every step, in this order.
+    check_every: steps between two readings of the loss; the last is always
+      read. A loop that saves nothing need not wait for its steps.
     remedy: ends the error of a loss that is not finite.
   """
 
@@ -57,6 +59,7 @@ class Loop:
   log: step_log.Log = step_log.NoLog()
   validator: validation.Validator | None = None
   callbacks: Sequence[callbacks_lib.Callback] = ()
+  check_every: int = 1
   remedy: str = "the newest checkpoint is from before it"
 
   def run(
@@ -99,8 +102,9 @@ class Loop:
     for step, batch in self._batches(first):
       state, sums = self._step(step, state, frozen, batch, key)
       self.recovery.step_done()
-      # Reading the sums of the step before leaves the devices one to work on.
-      self._check(pending)
+      if step % self.check_every == 0:
+        # The sums of the step before: the devices have this one to work on.
+        self._check(pending)
       pending = (step, sums, batch)
       stop = self.recovery.stop_requested()
       last, due = step == self.stage.steps, self._due(step)

@@ -250,3 +250,10 @@ def test_a_loop_that_fails_closes_its_callbacks_and_says_what_to_do():
   with pytest.raises(errors.UserError, match="step 2: .*; lower the peak; "):
     _bare(4, _Loader(poison=2), callback, remedy="lower the peak")
   assert callback.calls[-1] == "close"
+
+
+def test_a_loop_may_read_its_loss_at_the_end_alone():
+  callback = _Steps()
+  with pytest.raises(errors.UserError, match="loss nan"):
+    _bare(4, _Loader(poison=1), callback, check_every=4)
+  assert ("after", 4) in callback.calls
