@@ -112,13 +112,7 @@ class Torch:
 
   def __init__(self, thinker, chosen: list, supervised: int):
     self.thinker = thinker.train()
-    self.inputs = torch_thinker.torch_inputs(chosen)
-    labels = torch.full_like(self.inputs["input_ids"], -100)
-    for row, sample in enumerate(chosen):
-      end = len(sample.tokens)
-      own = slice(end - supervised, end)
-      labels[row, own] = self.inputs["input_ids"][row, own]
-    self.inputs["labels"] = labels
+    self.feed(chosen, supervised)
     self.trained = [p for p in thinker.parameters() if p.requires_grad]
     self.optimizer = torch.optim.AdamW(
       self.trained,
@@ -129,12 +123,24 @@ class Torch:
     self.schedule = optim.schedule(OPTIMIZER, _SCHEDULED)
     self.step_number = 0
 
+  def feed(self, chosen: list, supervised: int) -> None:
+    """Takes the samples of the next steps."""
+    self.inputs = torch_thinker.torch_inputs(chosen)
+    labels = torch.full_like(self.inputs["input_ids"], -100)
+    for row, sample in enumerate(chosen):
+      end = len(sample.tokens)
+      own = slice(end - supervised, end)
+      labels[row, own] = self.inputs["input_ids"][row, own]
+    self.inputs["labels"] = labels
+
   def step(self) -> float:
     """One update; returns the loss before it."""
     for group in self.optimizer.param_groups:
       group["lr"] = float(self.schedule(self.step_number))
     self.step_number += 1
-    self.optimizer.zero_grad()
+    # To zero and not None: AdamW goes on moving an adapter of the vision tower
+    # where a batch has no video, and would leave out one without a gradient.
+    self.optimizer.zero_grad(set_to_none=False)
     loss = self.thinker(**self.inputs).loss
     loss.backward()
     torch.nn.utils.clip_grad_norm_(self.trained, OPTIMIZER.clip)
@@ -142,9 +148,11 @@ class Torch:
     return float(loss.detach())
 
 
-def our_batch(thinker, chosen: list, supervised: int, model) -> dict:
+def our_batch(
+  thinker, chosen: list, supervised: int, model, extra: int = 0
+) -> dict:
   """The same samples, one a row, as `crab_jax.batch` has them."""
-  batch = torch_thinker.batch_of(thinker, [[s] for s in chosen], model)
+  batch = torch_thinker.batch_of(thinker, [[s] for s in chosen], model, extra)
   count = len(chosen)
   ends = np.array([len(sample.tokens) for sample in chosen])[:, None]
   places = ends - 1 - supervised + np.arange(supervised)[None]
