@@ -8,6 +8,8 @@ beside its own and renamed (`writing` and the functions above it); a folder too
   path                          text of a flag or a setting -> a path
   write_bytes, write_text, write_json, write_json_lines, writing, copy
                                 one file, whole or not at all
+  json_text, json_document, json_line
+                                strict JSON, for those that write or send it
   write_together                several files of a folder, the last one last
   new_folder, replace_folder    a folder, whole or not at all
   Growing                       a file that survives interruptions, in parts
@@ -95,17 +97,17 @@ def write_json_lines(path: Path, values: Iterable[Any]) -> None:
 
 
 def json_document(value: Any) -> bytes:
-  """A JSON value as the content of a file, see `_dumped`."""
-  return _encoded(_dumped(value, indent=1) + "\n")
+  """A JSON value as the content of a file, see `json_text`."""
+  return _encoded(json_text(value, indent=1) + "\n")
 
 
 def json_line(value: Any) -> bytes:
-  """A JSON value as a line of a log, see `_dumped`."""
-  return _encoded(_dumped(value) + "\n")
+  """A JSON value as a line of a log, see `json_text`."""
+  return _encoded(json_text(value) + "\n")
 
 
-def _dumped(value: Any, indent: int | None = None) -> str:
-  """Strict JSON: numpy's numbers become floats, undefined numbers null.
+def json_text(value: Any, indent: int | None = None) -> str:
+  """Strict JSON: numpy's numbers as floats, undefined numbers as null.
 
   JSON knows neither NaN nor infinity, and most readers refuse a file that holds
   one. Refusing to write it would cost a report for a number.

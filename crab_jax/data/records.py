@@ -111,7 +111,7 @@ def encode(record: Record) -> bytes:
   """A record as a serialized tf.train.Example."""
   example = dict(vars(record))
   for name in _JSON_FIELDS:
-    example[name] = json.dumps(example[name], ensure_ascii=False)
+    example[name] = files.json_text(example[name])
   example["frame_seconds"] = np.asarray(record.frame_seconds, np.float32)
   message = _serializer().get_tf_example(features().encode_example(example))
   # Fields in a fixed order: the same record gives the same bytes everywhere.

@@ -1,3 +1,5 @@
+import dataclasses
+
 import hypothesis
 import pytest
 from hypothesis import strategies
@@ -74,6 +76,12 @@ def _write(root, split="train", shards=2):
 def test_a_record_survives(fields):
   record = records.Record(**fields)
   assert records.decode(records.encode(record)) == record
+
+
+def test_an_undefined_number_of_an_annotation_is_null():
+  """Python reads NaN in a JSON file; others refuse it in a record."""
+  record = dataclasses.replace(_record(), meta={"score": float("nan")})
+  assert records.decode(records.encode(record)).meta == {"score": None}
 
 
 def test_bytes_that_are_no_record_are_refused():

@@ -47,7 +47,7 @@ class _Frame:
   curve: np.ndarray | None = None  # None for an empty truth
   pixels: int = 0  # predicted
   official: dict | None = None  # None: dropped
-  video: tuple | None = None  # None: not known
+  video: tuple = ()  # (vid, and what is asked about); empty: not known
 
 
 def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
@@ -133,12 +133,12 @@ def _true_mask(sample, lookup) -> np.ndarray | None:
   return masks.from_png(record.mask) if record and record.mask else None
 
 
-def _video(sample, lookup) -> tuple | None:
+def _video(sample, lookup) -> tuple:
   """The video of a frame, with the description asked for (Ref-AVS)."""
   record = lookup(sample.id) if lookup else None
   fields = {**(record.meta if record else {}), **sample.raw}
   if not fields.get("vid"):
-    return None
+    return ()
   if sample.reference.kind == "place":
     return (fields["vid"],)
   return fields["vid"], fields.get("uid"), fields.get("fid")
@@ -211,6 +211,9 @@ def _details(objects: list[_Frame], nulls: list[_Frame], samples) -> dict:
     "ceiling_of_boxes": _mean(f.part["ceiling"] for f in objects),
     "frames": len(objects),
   }
+  alone = sum(not frame.video for frame in (*objects, *nulls))
+  if alone:
+    details["frames_without_vid"] = f"{alone}, each a video of its own"
   splits = sorted({f.sample.raw.get("split", "") for f in objects} - {""})
   for split in splits:
     part = [f for f in objects if f.sample.raw.get("split") == split]
@@ -260,14 +263,12 @@ def _mean_of_batches(
   """The mean of a metric over batches of four videos, the last one smaller.
 
   So the scripts of AVSBench and Ref-AVS average F, a maximum, and S, a root,
-  where "F" and "S" are those of all frames together. None: a frame's video is
-  not known (the record's "vid"), or there are no frames.
+  where "F" and "S" are those of all frames together. A frame whose video is not
+  known is one of its own. None of no frames.
   """
   videos = collections.defaultdict(list)
   for frame in frames:
-    if frame.video is None:
-      return None
-    videos[frame.video].append(frame)
+    videos[frame.video or frame.sample.id].append(frame)
   grouped = list(videos.values())
   batches = [
     list(itertools.chain(*grouped[start : start + _VIDEOS]))

@@ -175,11 +175,19 @@ def test_s_pooled_and_as_the_released_scripts_average_it():
 
 
 def test_the_video_of_a_frame_comes_from_the_record_too():
+  """Without it each frame is a video, and the report says so."""
+  full = masks.to_rle(np.ones_like(DISC))
+  rows = [
+    _row(i=i, reference={"mask": full if i == 4 else RLE}) for i in range(5)
+  ]
   record = types.SimpleNamespace(mask=None, meta={"vid": "clip"})
   name = "F, mean of batches of 4 videos"
-  score = scores.score_rows(_TABLE["s4"], [_row()], lambda _: record)
-  assert score.details[name] == score.details["F"]
-  assert scores.score_rows(_TABLE["s4"], [_row()]).details[name] is None
+  known = scores.score_rows(_TABLE["s4"], rows, lambda _: record).details
+  assert known[name] == known["F"]
+  assert "frames_without_vid" not in known
+  unknown = scores.score_rows(_TABLE["s4"], rows).details
+  assert unknown[name] != pytest.approx(unknown["F"], abs=1e-3)
+  assert unknown["frames_without_vid"] == "5, each a video of its own"
 
 
 def test_a_null_frame_that_is_filled_leaves_s_finite():
