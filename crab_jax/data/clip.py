@@ -59,15 +59,21 @@ def record(
 ) -> records.Record:
   """The record of a clip for a task that it fits.
 
+  A task that looks at one frame of the video hears the part of the sound that
+  runs with it.
+
   Raises:
     UserError: a file is missing, does not decode, or has no frames or sound.
   """
   reader = assembly.Reader(files.absolute(files.path(".")), config)
   try:
     frames, seconds = _sight(reader, clip, task)
-    sound = reader.audio(str(clip.audio or clip.video)).samples
   except statuses.RecordError as error:
     raise errors.UserError(f"{error.status}: {error.reason}") from error
+  sound = _sound(reader, clip)
+  heard = windows.cut(
+    task.window, sound, windows.index_at(task.window, seconds[0], sound)
+  )
   said = {
     "question": clip.question,
     "options": list(clip.options),
@@ -81,13 +87,26 @@ def record(
     status=str(statuses.Status.OK),
     frames=frames,
     frame_seconds=seconds,
-    audio=encodings.encode_audio(windows.cut(task.window, sound)),
+    audio=encodings.encode_audio(heard),
     question={field: said[field] for field in task.question_keys("test")},
     target="",
     reference={},
     mask=b"",
     meta={},
   )
+
+
+def _sound(reader: assembly.Reader, clip: Clip) -> windows.Waveform:
+  """The whole sound of a clip: float32[S], 16 kHz.
+
+  Raises:
+    UserError: there is none.
+  """
+  try:
+    return reader.audio(str(clip.audio or clip.video)).samples
+  except statuses.RecordError as error:
+    hint = "" if clip.audio else "; --audio=FILE gives it a sound"
+    raise errors.UserError(f"{error.status}: {error.reason}{hint}") from error
 
 
 def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:

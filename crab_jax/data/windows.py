@@ -15,6 +15,7 @@ from crab_jax import configs
 Waveform = Float[np.ndarray, "_"]  # lengths differ: in and out
 
 _FOUR_SECONDS = 4 * configs.SAMPLE_RATE
+_PARTS = {"one_fifth": 5, "one_tenth": 10}  # equal ones, one of which is heard
 
 
 def cut(rule: str, audio: Waveform, index: int = 0) -> Waveform:
@@ -33,6 +34,20 @@ def cut(rule: str, audio: Waveform, index: int = 0) -> Waveform:
   if missing > 0:
     audio = np.pad(audio, (0, missing))
   return RULES[rule](audio, max(index, 0))
+
+
+def index_at(rule: str, second: float, audio: Waveform) -> int:
+  """The index of the part of a clip that holds a second; 0 of other rules.
+
+  Args:
+    rule: a key of `RULES`.
+    second: after the clip's first sample.
+    audio: float32[S], 16 kHz, the whole clip.
+  """
+  if rule not in _PARTS:
+    return 0
+  part = max(len(audio), configs.SAMPLE_RATE) / _PARTS[rule]
+  return int(second * configs.SAMPLE_RATE / part)
 
 
 def _sixtieths(audio: Waveform, index: int) -> Waveform:
@@ -78,11 +93,11 @@ def _one_part(audio: Waveform, parts: int, index: int) -> Waveform:
 
 
 def _one_fifth(audio: Waveform, index: int) -> Waveform:
-  return _one_part(audio, 5, index)
+  return _one_part(audio, _PARTS["one_fifth"], index)
 
 
 def _one_tenth(audio: Waveform, index: int) -> Waveform:
-  return _one_part(audio, 10, index)
+  return _one_part(audio, _PARTS["one_tenth"], index)
 
 
 RULES = {

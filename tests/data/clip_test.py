@@ -10,6 +10,7 @@ from PIL import Image
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import clip as clip_lib
+from crab_jax.data import encodings
 from crab_jax.data import tasks
 from tests.data import clips
 
@@ -58,6 +59,38 @@ def test_a_picture_task_takes_the_middle_frame(files):
   assert found.frame_seconds[0] > 0
 
 
+@pytest.mark.parametrize("task", ["s4", "ms3", "ref_avs"])
+def test_the_middle_frame_is_heard_with_its_sound(files, task):
+  """The pitch of second t is 500 + 300 t Hz."""
+  rate = configs.SAMPLE_RATE
+  seconds = [clips.tone(1.0, 500 + 300 * t) for t in range(10)]
+  clips.write_audio(files / "rising.wav", np.concatenate(seconds))
+  clips.write_video(files / "long.mp4", 41)  # four a second: 10 s
+  clip = clip_lib.Clip(
+    video=files / "long.mp4", audio=files / "rising.wav", question="?"
+  )
+  found = clip_lib.record(clip, tasks.Tasks()[task], _CONFIG)
+  heard = encodings.decode_audio(found.audio)
+  at = found.frame_seconds[0]
+  assert at == pytest.approx(5.0)
+  pitches = [
+    np.abs(np.fft.rfft(second)).argmax()
+    for second in heard.reshape(-1, rate)  # bins of 1 Hz
+  ]
+  assert 500 + 300 * int(at) in pitches
+  assert len(pitches) == (1 if task == "ref_avs" else 2)  # tenths, fifths
+
+
+def test_a_picture_has_no_second(files):
+  clips.write_image(files / "i.jpg", np.zeros((40, 60, 3), np.uint8))
+  wave = np.concatenate([clips.tone(2.0, 500), clips.tone(8.0, 2000)])
+  clips.write_audio(files / "b.wav", wave)
+  clip = clip_lib.Clip(image=files / "i.jpg", audio=files / "b.wav")
+  found = clip_lib.record(clip, tasks.Tasks()["s4"], _CONFIG)
+  heard = encodings.decode_audio(found.audio)
+  assert np.abs(np.fft.rfft(heard)).argmax() == 2 * 500  # the first fifth
+
+
 def test_its_frame_at_another_size(files):
   clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
   small = clip_lib.record(clip, tasks.Tasks()["s4"], _CONFIG).frames[0]
@@ -78,7 +111,9 @@ def test_a_description_is_lower_cased(files):
 
 def test_a_video_without_sound_is_an_error(files):
   clip = clip_lib.Clip(video=files / "-v.mp4")
-  with pytest.raises(errors.UserError, match=r"bad_audio.*-v\.mp4"):
+  with pytest.raises(
+    errors.UserError, match=r"bad_audio.*-v\.mp4.*--audio=FILE"
+  ):
     clip_lib.record(clip, tasks.Tasks()["ave"], _CONFIG)
 
 
@@ -91,5 +126,6 @@ def test_sound_without_frames_is_an_error(files):
 def test_silence_of_no_length_is_an_error(files):
   clips.write_audio(files / "empty.wav", clips.tone(0.0))
   clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "empty.wav")
-  with pytest.raises(errors.UserError, match=r"empty\.wav"):
+  with pytest.raises(errors.UserError, match=r"empty\.wav") as caught:
     clip_lib.record(clip, tasks.Tasks()["ave"], _CONFIG)
+  assert "--audio" not in str(caught.value)  # it is given

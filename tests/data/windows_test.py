@@ -94,3 +94,25 @@ def test_a_negative_index_counts_as_zero():
 def test_merge_puts_clips_end_to_end():
   merged = windows.merge([_ramp(3), _ramp(2)])
   assert merged.tolist() == [1, 2, 3, 1, 2]
+
+
+@hypothesis.given(
+  rule=strategies.sampled_from(("one_fifth", "one_tenth")),
+  length=strategies.integers(1, 20 * _RATE),
+  share=strategies.floats(0, 0.999),
+)
+def test_the_part_at_a_second_holds_it(rule, length, share):
+  wave = _ramp(length)
+  sample = int(share * length)
+  index = windows.index_at(rule, sample / _RATE, wave)
+  heard = windows.cut(rule, wave, index)
+  # Up to the samples that no part has, as the parts are equal.
+  parts = 5 if rule == "one_fifth" else 10
+  assert index < parts
+  assert heard[0] <= sample + 1 + parts
+  assert sample + 1 <= heard[0] + len(heard) + parts or heard[-1] == 0
+
+
+def test_other_rules_take_no_index():
+  assert windows.index_at("tenths", 7.0, _ramp(10 * _RATE)) == 0
+  assert windows.index_at("four_seconds", 7.0, _ramp(10 * _RATE)) == 0
