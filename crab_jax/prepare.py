@@ -69,6 +69,7 @@ def main() -> None:
   # After the flags: these import av and librosa, which takes seconds.
   from crab_jax.data import preparation
   from crab_jax.data import preparation_runners
+  from crab_jax.evaluation.reading import references
   from crab_jax.evaluation.scoring import scores
 
   summary = preparation.prepare(
@@ -78,6 +79,7 @@ def main() -> None:
     config,
     preparation_runners.by_name(_RUNNER.value, _BEAM.value),
     table=scores.own_tasks(cli.path(_TASK_FILE)),
+    check=references.has_object,
   )
   print(f"{summary['records']} records in {out}")
 

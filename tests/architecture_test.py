@@ -313,7 +313,6 @@ _TESTED_BY = {
   "data/task_checks": "data/task_files",
   "evaluation/assessment": "evaluate",
   "evaluation/checkpoint_report": "evaluate",
-  "evaluation/clip_answers": "predict",
   "experiment/stages": "experiment/run",
   "experiment/validators": "experiment/run",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps

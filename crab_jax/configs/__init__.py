@@ -28,6 +28,7 @@ from crab_jax.configs.study import Transfer as Transfer
 from crab_jax.configs.thinker import Decoder as Decoder
 from crab_jax.configs.thinker import Model as Model
 from crab_jax.configs.units import COORDINATE_SIZE as COORDINATE_SIZE
+from crab_jax.configs.units import HEARD_SAMPLES as HEARD_SAMPLES
 from crab_jax.configs.units import SAMPLE_RATE as SAMPLE_RATE
 from crab_jax.configs.units import AudioUnits as AudioUnits
 from crab_jax.configs.units import VisionUnits as VisionUnits

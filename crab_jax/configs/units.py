@@ -18,6 +18,7 @@ from crab_jax.configs import checked
 # whatever the size of the frames that the vision encoder sees.
 COORDINATE_SIZE = 224
 SAMPLE_RATE = 16_000  # Hz
+HEARD_SAMPLES = 300 * SAMPLE_RATE  # longer audio is cut, as released
 
 
 class VisionUnits(checked.Checked, abc.ABC):

@@ -8,12 +8,14 @@ the settings.
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax import files
 from crab_jax.data import annotations
 from crab_jax.data import encodings
@@ -38,13 +40,19 @@ class Outcome:
     row: the line of manifest.jsonl: "id", "status", "reason", "media" and,
       for a record, "n_frames" and "duration" (seconds; each a list, a video
       an entry), "audio_seconds" (a list, a file an entry, before windows),
-      "window_seconds" (what is fed) and "cut_seconds" (what max_audio_seconds
-      took away).
+      "window_seconds" (what is kept), "cut_seconds" (what max_audio_seconds
+      took away) and "heard_seconds" (what the audio encoder takes of what is
+      kept); "also", further statuses that fit.
     record: None unless the status is usable.
   """
 
   row: dict
   record: records.Record | None
+
+
+# (task, reference, question of a row) -> whether there is an object. Raises
+# UserError where answers cannot be compared with the reference.
+ReferenceCheck = Callable[[tasks.Task, dict, dict], bool]
 
 
 class EncodedVideo(NamedTuple):
@@ -60,11 +68,22 @@ class Reader:
   """Reads and encodes media files under the settings of a preparation.
 
   Keeps the last clips: a reader must not outlive a change of the files.
+
+  Args:
+    source: the folder of the datasets.
+    config: the settings.
+    check: reads the references; None: they are not read.
   """
 
-  def __init__(self, source: files.Path, config: configs.Preparation):
+  def __init__(
+    self,
+    source: files.Path,
+    config: configs.Preparation,
+    check: ReferenceCheck | None = None,
+  ):
     self.source = source
     self.config = config
+    self.check = check
     self.video = functools.lru_cache(_CACHED_VIDEOS)(self._video)
     self.audio = functools.lru_cache(_CACHED_AUDIOS)(self._audio)
 
@@ -132,23 +151,50 @@ def _record(
   """The record of a parsed annotation, and the facts for the manifest."""
   audio, audio_facts = _sound(reader, found)
   frames, seconds, sight_facts = _sight(reader, found)
+  mask = reader.mask(found.mask)
   short = any(n < found.task.frames for n in sight_facts["n_frames"])
+  lacks = [(statuses.Status.SHORT_VIDEO, "")] * short
+  lacks += _lacks(reader, found, mask)
+  every = [str(status) for status, _ in lacks] or [str(statuses.Status.OK)]
   record = records.Record(
     id=found.id,
     task=found.task.name,
     split=found.split,
     row=found.row,
-    status=str(statuses.Status.SHORT_VIDEO if short else statuses.Status.OK),
+    status=every[0],
     frames=frames,
     frame_seconds=seconds,
     audio=audio,
     question=found.question,
     target=found.target,
     reference=found.reference,
-    mask=reader.mask(found.mask),
+    mask=mask,
     meta={**found.meta, "media": [path for _, path in found.media]},
   )
-  return record, {**sight_facts, **audio_facts}
+  facts: dict[str, Any] = {**sight_facts, **audio_facts}
+  if reason := "; ".join(reason for _, reason in lacks if reason):
+    facts["reason"] = reason
+  if every[1:]:
+    facts["also"] = every[1:]
+  return record, facts
+
+
+def _lacks(
+  reader: Reader, found: annotations.Annotation, mask: bytes
+) -> list[tuple[statuses.Status, str]]:
+  """What a usable row lacks for its answer to be scored, and the reasons."""
+  lacks, there = [], True
+  if reader.check is not None:
+    try:
+      there = reader.check(found.task, found.reference, found.question)
+    except errors.UserError as error:
+      # The text that is trained on need not have the form of an answer.
+      if found.split != "train":
+        lacks.append((statuses.Status.BAD_REFERENCE, str(error)))
+  if found.task.mask and there and not mask:
+    reason = f"no file {found.mask}" if found.mask else "no key names a mask"
+    lacks.append((statuses.Status.NO_MASK, reason))
+  return lacks
 
 
 def _sight(
@@ -191,4 +237,6 @@ def _sound(reader: Reader, found: annotations.Annotation) -> tuple[bytes, dict]:
   lost = sum(map(len, pieces)) - len(merged)
   if lost:
     facts["cut_seconds"] = round(lost / rate, 3)
+  if len(merged) > configs.HEARD_SAMPLES:
+    facts["heard_seconds"] = configs.HEARD_SAMPLES / rate
   return encodings.encode_audio(merged), facts

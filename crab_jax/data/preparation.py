@@ -37,7 +37,7 @@ from crab_jax.data import tasks
 from crab_jax.data import worker_pool
 
 # Raised when records come to hold something else for the same settings.
-_FORMAT = 1
+_FORMAT = 2
 _LOOKS = 16  # shards whose files are looked at together
 # Settings that a record depends on.
 _CONTENT = ("frame_size", "frame_format", "jpeg_quality", "max_audio_seconds")
@@ -51,6 +51,11 @@ class Preparer:
   out: files.Path
   config: configs.Preparation
   table: tasks.Tasks
+  check: assembly.ReferenceCheck | None = None  # reads the references
+
+  def reader(self) -> assembly.Reader:
+    """Reads the media of one share of the work."""
+    return assembly.Reader(self.source, self.config, self.check)
 
   def settings(self) -> dict:
     """What all records of a folder must have in common."""
@@ -86,7 +91,7 @@ class Preparer:
     if journal.is_complete(shard, self.out, header):
       tick(len(shard.rows))
       return
-    reader = assembly.Reader(self.source, self.config)
+    reader = self.reader()
     with journal.Writer(shard, self.out, header) as writer:
       tick(writer.done)
       for row in range(writer.done, len(shard.rows)):
@@ -140,6 +145,7 @@ def prepare(
   runner: Runner = run_local,
   show: Callable[[str], object] = print,
   table: tasks.Tasks | None = None,
+  check: assembly.ReferenceCheck | None = None,
 ) -> dict:
   """Prepares datasets; what an earlier call finished is not made again.
 
@@ -151,6 +157,8 @@ def prepare(
     runner: who makes the shards.
     show: takes the table of counts, and the first rows of every status but ok.
     table: the tasks; None: the built-in ones.
+    check: reads the references, so that those that no answer can be compared
+      with are counted; None: they are not read.
 
   Returns:
     The content of summary.json.
@@ -168,7 +176,7 @@ def prepare(
   kept = prepared_records.rows(out, without=found)
   table = table.joined(kept, "the task file", f"the records {out}")
   shards = plan(found, config.shard_records)
-  preparer = Preparer(source, out, config, table)
+  preparer = Preparer(source, out, config, table, check)
   with _locked(out):
     try:
       if not _is_finished(preparer, shards):
@@ -300,7 +308,11 @@ def _finish(
   counts = report.Counts(every, out)
   files.write_json_lines(out / report.MANIFEST, counts.rows)
   files.write_json_lines(out / report.BAD_MEDIA, counts.bad_rows())
-  for text in (report.table(counts), report.named_rows(counts)):
+  for text in (
+    report.table(counts),
+    report.audio_losses(counts),
+    report.named_rows(counts),
+  ):
     if text:
       show(text)
   excess = report.over_budget(counts, config, names)

@@ -115,7 +115,7 @@ def _assemble(
   """Shard -> (row, line of the journal, record) of each row of a chunk."""
   key = Key(*chunk.key)
   rows = _rows(preparer.source / key.task / f"{key.split}.json")
-  reader = assembly.Reader(preparer.source, preparer.config)
+  reader = preparer.reader()
   for row in range(chunk.start, chunk.stop):
     outcome = assembly.assemble(
       reader, preparer.table[key.task], key.split, row, rows[row]

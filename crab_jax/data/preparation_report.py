@@ -23,7 +23,9 @@ class Counts:
 
   Attributes:
     splits: (task, split) -> {"rows", "records", "bytes", "shard_records",
-      "statuses": {status: n}, "cut_seconds"}.
+      "statuses": {status: n}, "cut_seconds", "unheard_seconds",
+      "unheard"}. A row may have several statuses; unheard counts the records
+      of more sound than the audio encoder takes.
     rows: the manifest, in the order of the annotations.
   """
 
@@ -40,6 +42,8 @@ class Counts:
       "records": 0,
       "bytes": 0,
       "cut_seconds": 0.0,
+      "unheard_seconds": 0.0,
+      "unheard": 0,
       "shard_records": [],
       "statuses": collections.Counter(),
     }
@@ -49,8 +53,15 @@ class Counts:
     counts["records"] += usable
     counts["bytes"] += lines[-1]["end"] if lines else 0
     counts["cut_seconds"] += sum(line.get("cut_seconds", 0) for line in lines)
+    unheard = [
+      line["window_seconds"] - line["heard_seconds"]
+      for line in lines
+      if "heard_seconds" in line
+    ]
+    counts["unheard_seconds"] += sum(unheard)
+    counts["unheard"] += len(unheard)
     counts["shard_records"].append(usable)
-    counts["statuses"].update(line["status"] for line in lines)
+    counts["statuses"].update(s for line in lines for s in _statuses(line))
     self.rows += [
       {k: v for k, v in line.items() if k != "end"} for line in lines
     ]
@@ -65,6 +76,29 @@ class Counts:
     for (task, split), counts in self.splits.items():
       nested.setdefault(task, {})[split] = counts
     return nested
+
+
+def _statuses(line: dict) -> list[str]:
+  return [line["status"], *line.get("also", ())]
+
+
+def audio_losses(counts: Counts) -> str:
+  """How much sound no model hears, a line for each split; "" if none."""
+  lines = []
+  for (task, split), found in counts.splits.items():
+    if found["cut_seconds"]:
+      lines.append(
+        f"{task} {split}: {found['cut_seconds']:.1f} s of sound cut by"
+        " max_audio_seconds"
+      )
+    if found["unheard"]:
+      limit = configs.HEARD_SAMPLES // configs.SAMPLE_RATE
+      lines.append(
+        f"{task} {split}: {found['unheard']} records have more than {limit} s of"
+        f" sound; a model hears the first {limit} s,"
+        f" {found['unheard_seconds']:.1f} s are not heard"
+      )
+  return "\n".join(lines)
 
 
 def over_budget(
@@ -128,8 +162,9 @@ def named_rows(counts: Counts) -> str:
   """The first rows of every status but ok, with the reason; "" if none."""
   groups: dict[str, list[dict]] = {}
   for row in counts.rows:
-    if row["status"] != statuses.Status.OK:
-      groups.setdefault(row["status"], []).append(row)
+    for status in _statuses(row):
+      if status != statuses.Status.OK:
+        groups.setdefault(status, []).append(row)
   lines = []
   for status, rows in groups.items():
     lines.append(f"{status}: {len(rows)}")

@@ -4,10 +4,12 @@ import enum
 
 
 class Status(enum.StrEnum):
-  """Rows that are `OK` or `SHORT_VIDEO` become records; others are left out."""
+  """Rows that are `USABLE` become records; others are left out."""
 
   OK = "ok"
   SHORT_VIDEO = "short_video"  # fewer frames than wanted: the last repeated
+  NO_MASK = "no_mask"  # there is no true mask of the object
+  BAD_REFERENCE = "bad_reference"  # says nothing that answers compare with
   MISSING_KEY = "missing_key"  # the annotation lacks a key, or is no object
   MISSING_FILE = "missing_file"  # no such file, or an empty path
   BAD_VIDEO = "bad_video"  # does not open, or does not decode to its end
@@ -17,7 +19,12 @@ class Status(enum.StrEnum):
   EMPTY_TARGET = "empty_target"  # nothing to learn from
 
 
-USABLE = (Status.OK, Status.SHORT_VIDEO)
+USABLE = (
+  Status.OK,
+  Status.SHORT_VIDEO,
+  Status.NO_MASK,
+  Status.BAD_REFERENCE,
+)
 
 
 class RecordError(Exception):

@@ -9,6 +9,7 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.data import clip as clip_lib
+from crab_jax.data import encodings
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tasks
@@ -160,11 +161,25 @@ def _records(
   config = configs.Preparation(frame_size=maker.model.vision.frame_size)
   asked = {task.name: clip_lib.record(clip, task, config) for task in chosen}
   for name, record in asked.items():
+    if said := unheard(record):
+      print(f"{name}: {said}")
     try:
       maker.prompt_lengths(record)
     except samples.SampleError as error:
       raise errors.UserError(f"--task={name}: {error}") from error
   return asked
+
+
+def unheard(record: records.Record) -> str | None:
+  """How much of a long sound the model does not hear; None: it hears all."""
+  rate, limit = configs.SAMPLE_RATE, configs.HEARD_SAMPLES
+  samples = encodings.audio_samples(record.audio)
+  if samples <= limit:
+    return None
+  return (
+    f"the model hears the first {limit // rate} s of {samples / rate:.1f} s of"
+    " sound"
+  )
 
 
 def _answerer(

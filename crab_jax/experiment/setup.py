@@ -21,6 +21,7 @@ from crab_jax.data import samples
 from crab_jax.data import task_files
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.evaluation.reading import references
 from crab_jax.paradigms import front
 from crab_jax.synthetic import build
 from crab_jax.training import compilation
@@ -132,7 +133,10 @@ def _records(
     assert experiment.world is not None  # there are no records
     build.write(workdir / "world", experiment.world)
     preparation.prepare(
-      workdir / "world" / build.FOLDER, root, config=experiment.preparation
+      workdir / "world" / build.FOLDER,
+      root,
+      config=experiment.preparation,
+      check=references.has_object,
     )
   elif not root.is_dir():
     raise errors.UserError(

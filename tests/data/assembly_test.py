@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crab_jax import configs
+from crab_jax import errors
 from crab_jax.data import assembly
 from crab_jax.data import encodings
 from crab_jax.data import tasks
@@ -198,3 +199,70 @@ def test_neighbours_share_a_decoded_clip(source):
     assembly.assemble(reader, tasks.Tasks()["ks"], "train", row, _ks())
   assert reader.video.cache_info().misses == 1
   assert reader.audio.cache_info().hits == 2
+
+
+def _s4(frame):
+  return {
+    "visual_path": f"AVS/v1s/dog/frames/{frame}.jpg",
+    "audio_path": "AVS/v1s/dog/audio.wav",
+    "a_obj": "dog",
+    "frame_idx": 2,
+  }
+
+
+def test_a_missing_mask_is_counted(source):
+  (source / "s4/AVS/v1s/dog/labels_rgb/3.png").unlink()
+  for frame, status in ((2, "ok"), (3, "no_mask")):
+    outcome = assembly.assemble(
+      _reader(source), tasks.Tasks()["s4"], "test", 0, _s4(frame)
+    )
+    assert outcome.row["status"] == outcome.record.status == status
+  assert outcome.record.mask == b""
+  assert outcome.row["reason"] == "no file s4/AVS/v1s/dog/labels_rgb/3.png"
+
+
+def _check(task, reference, question):
+  """As that of the evaluation; "nothing" says that there is no object."""
+  del question
+  if reference["text"].endswith("x"):
+    raise errors.UserError(f"{task.name}: a reference cannot be read")
+  return not reference["text"].endswith("nothing")
+
+
+def test_where_no_object_is_no_mask_is_missed(source):
+  (source / "s4/AVS/v1s/dog/labels_rgb/3.png").unlink()
+  reader = assembly.Reader(source, _reader(source).config, _check)
+  row = {**_s4(3), "a_obj": "nothing"}
+  outcome = assembly.assemble(reader, tasks.Tasks()["s4"], "test", 0, row)
+  assert (outcome.row["status"], outcome.row["reason"]) == ("ok", "")
+
+
+def test_a_reference_that_cannot_be_read_is_counted(source):
+  reader = assembly.Reader(source, _reader(source).config, _check)
+  ks, s4 = tasks.Tasks()["ks"], tasks.Tasks()["s4"]
+  train = assembly.assemble(reader, ks, "train", 0, _ks())
+  assert train.row["status"] == "ok"  # what is learnt is any text
+  val = assembly.assemble(reader, ks, "val", 0, _ks(video="1.mp4"))
+  assert val.row["status"] == val.record.status == "bad_reference"
+  assert val.row["reason"] == "ks: a reference cannot be read"
+  (source / "s4/AVS/v1s/dog/labels_rgb/3.png").unlink()
+  both = assembly.assemble(reader, s4, "test", 0, {**_s4(3), "a_obj": "x"})
+  assert (both.row["status"], both.row["also"]) == (
+    "bad_reference",
+    ["no_mask"],
+  )
+  assert "cannot be read; no file" in both.row["reason"]
+
+
+def test_sound_that_no_model_hears_is_in_the_manifest(source):
+  clips.write_audio(source / "ks/audio/long.wav", np.zeros(301 * 4000), 4000)
+  outcome = assembly.assemble(
+    _reader(source), tasks.Tasks()["ks"], "train", 0, _ks(audio="long.wav")
+  )
+  row = outcome.row
+  assert row["audio_seconds"] == [301]
+  assert (row["window_seconds"], row["heard_seconds"]) == (301, 300)
+  short = assembly.assemble(
+    _reader(source), tasks.Tasks()["ks"], "train", 0, _ks()
+  )
+  assert "heard_seconds" not in short.row

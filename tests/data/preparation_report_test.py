@@ -71,6 +71,44 @@ def test_the_table_has_a_column_for_every_status(tmp_path):
   assert lines[2].split() == ["all", "3", "2", "2", "1", "0.0"]
 
 
+def _of_lines(out, *lines):
+  shard = journal.Shard("ks", "test", 0, 1, 0, list(lines))
+  with journal.Writer(shard, out, {}) as writer:
+    for row, line in enumerate(lines):
+      writer.add({"id": f"ks/test/{row}", "reason": "why", **line}, b"x")
+    writer.finish()
+  return preparation_report.Counts([shard], out)
+
+
+def test_a_row_of_two_statuses_is_in_both(tmp_path):
+  both = {"status": "bad_reference", "also": ["no_mask"]}
+  counts = _of_lines(tmp_path, both, {"status": "ok"})
+  assert counts.datasets()["ks"]["test"]["statuses"] == {
+    "bad_reference": 1,
+    "no_mask": 1,
+    "ok": 1,
+  }
+  assert counts.bad_rows() == []
+  text = preparation_report.named_rows(counts)
+  assert text == (
+    "bad_reference: 1\n  ks/test/0  why\nno_mask: 1\n  ks/test/0  why"
+  )
+
+
+def test_lost_sound_is_counted_and_told(tmp_path):
+  fed = {"status": "ok", "window_seconds": 301.5, "heard_seconds": 300.0}
+  counts = _of_lines(tmp_path, fed, {"status": "ok", "cut_seconds": 2.0}, fed)
+  found = counts.datasets()["ks"]["test"]
+  assert (found["unheard"], found["unheard_seconds"]) == (2, 3.0)
+  lines = preparation_report.audio_losses(counts).splitlines()
+  assert lines == [
+    "ks test: 2.0 s of sound cut by max_audio_seconds",
+    "ks test: 2 records have more than 300 s of sound; a model hears the first"
+    " 300 s, 3.0 s are not heard",
+  ]
+  assert preparation_report.audio_losses(_counts(tmp_path, ["ok"])) == ""
+
+
 def test_the_first_twenty_of_a_status_are_named(tmp_path):
   counts = _counts(tmp_path, ["ok"] + ["bad_image"] * 25)
   text = preparation_report.named_rows(counts)

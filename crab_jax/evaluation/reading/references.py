@@ -74,6 +74,21 @@ def of_row(task: tasks.Task, row: dict) -> answers.Answer:
   return answer
 
 
+def has_object(task: tasks.Task, reference: dict, question: dict) -> bool:
+  """Whether there is an object, of a task that asks; else True.
+
+  Args:
+    task: its row of the table of tasks.
+    reference: of a record.
+    question: of the record.
+
+  Raises:
+    UserError: as of `of_row`.
+  """
+  row = {"reference": reference, "question": question}
+  return of_row(task, row).exists is not False
+
+
 def _require_classes(task: tasks.Task, answer: answers.Answer) -> None:
   """Raises UserError for a true label that is none of the task's classes."""
   known = {labels.canonical(name, task.synonyms) for name in task.classes}

@@ -24,7 +24,7 @@ from crab_jax.data import encodings
 
 WINDOW = 400  # samples a mel frame sees (25 ms)
 HOP = 160  # samples from one mel frame to the next (10 ms)
-MAX_SAMPLES = 300 * configs.SAMPLE_RATE  # longer audio is cut, as released
+MAX_SAMPLES = configs.HEARD_SAMPLES  # longer audio is cut
 _FLOOR = 1e-10  # of the mel power
 _RANGE = 8.0  # decades below the loudest bin that are kept
 

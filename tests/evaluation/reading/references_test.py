@@ -119,3 +119,17 @@ def test_the_position_of_an_option_needs_the_options():
 )
 def test_lists_in_strings(value, fields):
   assert references.fields(value) == fields
+
+
+def test_whether_there_is_an_object():
+  def there(task, **reference):
+    return references.has_object(_TABLE[task], reference, {})
+
+  assert there("ks", text="dog") and there("s4", text="x", a_obj="dog")
+  assert there("ref_avs", text="the dog", split="test_s")
+  assert not there("ref_avs", text="the dog", split="test_n")
+  assert not there("ref_avs", text="<answer>false</answer>.")
+  with pytest.raises(errors.UserError, match="Chainsaw"):
+    there("avvp", text="Chainsaw")
+  options = {"options": ["a", "b"]}
+  assert references.has_object(_TABLE["avqa_thu"], {"text": "1"}, options)
