@@ -115,6 +115,7 @@ class Model(checked.Checked):
     Beside the parameters: not dtypes, and not where or when is computed.
     """
     found = {
+      "Model.positions_per_second": self.positions_per_second,
       **self.vision.named(),
       **self.audio.named(),
       **self.decoder.named(),

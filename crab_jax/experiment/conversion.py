@@ -7,8 +7,10 @@ from crab_jax import files
 from crab_jax.training import model_folder
 from crab_jax.training import streaming
 from crab_jax.weights import adapter
+from crab_jax.weights import adapter_files
 from crab_jax.weights import base
 from crab_jax.weights import official
+from crab_jax.weights import peft
 
 
 def convert_base(
@@ -43,21 +45,27 @@ def import_adapter(
   model: files.Path | None,
   alpha: float | None,
 ) -> None:
-  """The official adapter file -> an adapter folder.
+  """An adapter of others -> an adapter folder.
 
   Args:
-    source: the official file.
+    source: an official file, a LoRA of PEFT, or the folder of one.
     out: the adapter folder to write.
     model: the model folder that it must fit; None: it is not compared.
-    alpha: of its training run; None: twice the rank.
+    alpha: of an official file's training run; None: twice the rank.
 
   Raises:
     UserError: the file is damaged, or does not fit the model.
   """
   config = None if model is None else model_folder.load_config(model)
-  params, settings = official.read(source, config, alpha)
+  file = adapter_files.find(source)
+  if adapter_files.is_peft(file):
+    if alpha is not None:
+      raise errors.UserError(f"--alpha: {file} has its own in {peft.SETTINGS}")
+    params, settings = peft.read(file, config)
+  else:
+    params, settings = official.read(file, config, alpha)
   adapter.save(out, params, settings)
-  print(adapter.summary(params, settings))
+  print(f"from {file}: {adapter.summary(params, settings)}")
 
 
 def export_adapter(

@@ -22,7 +22,6 @@ from collections.abc import Collection
 import flax.traverse_util
 import ml_dtypes
 import numpy as np
-from flax import linen as nn
 
 from crab_jax import array_types
 from crab_jax import configs
@@ -31,17 +30,16 @@ from crab_jax import files
 from crab_jax.models import ilora
 from crab_jax.paradigms import names as table
 from crab_jax.paradigms import network
-from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
+from crab_jax.weights import module_sizes
 from crab_jax.weights import names
+from crab_jax.weights import prefixes
 from crab_jax.weights import torch_file
 
-_PREFIX = "base_model.model."
 _LAYER = re.compile(r"\.(\d+)\.")
 _HEAD = re.compile(r"\.lora_B(\d+)\.weight$")
+FILES = ("finetune_weights.bin", "lora_weights.bin")
 DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.float32}
-
-Size = tuple[int, int, int]  # layers, in, out
 
 
 def read(
@@ -65,6 +63,8 @@ def read(
   family, checkpoint = _family(tensors)
   adapted = checkpoint.adapted
   found, problems = _canonical(tensors, checkpoint)
+  if misplaced := prefixes.wrong(found, checkpoint):
+    raise errors.UserError(f"{path} is not loaded: {misplaced}")
   heads = 1 + max(
     (int(hit[1]) for name in found if (hit := _HEAD.search(name))), default=0
   )
@@ -81,7 +81,11 @@ def read(
     alpha=2.0 * _commonest(ranks) if alpha is None else alpha,
     targets="lm+towers" if any(in_tower(name) for name in found) else "lm",
   )
-  sizes = _sizes_in(found, adapted) if base is None else _sizes_of(base)
+  sizes = (
+    module_sizes.of_tensors(found, adapted)
+    if base is None
+    else module_sizes.of_model(base)
+  )
   if not config.in_towers:
     sizes = {module: x for module, x in sizes.items() if not in_tower(module)}
   problems += _problems(found, _expected(sizes, config))
@@ -113,7 +117,7 @@ def _family(
 
 def _module(tensor: str, checkpoint: table.Checkpoint) -> str:
   """A tensor's module in the form of the table, with "{}" for the layer."""
-  name = checkpoint.canonical(tensor.removeprefix(_PREFIX)) or tensor
+  name = prefixes.canonical(tensor, checkpoint) or tensor
   module = name.removesuffix(".weight").rpartition(".")[0]
   return _LAYER.sub(".{}.", module, count=1)
 
@@ -128,57 +132,15 @@ def _canonical(
   """The tensors by the table's names, and which names are there twice."""
   found, problems = {}, []
   for name, tensor in tensors.items():
-    short = checkpoint.canonical(name.removeprefix(_PREFIX)) or name
+    short = prefixes.canonical(name, checkpoint) or name
     if short in found:
       problems.append(f"{name} is there twice, under two prefixes")
     found[short] = tensor
   return found, problems
 
 
-def _sizes_of(model: configs.Model) -> dict[str, Size]:
-  """The adapted modules of a model."""
-  tree = nn.meta.unbox(thinker.abstract(model))
-  flat = flax.traverse_util.flatten_dict(tree, sep="/")
-  return {
-    module: flat[f"{ours}/kernel"].shape
-    for module, ours in network.checkpoint_of(model).adapted
-  }
-
-
-def _sizes_in(
-  found: dict[str, np.ndarray], adapted: tuple[tuple[str, str], ...]
-) -> dict[str, Size]:
-  """The adapted modules as most tensors of a file have them.
-
-  All modules of a tower are taken to have as many layers as its last has.
-  """
-  layers: collections.Counter[str] = collections.Counter()
-  sides: dict[str, list] = {}
-  for module, _ in adapted:
-    pattern = re.compile(
-      re.escape(module).replace(r"\{\}", r"(\d+)") + r"\.lora_(A|B0)\.weight"
-    )
-    for name, tensor in found.items():
-      if (hit := pattern.fullmatch(name)) and tensor.ndim == 2:
-        number, leaf = hit.groups()
-        tower = module.split(".")[0]
-        # A damaged number must not make a list of a billion missing layers.
-        number = min(int(number), len(found))
-        layers[tower] = max(layers[tower], number + 1)
-        side = tensor.shape[1] if leaf == "A" else tensor.shape[0]
-        sides.setdefault(f"{module} {leaf}", []).append(side)
-  return {
-    module: (
-      layers[module.split(".")[0]] or 1,
-      _commonest(sides.get(f"{module} A", [0])),
-      _commonest(sides.get(f"{module} B0", [0])),
-    )
-    for module, _ in adapted
-  }
-
-
 def _module_shapes(
-  size: Size, config: configs.ILora
+  size: module_sizes.Size, config: configs.ILora
 ) -> dict[str, tuple[int, int]]:
   """Leaf name -> shape of one adapted projection, in the file's order."""
   _, inputs, outputs = size
@@ -193,7 +155,7 @@ def _module_shapes(
 
 
 def _expected(
-  sizes: dict[str, Size], config: configs.ILora
+  sizes: dict[str, module_sizes.Size], config: configs.ILora
 ) -> dict[str, tuple[int, int]]:
   """Every tensor name -> its shape, in the order of the file."""
   expected = {}
@@ -285,7 +247,7 @@ def write(
       layers, inputs, _ = found[ours].a.shape
       sizes[module] = (layers, inputs, found[ours].b.shape[-1])
   tensors = {
-    _PREFIX + name: np.asarray(_tensor(found, adapted, name, shape))
+    prefixes.EXPECTED + name: np.asarray(_tensor(found, adapted, name, shape))
     for name, shape in _expected(sizes, config).items()
   }
   torch_file.write(path, tensors)

@@ -15,6 +15,7 @@ from crab_jax import errors
 from crab_jax.models import ilora
 from crab_jax.paradigms import thinker
 from crab_jax.weights import adapter
+from crab_jax.weights import module_sizes
 from crab_jax.weights import official
 from crab_jax.weights import torch_file
 
@@ -278,7 +279,7 @@ def test_separate_codes_cannot_be_exported(tmp_path):
 
 def test_the_released_files_counts():
   """1,940 tensors and 870,480,512 parameters for the 7B at rank 128."""
-  sizes = official._sizes_of(configs.qwen2_5_omni_7b())
+  sizes = module_sizes.of_model(configs.qwen2_5_omni_7b())
   expected = official._expected(sizes, configs.ILora())
   assert len(expected) == 1940
   assert (
