@@ -2,15 +2,22 @@
 
   python -m crab_jax.convert base --source=HF_DIR_OR_ID --out=DIR
       [--dtype=bfloat16]
-  python -m crab_jax.convert adapter-import --source=finetune_weights.bin
+  python -m crab_jax.convert base-export --source=MODEL --out=HF_DIR
+  python -m crab_jax.convert adapter-import --source=FILE_OR_DIR
       --out=ADAPTER [--base=DIR] [--alpha=256]
   python -m crab_jax.convert adapter-export --source=ADAPTER_OR_MODEL
       --out=finetune_weights.bin [--dtype=bfloat16]
+  python -m crab_jax.convert merge --source=ADAPTER --base=MODEL --out=MODEL
+  python -m crab_jax.convert merge --source=MODEL_WITH_ADAPTER --out=MODEL
 
 `base` turns the safetensors of Qwen2.5-Omni (a local folder, or an id of the
-Hugging Face hub, which is downloaded) into a model folder. `adapter-import`
-reads the official adapter file without torch and without running what is in
-it, and checks it against --base if that is given; `adapter-export` writes it.
+Hugging Face hub, which is downloaded) into a model folder; `base-export` is the
+way back, for transformers. `adapter-import` reads the official adapter file, or
+a plain LoRA of PEFT, ms-swift or LLaMA-Factory as an adapter of one head,
+without torch and without running what is in it, and checks it against --base;
+`adapter-export` writes the official file. `merge` adds an adapter that does not
+route to the kernels of its base. The folder that a command writes is complete
+or not there.
 """
 
 import sys
@@ -26,14 +33,21 @@ _COMMANDS = {
   "base": ("dtype",),
   "adapter-import": ("base", "alpha"),
   "adapter-export": ("dtype",),
+  "merge": ("base",),
+  "base-export": (),
 }
 _SOURCE = flags.DEFINE_string("source", None, "What to read.")
 _OUT = flags.DEFINE_string("out", None, "What to write.")
 _BASE = flags.DEFINE_string(
-  "base", None, "adapter-import: the model folder that it must fit."
+  "base",
+  None,
+  "adapter-import: the model folder that it must fit; merge: the one that an"
+  " adapter folder is merged into.",
 )
 _ALPHA = flags.DEFINE_float(
-  "alpha", None, "adapter-import: of its run; absent: twice the rank."
+  "alpha",
+  None,
+  "adapter-import: of the official file's run; absent: twice the rank.",
 )
 _DTYPE = flags.DEFINE_string(
   "dtype",
@@ -63,6 +77,10 @@ def main(command: str) -> None:
     conversion.import_adapter(
       files.path(source), out, cli.path(_BASE), _ALPHA.value
     )
+  elif command == "merge":
+    conversion.merge(files.path(source), cli.path(_BASE), out)
+  elif command == "base-export":
+    conversion.export_base(files.path(source), out)
   else:
     conversion.export_adapter(files.path(source), out, _DTYPE.value)
 

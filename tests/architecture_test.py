@@ -323,6 +323,7 @@ _TESTED_BY = {
   "train": "experiment/run",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",
+  "weights/base_export": "experiment/conversion",
 }
 _SMALL = 60  # lines
 

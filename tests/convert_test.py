@@ -60,7 +60,9 @@ def test_a_damaged_source_is_one_line_and_exit_code_2(source, tmp_path):
 def test_nothing_to_convert():
   done = _run()
   assert done.returncode == 2
-  assert "base, adapter-import, adapter-export" in done.stderr
+  assert (
+    "base, adapter-import, adapter-export, merge, base-export" in done.stderr
+  )
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,11 @@ def test_nothing_to_convert():
       ["base", "--source=a", "--out=b", "--alpha=2"],
       "--alpha is for adapter-import, not for base",
     ),
+    (
+      ["base-export", "--source=a", "--out=b", "--base=c"],
+      "--base is for adapter-import, merge, not for base-export",
+    ),
+    (["merge", "--source=a", "--out=b"], "a is no model folder"),
     (
       ["base", "--source=a", "--out=b", "--dtype=int8"],
       "--dtype=int8: there are bfloat16, float32",

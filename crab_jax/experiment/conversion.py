@@ -1,14 +1,24 @@
 """Weights in and out: checkpoints of Qwen2.5-Omni, official adapter files."""
 
+import dataclasses
+import math
+
+import flax.traverse_util
+from flax import linen as nn
+
 from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.paradigms import thinker
+from crab_jax.training import lazy_params
 from crab_jax.training import model_folder
 from crab_jax.training import streaming
 from crab_jax.weights import adapter
 from crab_jax.weights import adapter_files
 from crab_jax.weights import base
+from crab_jax.weights import base_export
+from crab_jax.weights import merging
 from crab_jax.weights import official
 from crab_jax.weights import peft
 
@@ -85,6 +95,106 @@ def export_adapter(
   params, settings = _adapter_of(source)
   official.write(out, params, settings, dtype)
   print(adapter.summary(params, settings))
+
+
+def merge(
+  source: files.Path, model: files.Path | None, out: files.Path
+) -> None:
+  """A base with an adapter that does not route -> a model folder without.
+
+  Args:
+    source: an adapter folder, or a model folder with an adapter.
+    model: the model folder that an adapter folder is merged into.
+    out: the model folder to write.
+
+  Raises:
+    UserError: the adapter routes, or does not fit the base.
+  """
+  if model is None and (source / adapter.SETTINGS).is_file():
+    raise errors.UserError(f"{source} is an adapter folder: give --base too")
+  folder = source if model is None else model
+  model_folder.check_replaceable(out)
+  if out.exists() and any(files.is_same(out, x) for x in (source, folder)):
+    raise errors.UserError(f"--out={out} is read; choose another name")
+  config = model_folder.load_config(folder)
+  if model is not None and config.adapter is not None:
+    raise errors.UserError(f"the model in {model} has an adapter of its own")
+  base_leaves = lazy_params.open_leaves(folder, _base_paths(config))
+  if model is None:
+    params, settings = _adapter_of(source)
+  else:
+    params, settings = _fitting_adapter(source, config, base_leaves)
+  if reason := merging.obstacle(params, settings):
+    raise errors.UserError(f"{source} cannot be merged: {reason}")
+  streaming.save(
+    out,
+    merging.leaves(base_leaves, params, settings),
+    dataclasses.replace(config, adapter=None),
+    _texts(folder),
+  )
+  print(f"{adapter.summary(params, settings)}\nmerged, in {out}")
+
+
+def _base_paths(config: configs.Model) -> list[str]:
+  """The paths of a model's parameters, but for its adapter's."""
+  bare = dataclasses.replace(config, adapter=None)
+  tree = nn.meta.unbox(thinker.abstract(bare))
+  return list(flax.traverse_util.flatten_dict(tree, sep="/"))
+
+
+def _fitting_adapter(
+  source: files.Path,
+  config: configs.Model,
+  leaves: dict[str, lazy_params.Leaf],
+) -> tuple[array_types.Tree, configs.ILora]:
+  """The adapter, compared with the base that it is to be merged into."""
+  params, fitted = adapter.load(source, config)
+  made_on = adapter.read(source)[2]
+  if made_on is not None:
+    found = adapter.sampled_fingerprint(
+      {path: math.prod(leaf.shape) for path, leaf in leaves.items()},
+      lambda path, places: leaves[path].sample(places),
+    )
+    if found != made_on:
+      raise errors.UserError(
+        f"{source} was trained on another base: the shapes agree, the values of"
+        " the base do not"
+      )
+  return params, fitted.required_adapter
+
+
+def _texts(folder: files.Path) -> dict[str, str]:
+  """Tokenizer and chat template of a model folder."""
+  return {
+    name: (folder / name).read_text()
+    for name in (base.TOKENIZER, base.CHAT_TEMPLATE)
+    if (folder / name).is_file()
+  }
+
+
+def export_base(source: files.Path, out: files.Path) -> None:
+  """A model folder -> a folder that transformers loads.
+
+  Args:
+    source: a model folder without adapter.
+    out: the folder to write; not there, or empty.
+
+  Raises:
+    UserError: the model has an adapter, or transformers has no such network.
+  """
+  base_export.check_free(out)
+  config = model_folder.load_config(source)
+  if config.adapter is not None:
+    raise errors.UserError(
+      f"the model in {source} has an adapter: merge it first (convert merge)"
+    )
+  leaves = lazy_params.open_leaves(source, _base_paths(config))
+  texts = _texts(source)
+  shards = base_export.write(out, config, leaves, texts)
+  size = sum(math.prod(leaf.shape) for leaf in leaves.values())
+  print(f"{size:,} parameters ({config.param_dtype}) in {out}, {shards} shards")
+  if base.TOKENIZER not in texts:
+    print(f"note: {source} has no {base.TOKENIZER}, and so {out} has none")
 
 
 def _check_dtype(dtype: str | None) -> None:

@@ -73,6 +73,8 @@ class Checkpoint:
     write_config: a model -> config.json. Raises ValueError if the library that
       reads it has no such network.
     tied: names of the tensors that may be one.
+    unread: a model -> shape of each tensor, by name, that a checkpoint has and
+      the network never reads.
   """
 
   rows: tuple[Row, ...]
@@ -83,6 +85,7 @@ class Checkpoint:
   read_config: Callable[[dict[str, Any], str], Described]
   write_config: Callable[[configs.Model], dict[str, Any]]
   tied: tuple[str, ...] = ()
+  unread: Callable[[configs.Model], dict[str, tuple[int, ...]]] = lambda _: {}
 
 
 def rows(modules: Modules, renamed: Mapping[str, str]) -> tuple[Row, ...]:

@@ -8,6 +8,7 @@ base that the adapter was trained on. `official` has the other form.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from collections.abc import Mapping
 
 import flax.traverse_util
@@ -36,12 +37,29 @@ def fingerprint(params: array_types.Tree, adapters: bool = False) -> str:
     adapters: whether an adapter's count too; else they are left out.
   """
   flat = flax.traverse_util.flatten_dict(params, sep="/")
+  return sampled_fingerprint(
+    {
+      path: leaf.size
+      for path, leaf in flat.items()
+      if adapters or not ilora.is_leaf(path)
+    },
+    lambda path, places: np.asarray(flat[path]).reshape(-1)[places],
+  )
+
+
+def sampled_fingerprint(
+  sizes: Mapping[str, int], sample: Callable[[str, np.ndarray], np.ndarray]
+) -> str:
+  """The `fingerprint` of parameters that are not in memory.
+
+  Args:
+    sizes: elements of each parameter, by path.
+    sample: (path, places int64[N] in the flattened parameter) -> its values.
+  """
   digest = hashlib.sha256()
-  for path in sorted(
-    path for path in flat if adapters or not ilora.is_leaf(path)
-  ):
-    values = np.asarray(flat[path]).reshape(-1)
-    values = values[:: max(values.size // _SAMPLED, 1)].astype(np.float32)
+  for path in sorted(sizes):
+    places = np.arange(0, sizes[path], max(sizes[path] // _SAMPLED, 1))
+    values = np.asarray(sample(path, places)).astype(np.float32)
     digest.update(path.encode() + values.tobytes())
   return digest.hexdigest()
 

@@ -88,6 +88,12 @@ def torch_shape(
   return (shape[1], 3, config.unit_frames, config.patch, config.patch)
 
 
+def unread(model: configs.Model) -> dict[str, tuple[int, ...]]:
+  """The table that the thinker's forward pass never reads."""
+  shape = (2, model.decoder.width)
+  return {"audio_tower.audio_bos_eos_token.weight": shape}
+
+
 CHECKPOINT = names.Checkpoint(
   rows=names.rows(MODULES, _OURS),
   adapted=names.adapted(MODULES, _OURS),
@@ -97,4 +103,5 @@ CHECKPOINT = names.Checkpoint(
   read_config=checkpoint_config.read,
   write_config=checkpoint_config.write,
   tied=("model.embed_tokens.weight", "lm_head.weight"),
+  unread=unread,
 )
