@@ -56,6 +56,17 @@ def define_task_file_flag() -> flags.FlagHolder[str | None]:
   )
 
 
+def define_compiled_flag() -> flags.FlagHolder[str | None]:
+  """Defines --compiled, for commands that have no work directory."""
+  return flags.DEFINE_string(
+    "compiled",
+    None,
+    "Folder of compiled programs, which a second run of the same shapes reads;"
+    " off: compile anew. Default: crab_jax/compiled in $XDG_CACHE_HOME or"
+    " ~/.cache.",
+  )
+
+
 def gin_files() -> list[str]:
   """The values of --gin_file, in order."""
   return flags.FLAGS.gin_file

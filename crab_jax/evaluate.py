@@ -50,6 +50,7 @@ _RESCORE = flags.DEFINE_bool(
 _PREDICTIONS = flags.DEFINE_string(
   "predictions", None, "With --rescore: a folder; default {out}/predictions."
 )
+_COMPILED = cli.define_compiled_flag()
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Several hosts: find each other before anything else."
 )
@@ -67,7 +68,8 @@ def _chosen(config: configs.Evaluation) -> configs.Evaluation:
 def _rescore() -> "report_files.Written":
   """Scores prediction files."""
   out = cli.required_path(_OUT)
-  cli.refuse("does not go with --rescore", _CHECKPOINT, _ADAPTER, _DISTRIBUTED)
+  useless = _CHECKPOINT, _ADAPTER, _DISTRIBUTED, _COMPILED
+  cli.refuse("does not go with --rescore", *useless)
   if not _DATA.value:
     cli.refuse("needs --data beside --rescore", _LIMIT)
   config = _chosen(configs.Evaluation())
@@ -99,8 +101,10 @@ def _evaluate() -> "report_files.Written | None":
   from crab_jax.evaluation import checkpoint_report
   from crab_jax.evaluation.report import files as report_files
   from crab_jax.evaluation.scoring import scores
+  from crab_jax.training import compilation
   from crab_jax.training import hosts
 
+  compilation.keep(_COMPILED.value or experiment.compiled)
   given = scores.own_tasks(cli.path(_TASK_FILE))
   if _DISTRIBUTED.value:
     hosts.join()

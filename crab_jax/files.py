@@ -15,7 +15,7 @@ beside its own and renamed (`writing` and the functions above it); a folder too
   Growing                       a file that survives interruptions, in parts
   append                        a line at the end of a log
   lock, claim                   one process of many
-  make_folder, remove, listing, find, is_same, link, size, stamp, age, touch, absolute
+  make_folder, why_not_writable, remove, listing, find, is_same, link, size, stamp, age, touch, absolute
   Ranges                        pieces of a large file
 
 The functions take any path; those that commands hand down are `etils.epath`'s.
@@ -289,6 +289,15 @@ def _exchange(one: Path, other: Path) -> bool:
 def make_folder(folder: Path) -> None:
   """Makes a folder and those above it, where they are missing."""
   folder.mkdir(parents=True, exist_ok=True)
+
+
+def why_not_writable(folder: Path) -> str:
+  """Makes a folder, and says why nothing can be written into it; "": it can."""
+  try:
+    make_folder(folder)
+  except OSError as error:
+    return error.strerror or str(error)
+  return "" if os.access(folder, os.W_OK | os.X_OK) else "not allowed"
 
 
 class Growing:

@@ -32,6 +32,7 @@ _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _LONGEST = flags.DEFINE_integer(
   "max_new_tokens", 160, "Tokens of an answer at most.", 1
 )
+_COMPILED = cli.define_compiled_flag()
 _GATES = flags.DEFINE_bool(
   "gates", False, "Draws the router's gates along each answer."
 )
@@ -44,7 +45,9 @@ def main() -> None:
   from crab_jax.data import clip
   from crab_jax.evaluation import clip_answers
   from crab_jax.evaluation.scoring import scores
+  from crab_jax.training import compilation
 
+  compilation.keep(_COMPILED.value)
   request = clip_answers.Request(
     clip.Clip(
       video=cli.path(_VIDEO),

@@ -1,8 +1,12 @@
 """Test settings: eight fake CPU devices, strict rank promotion, type checks."""
 
 import os
+import pathlib
 
+_CACHE = pathlib.Path(__file__).resolve().parents[1] / ".pytest_cache"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# The commands that the tests run keep what they compile there, not at home.
+os.environ["XDG_CACHE_HOME"] = str(_CACHE / "user")
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )

@@ -17,6 +17,7 @@ from crab_jax.training import state
 from crab_jax.weights import adapter
 from crab_jax.weights import base
 from tests import cli_calls
+from tests import compilations
 from tests.data import small_records
 from tests.models import random_parameters
 
@@ -299,6 +300,7 @@ _MISTAKES = {
   ("--rescore",): "--out is required",
   ("--rescore", "--out=o", "--checkpoint=x"): "--checkpoint does not go with",
   ("--rescore", "--out=o", "--limit=3"): "--limit needs --data",
+  ("--rescore", "--out=o", "--compiled=c"): "--compiled does not go with",
   ("--rescore", "--out=o"): "o/predictions is no folder",
   ("--rescore", "--out=o", "--predictions=."): "holds no predictions",
   ("--tasks=ks,nosuch", "--rescore", "--out=o", "--predictions=."): "nosuch",
@@ -341,3 +343,16 @@ def test_a_report_that_lacks_scores_ends_with_4(tmp_path):
   assert list(report["tasks"]) == ["ks"]
   assert list(report["unscored"]) == ["avvp", "s4"]
   assert not (tmp_path / "of_none" / "report.html").exists()
+
+
+def test_a_second_evaluation_of_the_same_shapes_compiles_nothing(
+  place, tmp_path
+):
+  found = []
+  for out in ("one", "two"):
+    call = _arguments(place, tmp_path / out, "--limit=4", "--tasks=ks")
+    found += compilations.together("crab_jax.evaluate", [call], tmp_path / "u")
+  first, second = found
+  assert first.code == second.code == 0, first.stderr
+  assert first.compiled > 0
+  assert second.programs > second.compiled == 0

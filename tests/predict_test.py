@@ -11,6 +11,7 @@ from crab_jax import configs
 from crab_jax.training import model_folder
 from crab_jax.weights import adapter
 from tests import cli_calls
+from tests import compilations
 from tests.data import clips
 from tests.data import small_records
 from tests.models import random_parameters
@@ -137,3 +138,55 @@ def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
   answers = tmp_path / "folder" / "-answers" / "answers.json"
   (line,) = json.loads(answers.read_text())
   assert line["task"] == "s4"
+
+
+def _asked(files, out, *more):
+  return [
+    f"--checkpoint={files / 'model'}",
+    f"--adapter={files / 'adapter'}",
+    f"--video={files / '-clip.mp4'}",
+    f"--audio={files / 'a.wav'}",
+    "--task=s4",
+    "--max_new_tokens=2",
+    f"--out={out}",
+    *more,
+  ]
+
+
+def test_a_second_call_of_the_same_shapes_compiles_nothing(files, tmp_path):
+  """Two at once fill the same folder; a third finds all that it needs."""
+
+  def predict(*outs):
+    calls = [_asked(files, tmp_path / out) for out in outs]
+    found = compilations.together("crab_jax.predict", calls, tmp_path / "user")
+    assert [call.code for call in found] == [0] * len(outs), found
+    return found
+
+  assert all(call.compiled for call in predict("one", "two"))
+  (third,) = predict("three")
+  assert third.programs > third.compiled == 0
+  texts = [
+    (tmp_path / out / "answers.json").read_bytes()
+    for out in ("one", "two", "three")
+  ]
+  assert texts[0] == texts[1] == texts[2]
+  (folder,) = (tmp_path / "user").iterdir()
+  assert folder.name == "crab_jax"
+
+
+def test_compiled_programs_need_not_be_kept(files, tmp_path):
+  """Where --compiled=off says so, or nothing can be written."""
+  (tmp_path / "file").write_text("")
+  user = tmp_path / "file" / "below"
+  calls = [
+    _asked(files, tmp_path / "a", "--compiled=off"),
+    _asked(files, tmp_path / "b"),
+    _asked(files, tmp_path / "c", f"--compiled={user}"),
+  ]
+  off, unable, refused = compilations.together("crab_jax.predict", calls, user)
+  assert off.code == unable.code == 0
+  assert off.compiled == off.programs == unable.compiled
+  assert "not kept" not in off.stderr
+  assert unable.stderr.count("compiled programs are not kept") == 1
+  assert refused.code == 2
+  assert f"--compiled={user} cannot be written" in refused.stderr

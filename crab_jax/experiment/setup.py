@@ -104,7 +104,7 @@ def _compiled(
 ) -> files.Path | None:
   """The folder of compiled programs."""
   wanted = experiment.compiled
-  if wanted == "off":
+  if wanted == compilation.OFF:
     return None
   return workdir / "compiled" if wanted is None else files.path(wanted)
 

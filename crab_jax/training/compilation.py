@@ -1,15 +1,19 @@
 """Compiled programs: a cache on disk, and a warning of late compilations."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 from absl import logging
 
+from crab_jax import errors
 from crab_jax import files
 
+OFF = "off"  # in place of a folder: keep nothing
 _COMPILED = "/jax/core/compile/backend_compile_duration"
+_MOST = 2 * 2**30  # bytes in the user's folder
 _SHOWN = 5  # differences in a warning
 
 
@@ -22,6 +26,59 @@ def keep_in(folder: files.Path) -> None:
   """
   files.make_folder(folder)
   jax.config.update("jax_compilation_cache_dir", str(files.absolute(folder)))
+
+
+def keep(wanted: str | None) -> None:
+  """Keeps what a command without a work directory compiles: all of it.
+
+  A second call with the same shapes then compiles nothing. Where jax has been
+  told a folder (JAX_COMPILATION_CACHE_DIR), that one stays.
+
+  Args:
+    wanted: a folder, or `OFF`; None: one of the user, if it can be written.
+
+  Raises:
+    UserError: the folder that is wanted cannot be written.
+  """
+  told = jax.config.values["jax_compilation_cache_dir"] is not None
+  if wanted == OFF or (told and wanted is None):
+    return
+  folder = _user_folder() if wanted is None else files.path(wanted)
+  if why := files.why_not_writable(folder):
+    if wanted is not None:
+      raise errors.UserError(f"--compiled={wanted} cannot be written: {why}")
+    logging.warning("compiled programs are not kept in %s: %s", folder, why)
+    return
+  if wanted is None:
+    _trim(folder)
+  keep_in(folder)
+  # Else jax keeps what took a second: hundreds of small programs take seconds.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _user_folder() -> files.Path:
+  """The folder of this user; it holds code, so nobody else may write to it."""
+  base = os.environ.get("XDG_CACHE_HOME", "")
+  if not os.path.isabs(base):  # the XDG specification: as if it was not set
+    base = os.path.join(os.path.expanduser("~"), ".cache")
+  return files.path(os.path.join(base, "crab_jax", "compiled"))
+
+
+def _trim(folder: files.Path) -> None:
+  """Removes the oldest programs, of other versions and models, above `_MOST`.
+
+  Another process may do so too; what it still wants it compiles.
+  """
+  stamps = {
+    path: files.stamp(path) for path in files.listing(folder, "*-cache")
+  }
+  entries = {path: stamp for path, stamp in stamps.items() if stamp}
+  total = sum(size for size, _ in entries.values())
+  for path in sorted(entries, key=lambda path: entries[path][1]):
+    if total <= _MOST:
+      break
+    files.remove(path)
+    total -= entries[path][0]
 
 
 @contextlib.contextmanager

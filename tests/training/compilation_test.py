@@ -88,3 +88,67 @@ def test_a_second_process_finds_the_program(tmp_path):
     for _ in range(2)
   ]
   assert found == ["hits False\n", "hits True\n"]
+
+
+@pytest.fixture
+def jax_settings():
+  """What `keep` may set, put back afterwards."""
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  before = {name: jax.config.values[name] for name in names}
+  jax.config.update(names[0], None)
+  yield lambda: jax.config.values[names[0]]
+  for name, value in before.items():
+    jax.config.update(name, value)
+
+
+def test_the_folder_is_the_users(tmp_path, monkeypatch, jax_settings):
+  monkeypatch.setenv("HOME", str(tmp_path / "home"))
+  for base, folder in (
+    (str(tmp_path / "cache"), tmp_path / "cache"),
+    ("relative", tmp_path / "home" / ".cache"),
+    ("", tmp_path / "home" / ".cache"),
+  ):
+    monkeypatch.setenv("XDG_CACHE_HOME", base)
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation.keep(None)
+    assert jax_settings() == str(folder / "crab_jax" / "compiled")
+
+
+def test_a_folder_that_jax_was_told_stays(tmp_path, jax_settings):
+  jax.config.update("jax_compilation_cache_dir", "told")
+  compilation.keep(None)
+  assert jax_settings() == "told"
+  compilation.keep(str(tmp_path / "wanted"))
+  assert jax_settings() == str(tmp_path / "wanted")
+
+
+def test_nothing_is_kept_where_that_is_wanted(jax_settings):
+  compilation.keep(compilation.OFF)
+  assert jax_settings() is None
+
+
+def test_the_oldest_programs_make_room(tmp_path, monkeypatch):
+  for age, name in enumerate(("new-cache", "old-cache", "older-cache", "mine")):
+    (tmp_path / name).write_bytes(b"x" * 10)
+    os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+  monkeypatch.setattr(compilation, "_MOST", 15)
+  compilation._trim(tmp_path)
+  names = sorted(path.name for path in tmp_path.iterdir())
+  assert names == ["mine", "new-cache"]
+
+
+def test_a_program_that_was_cut_off_is_compiled_again(tmp_path):
+  for part in (None, 100, 0):
+    for path in (tmp_path / "compiled").glob("*-cache"):
+      path.write_bytes(path.read_bytes()[:part])
+    done = subprocess.run(
+      [sys.executable, "-c", _COMPILE, str(tmp_path / "compiled")],
+      capture_output=True,
+      text=True,
+      env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "hits False\n"
