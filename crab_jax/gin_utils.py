@@ -4,17 +4,29 @@ Every mistake that gin lets pass is an error here: a name that nothing has, a
 binding that nothing used, a value of the wrong type.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import re
+from collections.abc import Iterator
 
 import gin
+from absl import logging
 
 from crab_jax import configs
 from crab_jax import errors
 
 _IMPORTS = (
   "from __gin__ import dynamic_registration\nfrom crab_jax import configs\n"
+)
+# What gin raises for what a file says; NameError: for a class not imported.
+_MISTAKES = (
+  ValueError,
+  AttributeError,
+  SyntaxError,
+  ImportError,
+  NameError,
+  OSError,
 )
 # Where files are looked for, in this order; an `include` too.
 _FOLDERS = (pathlib.Path(), pathlib.Path(__file__).resolve().parents[1])
@@ -57,23 +69,35 @@ def _with_outer_scopes(names: set[str]) -> set[str]:
   return found
 
 
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+  """Keeps gin from logging each folder that lacks a file: its error names all."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(logging.FATAL)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
+
+
 def _read(files: list[str], settings: list[str]) -> None:
   """Makes gin's global configuration that of the files and settings."""
   gin.clear_config()
   try:
-    gin.parse_config_files_and_bindings(
-      files,
-      [_IMPORTS + "\n".join(map(_binding, settings))] if settings else [],
-      print_includes_and_imports=False,
-    )
-  except (ValueError, AttributeError, SyntaxError, ImportError, OSError) as e:
+    with _unlogged():
+      gin.parse_config_files_and_bindings(
+        files,
+        [_IMPORTS + "\n".join(map(_binding, settings))] if settings else [],
+        print_includes_and_imports=False,
+      )
+  except _MISTAKES as e:
     raise errors.UserError(f"gin: {_first_line(e)}") from e
 
 
 def _build() -> configs.Experiment:
   try:
     return gin.get_configurable(configs.Experiment)()
-  except (TypeError, ValueError, AttributeError) as error:
+  except (TypeError, *_MISTAKES) as error:
     raise errors.UserError(f"gin: {_first_line(error)}") from error
 
 

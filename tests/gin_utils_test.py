@@ -84,6 +84,32 @@ def test_an_unused_macro_is_named(base, tmp_path):
     gin_utils.experiment([base, str(extra)], [])
 
 
+@pytest.mark.parametrize("head", ["", "from crab_jax import configs\n"])
+@pytest.mark.parametrize(
+  ("line", "culprit"),
+  [
+    ("Nothing.x = 1", "Nothing"),
+    ("nosuch.Nothing.x = 1", "nosuch"),
+    ("configs.Nothing.x = 1", "configs"),
+    ("configs.Experiment.model = @Nothing()", "Nothing"),
+    ("configs.Experiment.model = @configs.Nothing()", "configs"),
+    ("import nosuch", "nosuch"),
+    ("from crab_jax import nosuch", "nosuch"),
+    ('include "nosuch.gin"', "nosuch.gin"),
+  ],
+)
+def test_what_a_file_names_and_nothing_has_is_named(
+  base, tmp_path, head, line, culprit, capfd
+):
+  path = tmp_path / "mine.gin"
+  path.write_text(f"from __gin__ import dynamic_registration\n{head}{line}\n")
+  for files in ([base, str(path)], [str(path)]):
+    with pytest.raises(errors.UserError, match="gin: .*" + culprit) as found:
+      gin_utils.experiment(files, [])
+    assert "\n" not in str(found.value)
+    assert not capfd.readouterr().err
+
+
 def test_a_missing_file_is_named():
   with pytest.raises(errors.UserError, match="nowhere.gin"):
     gin_utils.experiment(["nowhere.gin"], [])
