@@ -66,19 +66,34 @@ def released(samples: list[accounting.Sample], official: dict) -> dict:
   try:
     words = java_captions.tokens([*truth, *said])
     true, answered = words[: len(truth)], words[len(truth) :]
-    meteors = java_captions.meteor(
-      [true[i] for i in kept], [answered[i] for i in kept]
-    )
+    pairs = [true[i] for i in kept], [answered[i] for i in kept]
+    meteors = java_captions.meteor(*pairs)
   except java_captions.Unavailable as error:
     own = official["METEOR_is"]
     return {**official, "METEOR_is": f"{own} (the released one: {error})"}
   numbers = _numbers(captions.Cider(true), true, answered)
   numbers["METEOR"][kept] = meteors
+  official = _official(samples, numbers, true, answered)
   return {
-    **_official(samples, numbers, true, answered),
+    **official,
+    **_spider(official["CIDEr"], *pairs),
     "METEOR_is": "1.5 as released, by Java",
     "tokenizer": "PTB as released, by Java",
   }
+
+
+def _spider(cider: float | None, truth, said) -> dict:
+  """SPICE, and its mean with CIDEr; else why they are not there.
+
+  Reference: Liu et al., ICCV 2017 (arXiv 1612.00370).
+  """
+  try:
+    spice = float(np.mean(java_captions.spice(truth, said))) if said else None
+  except java_captions.Unavailable as error:
+    return {"SPICE": None, "SPIDEr": None, "SPICE_is": f"not there: {error}"}
+  if cider is None or spice is None or not np.isfinite(spice):
+    return {"SPICE": None, "SPIDEr": None}
+  return {"SPICE": spice, "SPIDEr": (cider + spice) / 2}
 
 
 def _kept(samples: list[accounting.Sample]) -> list[int]:

@@ -1,15 +1,20 @@
-"""The released METEOR 1.5 and PTB tokenizer, where Java and they are there.
+"""The released METEOR 1.5, PTB tokenizer and SPICE, where they are there.
 
 `pip install 'crab_jax[captions]'` brings both (pycocoevalcap, 101 MB); `java` must
-be on the PATH. Nothing is downloaded here. METEOR needs about 10 seconds to
+be on the PATH. Nothing is downloaded here: SPICE runs only where its models have
+been fetched by its own script. METEOR needs about 10 seconds to
 start, so what is asked for often does without it (`meteor`).
 """
 
 import importlib.util
+import pathlib
 import subprocess
 
 _PACKAGE = "pycocoevalcap"
 _JAVA = ("java",)
+_SPICE = f"{_PACKAGE}.spice"
+# Of Stanford CoreNLP; the package would download them if they were not there.
+_MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 _BAR = "|||"  # separates the texts that METEOR reads
 
 
@@ -61,11 +66,49 @@ def meteor(
   require()
   from pycocoevalcap.meteor import meteor as released
 
-  true, said = (
-    {i: [" ".join(words).replace(_BAR, "")] for i, words in enumerate(texts)}
-    for texts in (references, candidates)
-  )
+  true, said = _texts(references), _texts(candidates)
   try:
     return list(released.Meteor().compute_score(true, said)[1])
   except Exception as error:  # of the package, of Java, of the pipe between
     raise Unavailable(f"METEOR failed: {error!r}") from error
+
+
+def _texts(captions: list[list[str]]) -> dict[int, list[str]]:
+  """Captions as the package takes them: a list of one text each, by number."""
+  return {
+    i: [" ".join(words).replace(_BAR, "")] for i, words in enumerate(captions)
+  }
+
+
+def spice(
+  references: list[list[str]], candidates: list[list[str]]
+) -> list[float]:
+  """SPICE of each pair of captions; NaN where neither has anything to match.
+
+  Args:
+    references: PTB tokens of each true caption.
+    candidates: those of the caption said.
+
+  Raises:
+    Unavailable: SPICE or its models are not there, or it failed: it is written
+      for Java 8.
+  """
+  require()
+  spec = importlib.util.find_spec(_SPICE)
+  folders = list(spec.submodule_search_locations or ()) if spec else []
+  if not any(
+    all((pathlib.Path(folder, "lib", name)).is_file() for name in _MODELS)
+    for folder in folders
+  ):
+    raise Unavailable(
+      f"its models are missing: python -m {_SPICE}.get_stanford_models"
+      " downloads them"
+    )
+  from pycocoevalcap.spice import spice as released
+
+  true, said = _texts(references), _texts(candidates)
+  try:
+    found = released.Spice().compute_score(true, said)[1]
+    return [float(scores["All"]["f"]) for scores in found]
+  except Exception as error:  # of the package, of Java, of the files between
+    raise Unavailable(f"SPICE failed: {error!r}") from error

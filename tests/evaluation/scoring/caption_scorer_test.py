@@ -75,11 +75,30 @@ def test_the_official_column_by_java(monkeypatch):
   score = scores.score_rows(_TABLE["avcap"], rows)
   official = score.official_compatible
   assert (official["METEOR"], official["ROUGE-L"]) == (0.25, 1)
+  assert official["SPICE"] is official["SPIDEr"] is None
+  assert official["SPICE_is"] == "not there: not here"
   assert "Java" in official["METEOR_is"]
   assert "Java" in official["tokenizer"]
   assert score.details["ROUGE-L"] < 0.5  # its own words, and a missing answer
   quick = scores.score_rows(_TABLE["avcap"], rows, released=False)
   assert quick.official_compatible["METEOR"] != 0.25
+
+
+@pytest.mark.parametrize(
+  ("values", "spice"), [([0.5, 0.25], 0.375), ([0.5, float("nan")], None)]
+)
+def test_spider_is_the_mean_of_cider_and_spice(monkeypatch, values, spice):
+  for name, of in {
+    "tokens": lambda texts: [text.split() for text in texts],
+    "meteor": lambda true, said: [0.0] * len(true),
+    "spice": lambda true, said: values,
+  }.items():
+    monkeypatch.setattr(java_captions, name, of)
+  rows = [_row(i, text, text) for i, text in enumerate(("a b c d", "e f g h"))]
+  official = scores.score_rows(_TABLE["avcap"], rows).official_compatible
+  assert official["SPICE"] == spice
+  expected = None if spice is None else pytest.approx((10 + spice) / 2)
+  assert official["SPIDEr"] == expected
 
 
 def test_no_caption_at_all_has_no_means():

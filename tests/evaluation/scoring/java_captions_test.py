@@ -40,15 +40,22 @@ class Meteor:
     assert not any("x" in said[i][0] for i in said)
     return 0.5, [float(true[i] == said[i]) for i in true]
 """,
+    "spice/__init__.py": "",
+    "spice/spice.py": """
+class Spice:
+  def compute_score(self, true, said):
+    assert not any("x" in said[i][0] for i in said)
+    return 0.5, [{"All": {"f": float(true[i] == said[i])}} for i in true]
+""",
   }.items():
     path = tmp_path / "pycocoevalcap" / name
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
   monkeypatch.syspath_prepend(tmp_path)
   monkeypatch.setattr(java_captions, "_JAVA", ("true",))
   for name in [name for name in sys.modules if name.startswith("pycocoeval")]:
     monkeypatch.delitem(sys.modules, name)
-  yield
+  yield tmp_path / "pycocoevalcap"
   for name in [name for name in sys.modules if name.startswith("pycocoeval")]:
     del sys.modules[name]
 
@@ -65,6 +72,17 @@ def test_a_program_that_fails_is_unavailable(package):
     java_captions.tokens(["x"])
   with pytest.raises(java_captions.Unavailable, match="METEOR failed"):
     java_captions.meteor([["x"]], [["x"]])
+
+
+def test_spice_runs_only_where_its_models_are(package):
+  with pytest.raises(java_captions.Unavailable, match="get_stanford_models"):
+    java_captions.spice([["a"]], [["a"]])
+  for name in java_captions._MODELS:
+    (package / "spice" / "lib").mkdir(exist_ok=True)
+    (package / "spice" / "lib" / name).write_bytes(b"")
+  assert java_captions.spice([["a"], ["b"]], [["a"], ["c"]]) == [1, 0]
+  with pytest.raises(java_captions.Unavailable, match="SPICE failed"):
+    java_captions.spice([["x"]], [["x"]])
 
 
 @pytest.mark.slow  # METEOR takes 10 seconds to start
