@@ -15,6 +15,8 @@ from crab_jax import configs
 Waveform = Float[np.ndarray, "_"]  # lengths differ: in and out
 
 _FOUR_SECONDS = 4 * configs.SAMPLE_RATE
+# Of a part: codecs pad the sound of 10 s by up to 0.1 s, so edges move back.
+_EDGE = 0.1
 _PARTS = {"one_fifth": 5, "one_tenth": 10}  # equal ones, one of which is heard
 
 
@@ -37,17 +39,22 @@ def cut(rule: str, audio: Waveform, index: int = 0) -> Waveform:
 
 
 def index_at(rule: str, second: float, audio: Waveform) -> int:
-  """The index of the part of a clip that holds a second; 0 of other rules.
+  """The index of the part of a clip that belongs to a second.
+
+  A second on the edge of two parts belongs to the later one, as the sets take
+  frame i with part i.
 
   Args:
-    rule: a key of `RULES`.
+    rule: a key of `RULES`; 0 of one that takes no index.
     second: after the clip's first sample.
     audio: float32[S], 16 kHz, the whole clip.
   """
   if rule not in _PARTS:
     return 0
-  part = max(len(audio), configs.SAMPLE_RATE) / _PARTS[rule]
-  return int(second * configs.SAMPLE_RATE / part)
+  parts = _PARTS[rule]
+  seconds = max(len(audio) / configs.SAMPLE_RATE, 1.0)
+  index = int(parts * second / seconds + _EDGE)
+  return min(index, parts - 1) if second < seconds else index
 
 
 def _sixtieths(audio: Waveform, index: int) -> Waveform:
