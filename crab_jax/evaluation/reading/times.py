@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 _GAP = r"\s{0,4}"
 # No letter behind; or the sign of a second.
-_SECONDS = r"(?:(?:seconds|second|secs|sec|s)(?![^\W\d_])|\"|″)"
+_SECONDS = r"(?:(?:seconds|second|secs|sec|s)(?![^\W\d_])|\"|″|秒)"
 _MINUTES = r"(?:minutes|minute|mins|min|m)(?![^\W\d_])"
 _NUMBER = r"[0-9]{1,6}(?:\.[0-9]{1,6})?"
 # Alternatives from the longest to the shortest: a clock begins like a number.
@@ -26,9 +26,9 @@ _TIME = (
   rf"|-?{_NUMBER})(?![0-9])(?:{_GAP}{_SECONDS})?"
 )
 _NAME_END = rf"(?:[ _]?times?|s)?{_GAP}[:=]?{_GAP}"
-_FIRST = rf"(?:from|between|start|begin|onset){_NAME_END}"
+_FIRST = rf"(?:from|between|start|begin|onset){_NAME_END}(?:seconds?{_GAP})?"
 _LEAD = rf"(?:at|in|during|t|times?|range|seconds?){_GAP}[:=]?{_GAP}"
-_SECOND = rf"(?:end|stop|offset){_NAME_END}"
+_SECOND = rf"(?:(?:end|stop|offset){_NAME_END}|seconds?{_GAP})"
 _DASH = r"(?:->|=>|→|-{1,3}|–|—|~|\.{2,3}|…|to|until|till|through)"
 _JOIN = rf"(?:{_GAP}(?:,|;|and|{_DASH}){_GAP}|\s{{1,4}})"
 _INTERVAL = re.compile(

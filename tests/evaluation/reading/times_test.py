@@ -39,6 +39,8 @@ def test_the_forms_of_av_uie_are_exact(text):
     "t=3..7",
     '(3"-7")',
     "(3 → 7)",
+    "(3~7秒)",
+    "from second 3 to second 7",
   ],
 )
 def test_what_people_write(text):
