@@ -11,6 +11,18 @@ from crab_jax.planning import report
 _SLICES = ("slice", "dynamic-slice")
 
 
+def _comes_out(scope, name):
+  """Whether a computation returns a value itself, renamed at most."""
+  root = list(scope.values())[-1]
+  for result in root.operands if root.opcode == "tuple" else (root.name,):
+    line = scope[result]
+    while line.opcode == "bitcast":
+      line = scope[line.operands[0]]
+    if line.name == name:
+      return True
+  return False
+
+
 def _uses(scope, name):
   """(user, which operand) of a value, past bitcasts."""
   for line in scope.values():
@@ -36,7 +48,10 @@ def _read(module, scope, name, whole):
       total += sum(array.bytes for array in user.arrays)
     elif user.opcode == "fusion":
       inside = module.computations[user.called["calls"][0]]
-      total += _read(module, inside, _parameter(inside, index), whole)
+      inner = _parameter(inside, index)
+      if _comes_out(inside, inner):
+        return whole
+      total += _read(module, inside, inner, whole)
     elif user.opcode == "tuple" and user is list(scope.values())[-1]:
       continue  # it is handed back
     elif user.opcode != "dynamic-update-slice" or index:

@@ -109,7 +109,7 @@ def test_an_operand_is_read_whole_once(source):
   found = costs.count(module)
   index = 4 if "gather" in source else 0
   assert found.hbm_bytes == _X + _W + _Y + index
-  assert found.hbm_bytes >= bounds.argument_bytes(module)
+  assert bounds.argument_bytes(module) == _X + _W + index
 
 
 _PARTS = {
