@@ -1,9 +1,9 @@
 """The released METEOR 1.5, PTB tokenizer and SPICE, where they are there.
 
-`pip install 'crab_jax[captions]'` brings both (pycocoevalcap, 101 MB); `java` must
+`pip install 'crab_jax[captions]'` brings them (pycocoevalcap, 101 MB); `java` must
 be on the PATH. Nothing is downloaded here: SPICE runs only where its models have
-been fetched by its own script. METEOR needs about 10 seconds to
-start, so what is asked for often does without it (`meteor`).
+been fetched by its own script. METEOR needs about 10 seconds to start, so what
+is scored often does without it (`meteor`).
 """
 
 import importlib.util
