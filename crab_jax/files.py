@@ -433,7 +433,7 @@ def stamp(path: Path) -> tuple[int, int] | None:
   """What changes when a file does: bytes and time; None: it is not there."""
   try:
     found = os.stat(path)
-  except OSError:
+  except (OSError, ValueError):  # ValueError: no name of a file, as with NUL
     return None
   return found.st_size, found.st_mtime_ns
 

@@ -309,6 +309,7 @@ _TESTED_BY = {
   "ablation/figures": "ablation/report",
   "ablation/run_evaluation": "ablation/run",
   "data/grammar": "data/conversation",
+  "data/preparer": "data/preparation",
   "data/packed": "data/loader",  # resuming is that of its iterator
   "data/task_checks": "data/task_files",
   "evaluation/assessment": "evaluate",

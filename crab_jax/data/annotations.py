@@ -114,7 +114,8 @@ def read(path: files.Path) -> list:
     rows = json.loads(path.read_text(encoding="utf-8"))
   except OSError as error:
     raise errors.UserError(f"cannot read {path}: {error}") from error
-  except ValueError as error:  # JSON and unicode errors
+  # JSON and unicode errors, and lists in lists without end.
+  except (ValueError, RecursionError) as error:
     raise errors.UserError(f"{path} is not JSON: {error}") from error
   if not isinstance(rows, list):
     raise errors.UserError(

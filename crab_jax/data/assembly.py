@@ -19,6 +19,7 @@ from crab_jax import errors
 from crab_jax import files
 from crab_jax.data import annotations
 from crab_jax.data import encodings
+from crab_jax.data import recent
 from crab_jax.data import records
 from crab_jax.data import statuses
 from crab_jax.data import tasks
@@ -29,7 +30,7 @@ from crab_jax.data.media import sound
 
 # Clips that a worker keeps decoded: neighbours in a file often share theirs.
 _CACHED_VIDEOS = 256  # encoded frames, about 0.2 MB each
-_CACHED_AUDIOS = 32  # float32 waveforms, 4 MB a minute
+_CACHED_SOUND = 100_000_000  # bytes of float32 waveforms, 4 MB a minute
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,16 @@ class Outcome:
 
   row: dict
   record: records.Record | None
+
+  def encoded(self) -> tuple[dict, bytes | None]:
+    """The line of the manifest and the bytes of the record, if there is one."""
+    if self.record is None:
+      return self.row, None
+    try:
+      return self.row, records.encode(self.record)
+    except Exception as error:  # such as text that is no Unicode
+      line = {key: self.row[key] for key in ("id", "media")}
+      return _failed(line, error), None
 
 
 # (task, reference, question of a row) -> whether there is an object. Raises
@@ -85,7 +96,9 @@ class Reader:
     self.config = config
     self.check = check
     self.video = functools.lru_cache(_CACHED_VIDEOS)(self._video)
-    self.audio = functools.lru_cache(_CACHED_AUDIOS)(self._audio)
+    self.audio = recent.Recent(
+      self._audio, lambda sound: sound.samples.nbytes, _CACHED_SOUND
+    )
 
   def _video(self, path: str, frames: int) -> EncodedVideo:
     video = video_frames.read_video(
@@ -142,7 +155,36 @@ def assemble(
   except statuses.RecordError as error:
     reason = error.reason.replace(f"{reader.source}/", "")
     return Outcome({**line, "status": error.status, "reason": reason}, None)
+  except Exception as error:  # no annotation may end a preparation
+    return Outcome(_failed(line, error), None)
   return Outcome({**line, "status": record.status, **facts}, record)
+
+
+def _failed(line: dict, error: Exception) -> dict:
+  """The line of an annotation at which an error was raised."""
+  reason = f"{type(error).__name__}: {error}"
+  return {**line, "status": statuses.Status.FAILED, "reason": reason}
+
+
+def media_of(task: tasks.Task, split: str, values: Any) -> list[str]:
+  """The files of an annotation, its mask among them; none if it has errors."""
+  try:
+    found = annotations.parse(task, split, 0, values)
+  except Exception:  # `assemble` counts it
+    return []
+  return [path for _, path in found.media] + [found.mask or ""]
+
+
+def crashed(task: tasks.Task, split: str, row: int, values: Any) -> dict:
+  """The line of an annotation that no process survives; see `assemble`."""
+  media = [path for path in media_of(task, split, values) if path]
+  return {
+    "id": f"{task.name}/{split}/{row}",
+    "status": statuses.Status.CRASHED,
+    "reason": "the process that read it died (a decoder crashed, or memory"
+    f" was not enough): {', '.join(media)}",
+    "media": media,
+  }
 
 
 def _record(

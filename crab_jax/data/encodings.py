@@ -15,6 +15,7 @@ from PIL import Image
 
 from crab_jax import configs
 
+_BLOCK = 1 << 18  # samples that are encoded at a time
 _INT16_SCALE = 32768  # int16 files at 16 kHz survive the round trip exactly
 
 
@@ -53,15 +54,14 @@ def decode_frame(data: bytes, size: int) -> UInt8[np.ndarray, "H W 3"]:
 
 def encode_audio(audio: Float[np.ndarray, "S"]) -> bytes:
   """A waveform as FLAC, mono, int16, 16 kHz; values outside [-1, 1) clip."""
-  samples = np.clip(np.rint(audio * _INT16_SCALE), -32768, 32767)
   buffer = io.BytesIO()
-  soundfile.write(
-    buffer,
-    samples.astype(np.int16),
-    configs.SAMPLE_RATE,
-    format="FLAC",
-    subtype="PCM_16",
-  )
+  with soundfile.SoundFile(
+    buffer, "w", configs.SAMPLE_RATE, 1, "PCM_16", format="FLAC"
+  ) as file:
+    # In blocks: copies of a long waveform would take several times its memory.
+    for start in range(0, len(audio), _BLOCK):
+      scaled = np.rint(audio[start : start + _BLOCK] * _INT16_SCALE)
+      file.write(np.clip(scaled, -32768, 32767).astype(np.int16))
   return buffer.getvalue()
 
 

@@ -16,7 +16,6 @@ and above the error budget the preparation fails after writing its report.
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import itertools
 import os
 from collections.abc import Callable
@@ -29,112 +28,18 @@ from crab_jax.data import annotations
 from crab_jax.data import assembly
 from crab_jax.data import journal
 from crab_jax.data import metadata
+from crab_jax.data import preparation_local
 from crab_jax.data import preparation_report as report
 from crab_jax.data import prepared_records
+from crab_jax.data import preparer as preparer_lib
 from crab_jax.data import records
-from crab_jax.data import statuses
 from crab_jax.data import tasks
-from crab_jax.data import worker_pool
 
-# Raised when records come to hold something else for the same settings.
-_FORMAT = 2
 _LOOKS = 16  # shards whose files are looked at together
-# Settings that a record depends on.
-_CONTENT = ("frame_size", "frame_format", "jpeg_quality", "max_audio_seconds")
-
-
-@dataclasses.dataclass(frozen=True)
-class Preparer:
-  """Makes the records of one preparation."""
-
-  source: files.Path  # the folder of the datasets
-  out: files.Path
-  config: configs.Preparation
-  table: tasks.Tasks
-  check: assembly.ReferenceCheck | None = None  # reads the references
-
-  def reader(self) -> assembly.Reader:
-    """Reads the media of one share of the work."""
-    return assembly.Reader(self.source, self.config, self.check)
-
-  def settings(self) -> dict:
-    """What all records of a folder must have in common."""
-    fields = {name: getattr(self.config, name) for name in _CONTENT}
-    return {"format": _FORMAT, **fields}
-
-  def header(self, shard: journal.Shard) -> dict:
-    """The first line of a shard's journal."""
-    facts = {
-      "settings": self.settings(),
-      "task": self.table[shard.task].recipe(),
-      "shard": dataclasses.asdict(shard),
-      "media": [self._stat(shard, row) for row in shard.rows],
-    }
-    return {
-      "fingerprint": journal.fingerprint(facts),
-      "settings": self.settings(),
-    }
-
-  def _stat(self, shard: journal.Shard, row) -> list:
-    """Sizes and times of a row's files: a mended file is read again."""
-    try:
-      task = self.table[shard.task]
-      found = annotations.parse(task, shard.split, 0, row)
-    except statuses.RecordError:
-      return []
-    paths = [path for _, path in found.media] + [found.mask or ""]
-    return [files.stamp(self.source / path) for path in paths]
-
-  def write(self, shard: journal.Shard, tick: worker_pool.Tick) -> None:
-    """Makes what is missing of one shard."""
-    header = self.header(shard)
-    if journal.is_complete(shard, self.out, header):
-      tick(len(shard.rows))
-      return
-    reader = self.reader()
-    with journal.Writer(shard, self.out, header) as writer:
-      tick(writer.done)
-      for row in range(writer.done, len(shard.rows)):
-        outcome = assembly.assemble(
-          reader,
-          self.table[shard.task],
-          shard.split,
-          shard.first_row + row,
-          shard.rows[row],
-        )
-        record = outcome.record
-        encoded = None if record is None else records.encode(record)
-        writer.add(outcome.row, encoded)
-        tick(1)
-      writer.finish()
 
 
 # Makes all the shards; the pool of processes, or Apache Beam.
-Runner = Callable[[Preparer, list[journal.Shard]], None]
-
-
-def run_local(preparer: Preparer, shards: list[journal.Shard]) -> None:
-  """Makes the shards on this machine, with a process a core.
-
-  Raises:
-    UserError: a worker was killed, or the disk is full.
-  """
-  wanted = preparer.config.workers or worker_pool.cores()
-  try:
-    worker_pool.run(
-      preparer.write,
-      shards,
-      steps=sum(len(shard.rows) for shard in shards),
-      workers=max(1, min(wanted, len(shards))),
-      title="prepare",
-    )
-  except worker_pool.Died as error:
-    stopped = [(s, journal.next_row(s, preparer.out)) for s in shards]
-    ids = [f"{s.task}/{s.split}/{n}" for s, n in stopped if n is not None]
-    raise errors.UserError(
-      "a worker process died (out of memory, or a decoder crashed) at one of"
-      f" {', '.join(ids)}; started again, the preparation goes on there"
-    ) from error
+Runner = Callable[[preparer_lib.Preparer, list[journal.Shard]], None]
 
 
 def prepare(
@@ -142,7 +47,7 @@ def prepare(
   out: str | os.PathLike,
   names: tuple[str, ...] | None = None,
   config: configs.Preparation | None = None,
-  runner: Runner = run_local,
+  runner: Runner = preparation_local.run,
   show: Callable[[str], object] = print,
   table: tasks.Tasks | None = None,
   check: assembly.ReferenceCheck | None = None,
@@ -176,16 +81,17 @@ def prepare(
   kept = prepared_records.rows(out, without=found)
   table = table.joined(kept, "the task file", f"the records {out}")
   shards = plan(found, config.shard_records)
-  preparer = Preparer(source, out, config, table, check)
+  preparer = preparer_lib.Preparer(source, out, config, table, check)
   with _locked(out):
     try:
       if not _is_finished(preparer, shards):
         _begin(preparer, shards)
         runner(preparer, shards)
       return _finish(preparer, shards, show)
-    except OSError as error:
+    except OSError as error:  # a full disk does not say where it is
       raise errors.UserError(
-        f"{error}; started again, the preparation goes on where it was"
+        f"cannot write to {out}: {error}; started again, the preparation goes"
+        " on where it was"
       ) from error
 
 
@@ -228,7 +134,9 @@ def _locked(out: files.Path) -> Iterator[None]:
     yield
 
 
-def _is_finished(preparer: Preparer, shards: list[journal.Shard]) -> bool:
+def _is_finished(
+  preparer: preparer_lib.Preparer, shards: list[journal.Shard]
+) -> bool:
   """Whether an earlier call made just these shards, to its end.
 
   Nothing is taken away then: somebody may be reading the records.
@@ -248,7 +156,9 @@ def _is_finished(preparer: Preparer, shards: list[journal.Shard]) -> bool:
     return all(map(journal.is_complete, shards, itertools.repeat(out), headers))
 
 
-def _begin(preparer: Preparer, shards: list[journal.Shard]) -> None:
+def _begin(
+  preparer: preparer_lib.Preparer, shards: list[journal.Shard]
+) -> None:
   """Removes what would make the folder look complete, and stale shards."""
   out = preparer.out
   names = {shard.task for shard in shards}
@@ -263,7 +173,7 @@ def _begin(preparer: Preparer, shards: list[journal.Shard]) -> None:
     _remove(out / journal.FOLDER / name, "*", [s.path(out) for s in mine])
 
 
-def _complete(preparer: Preparer) -> set[str]:
+def _complete(preparer: preparer_lib.Preparer) -> set[str]:
   """The datasets that a folder holds, prepared to their end."""
   return {
     name
@@ -294,7 +204,7 @@ def _remove(folder: files.Path, pattern: str, kept: list[files.Path]) -> None:
 
 
 def _finish(
-  preparer: Preparer,
+  preparer: preparer_lib.Preparer,
   shards: list[journal.Shard],
   show: Callable[[str], object],
 ) -> dict:
@@ -318,8 +228,8 @@ def _finish(
   excess = report.over_budget(counts, config, names)
   if excess:
     raise errors.UserError(
-      f"{'; '.join(excess)}: see {out / report.BAD_MEDIA}, mend the files and"
-      " start again"
+      f"{'; '.join(excess)}: see {out / report.BAD_MEDIA} and mend the files,"
+      f" or allow more of them ({report.BUDGET_FLAGS}), and start again"
     )
   datasets = counts.datasets()
   complete = _complete(preparer)

@@ -24,7 +24,7 @@ from crab_jax.data import annotations
 from crab_jax.data import assembly
 from crab_jax.data import journal
 from crab_jax.data import preparation
-from crab_jax.data import records
+from crab_jax.data import preparer as preparer_lib
 
 _CHUNK = 32  # neighbours that one worker reads, as they often share clips
 _LOCAL = "beam"  # the runner's name for Beam on this machine
@@ -63,7 +63,7 @@ def runner(name: str, options: Iterable[str]) -> preparation.Runner:
 
 def _run(
   flags: list[str],
-  preparer: preparation.Preparer,
+  preparer: preparer_lib.Preparer,
   shards: list[journal.Shard],
 ) -> None:
   """Makes the shards that are missing.
@@ -88,7 +88,7 @@ def _run(
 
 
 def _chunks(
-  preparer: preparation.Preparer, shard: journal.Shard
+  preparer: preparer_lib.Preparer, shard: journal.Shard
 ) -> Iterator[Chunk]:
   """The work of one shard; nothing if it is complete."""
   header = preparer.header(shard)
@@ -110,25 +110,23 @@ def _rows(path: files.Path) -> list:
 
 
 def _assemble(
-  chunk: Chunk, preparer: preparation.Preparer
+  chunk: Chunk, preparer: preparer_lib.Preparer
 ) -> Iterator[tuple[Key, tuple[int, dict, bytes | None]]]:
   """Shard -> (row, line of the journal, record) of each row of a chunk."""
   key = Key(*chunk.key)
   rows = _rows(preparer.source / key.task / f"{key.split}.json")
   reader = preparer.reader()
   for row in range(chunk.start, chunk.stop):
-    outcome = assembly.assemble(
+    line, encoded = assembly.assemble(
       reader, preparer.table[key.task], key.split, row, rows[row]
-    )
-    metrics.Metrics.counter("prepare", str(outcome.row["status"])).inc()
-    record = outcome.record
-    encoded = None if record is None else records.encode(record)
-    yield key, (row, outcome.row, encoded)
+    ).encoded()
+    metrics.Metrics.counter("prepare", str(line["status"])).inc()
+    yield key, (row, line, encoded)
 
 
 def _write(
   group: tuple[Key, Iterable[tuple[int, dict, bytes | None]]],
-  preparer: preparation.Preparer,
+  preparer: preparer_lib.Preparer,
 ) -> None:
   """Writes a shard whose rows have come together, in any order."""
   key = Key(*group[0])

@@ -15,6 +15,7 @@ from crab_jax.data import statuses
 
 MANIFEST = "manifest.jsonl"
 BAD_MEDIA = "bad_media.jsonl"
+BUDGET_FLAGS = "--max_bad_share, --max_bad_task_share"
 _NAMED = 20  # ids printed a status
 
 

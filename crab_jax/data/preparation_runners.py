@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from crab_jax import errors
 from crab_jax.data import preparation
+from crab_jax.data import preparation_local
 
 LOCAL = "local"  # processes of this machine
 
@@ -20,7 +21,7 @@ def by_name(name: str, options: Iterable[str]) -> preparation.Runner:
     UserError: Apache Beam is not installed.
   """
   if name == LOCAL:
-    return preparation.run_local
+    return preparation_local.run
   try:
     # An extra, which `LOCAL` must not need.
     from crab_jax.data import preparation_beam

@@ -16,6 +16,8 @@ class Status(enum.StrEnum):
   BAD_AUDIO = "bad_audio"
   TRUNCATED = "truncated"  # a file ends before the time that it declares
   BAD_IMAGE = "bad_image"
+  FAILED = "failed"  # anything else that went wrong, with what was raised
+  CRASHED = "crashed"  # no process survives it: a decoder crashes, or memory
   EMPTY_TARGET = "empty_target"  # nothing to learn from
 
 

@@ -45,6 +45,7 @@ def run(
   workers: int,
   title: str,
   unit: str = "record",
+  apart: bool = False,
 ) -> None:
   """Calls `work(item, tick)` for every item.
 
@@ -52,15 +53,16 @@ def run(
     work: picklable, like the items.
     items: in the order in which they are begun.
     steps: how many ticks to expect in all.
-    workers: processes; 1: no other process is started.
+    workers: processes; 1: no other process is started, unless `apart`.
     title: stands before the bar, which shows on a terminal only.
     unit: of the steps.
+    apart: whether even one worker has a process of its own, which may die.
 
   Raises:
     Died: a worker process is gone.
   """
   with tqdm.tqdm(total=steps, desc=title, unit=unit, disable=None) as bar:
-    if workers == 1:
+    if workers == 1 and not apart:
       for item in items:
         work(item, bar.update)
     else:
@@ -69,36 +71,44 @@ def run(
 
 def _run_pool(work, items, workers: int, bar: tqdm.tqdm) -> None:
   context = multiprocessing.get_context("forkserver")
-  context.set_forkserver_preload([work.__module__])  # imported once for all
-  counter, stop = context.Value("q", 0), context.Event()
+  module = getattr(work, "func", work).__module__
+  context.set_forkserver_preload([module])  # imported once for all
+  # No locks: a worker that is killed while it holds one would never let go.
+  # Each item has a counter of its own, which one worker writes.
+  counters = context.RawArray("q", max(1, len(items)))
+  stop = context.RawValue("b", 0)
   executor = concurrent.futures.ProcessPoolExecutor(
-    workers, context, _begin, (counter, stop)
+    workers, context, _begin, (counters, stop)
   )
   try:
-    waiting = {executor.submit(_call, work, item) for item in items}
+    waiting = {
+      executor.submit(_call, work, index, item)
+      for index, item in enumerate(items)
+    }
     while waiting:
       done, waiting = concurrent.futures.wait(waiting, _POLL_SECONDS)
-      bar.update(counter.value - bar.n)
+      bar.update(sum(counters) - bar.n)
       for future in done:
         future.result()
   except concurrent.futures.process.BrokenProcessPool as error:
     raise Died() from error
   finally:
-    stop.set()
+    stop.value = 1
     executor.shutdown(cancel_futures=True)
 
 
 class _Worker:
   """What a worker process shares with its parent."""
 
-  counter: Any = None
+  counters: Any = None
+  index: int = 0  # of the item at work
   stop: Any = None
 
 
-def _begin(counter, stop) -> None:
+def _begin(counters, stop) -> None:
   """Prepares a worker process."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-  _Worker.counter, _Worker.stop = counter, stop
+  _Worker.counters, _Worker.stop = counters, stop
   threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -110,13 +120,13 @@ def _die_with_parent() -> None:
   os._exit(1)
 
 
-def _call(work, item) -> None:
+def _call(work, index: int, item) -> None:
+  _Worker.index = index
   with contextlib.suppress(_Stopped):
     work(item, _tick)
 
 
 def _tick(steps: int) -> None:
-  with _Worker.counter.get_lock():
-    _Worker.counter.value += steps
-  if _Worker.stop.is_set():
+  _Worker.counters[_Worker.index] += steps
+  if _Worker.stop.value:
     raise _Stopped()

@@ -9,9 +9,10 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import assembly
 from crab_jax.data import preparation
+from crab_jax.data import preparation_local
 from crab_jax.data import prepared_records
 from crab_jax.data import records
-from crab_jax.data import worker_pool
+from crab_jax.data.media import frames as video_frames
 from tests.data import clips
 
 _REAL = (
@@ -35,9 +36,17 @@ def source(world, tmp_path):
   return pathlib.Path(shutil.copytree(world, tmp_path / "AVUIE_2"))
 
 
-def _prepare(source, out, names=None, **settings):
-  fields = {"frame_size": 28, "shard_records": 3, "workers": 1, **settings}
-  return preparation.prepare(source, out, names, configs.Preparation(**fields))
+def _here(preparer, shards):
+  """A runner in this process, where functions can be replaced."""
+  for shard in shards:
+    preparer.write(shard, lambda steps: None)
+
+
+def _prepare(source, out, names=None, runner=_here, **settings):
+  fields = {"frame_size": 28, "shard_records": 3, **settings}
+  return preparation.prepare(
+    source, out, names, configs.Preparation(**fields), runner
+  )
 
 
 def _files(out):
@@ -90,9 +99,11 @@ def test_everything_is_written(world, tmp_path, capsys):
 
 
 def test_the_number_of_workers_does_not_matter(world, tmp_path):
-  _prepare(world, tmp_path / "one", workers=1)
-  _prepare(world, tmp_path / "two", workers=2)
-  assert _files(tmp_path / "one") == _files(tmp_path / "two")
+  _prepare(world, tmp_path / "here")
+  for workers in (1, 2):
+    out = tmp_path / str(workers)
+    _prepare(world, out, runner=preparation_local.run, workers=workers)
+    assert _files(out) == _files(tmp_path / "here")
 
 
 def test_a_second_call_does_nothing_again(world, tmp_path, assembled):
@@ -271,28 +282,90 @@ def test_two_preparations_of_one_folder_do_not_mix(world, tmp_path):
       _prepare(world, tmp_path)
 
 
-def test_a_worker_that_dies_is_an_error_with_the_place(
-  world, tmp_path, monkeypatch
+def test_a_full_disk_is_an_error_that_says_where_and_how_to_go_on(
+  world, tmp_path
 ):
-  def die(work, shards, **_):
-    with pytest.raises(ZeroDivisionError):
-      work(shards[0], lambda steps: 1 // (steps - 1))
-    raise worker_pool.Died()
-
-  monkeypatch.setattr(worker_pool, "run", die)
-  with pytest.raises(errors.UserError, match="at one of cremad/train/1;"):
-    _prepare(world, tmp_path)
-
-
-def test_a_full_disk_is_an_error_that_says_how_to_go_on(
-  world, tmp_path, monkeypatch
-):
-  def full(*_, **__):
+  def full(*_):
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr(worker_pool, "run", full)
-  with pytest.raises(errors.UserError, match="No space left.*goes on"):
-    _prepare(world, tmp_path)
+  with pytest.raises(errors.UserError) as caught:
+    _prepare(world, tmp_path / "out", runner=full)
+  assert str(tmp_path / "out") in str(caught.value)
+  assert "No space left" in str(caught.value)
+  assert "goes on" in str(caught.value)
+
+
+_ODD_ROWS = [
+  None,
+  7,
+  "text",
+  [[]],
+  {},
+  {"video_path": 1, "audio_path": None},
+  {"video_path": "a\0b", "audio_path": "-0.wav"},
+  {"video_path": "x" * 5000, "audio_path": "-0.wav"},
+  {"video_path": "../../../../etc/passwd", "audio_path": "-0.wav"},
+  {"video_path": "-0.wav", "audio_path": "-0.mp4"},
+  {"video_path": "-0.mp4", "audio_path": "-0.wav", "emotion": {"a": [1]}},
+  {"video_path": "-0.mp4", "audio_path": "-0.wav", "more": "\ud800"},
+  {"video_path": "-0.mp4", "audio_path": "-0.wav", "more": 10**400},
+]
+
+
+def test_no_annotation_ends_a_preparation(source, tmp_path):
+  rows = json.loads((source / "dfew/train.json").read_text())
+  odd = [
+    {"emotion": "joy", "label": "x", **row} if isinstance(row, dict) else row
+    for row in _ODD_ROWS
+  ]
+  clips.write_annotations(source, "dfew", "train", [*odd, *rows])
+  summary = _prepare(
+    source, tmp_path, ("dfew",), max_bad_share=1, max_bad_task_share=1
+  )
+  manifest = _lines(tmp_path / "manifest.jsonl")
+  assert len(manifest) == summary["rows"] == len(odd) + 3
+  assert [line["status"] for line in manifest[-3:]] == ["ok"] * 3
+  for line in manifest:
+    assert line["id"]
+    assert line["status"] == "ok" or line["reason"]
+
+
+@pytest.mark.parametrize(
+  "error",
+  [MemoryError(), RecursionError("deep"), KeyError("a"), OSError(5, "b")],
+)
+@pytest.mark.parametrize("where", ["read", "encode"])
+def test_whatever_one_annotation_raises_is_counted(
+  world, tmp_path, monkeypatch, error, where
+):
+  owner, name = {
+    "read": (video_frames, "read_video"),
+    "encode": (records, "encode"),
+  }[where]
+  right = getattr(owner, name)
+
+  def wrong(first, *rest):
+    if "-1.mp4" in str(getattr(first, "meta", first)):
+      raise error
+    return right(first, *rest)
+
+  monkeypatch.setattr(owner, name, wrong)
+  summary = _prepare(
+    world, tmp_path, ("dfew",), max_bad_share=1, max_bad_task_share=1
+  )
+  assert summary["tasks"]["dfew"]["train"]["statuses"] == {
+    "ok": 2,
+    "failed": 1,
+  }
+  (bad,) = _lines(tmp_path / "bad_media.jsonl")
+  assert bad["id"] == "dfew/train/1"
+  assert type(error).__name__ in bad["reason"]
+
+
+def test_too_many_bad_records_say_which_flags_allow_them(source, tmp_path):
+  (source / "dfew/video/-2.mp4").unlink()
+  with pytest.raises(errors.UserError, match="--max_bad_share.*--max_bad_task"):
+    _prepare(source, tmp_path)
 
 
 @pytest.mark.skipif(not _REAL.is_dir(), reason="no real clips beside the repo")

@@ -44,9 +44,12 @@ def test_an_error_comes_back(workers):
     worker_pool.run(_fail, [1, 2], steps=2, workers=workers, title="x")
 
 
-def test_a_worker_that_dies_is_noticed():
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_dies_is_noticed(workers):
   with pytest.raises(worker_pool.Died):
-    worker_pool.run(_crash, [1, 2], steps=2, workers=2, title="x")
+    worker_pool.run(
+      _crash, [1, 2], steps=2, workers=workers, title="x", apart=True
+    )
 
 
 def _alive(pid):
