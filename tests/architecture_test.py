@@ -295,6 +295,7 @@ _TESTS_OF_MORE = {
   "commands",  # what all commands have in common
   "gin_files",
   "own_tasks",  # a task file through every command
+  "data/media/fuzz",  # damaged files of every kind
   "models/parameters",  # names, shapes and axes of the whole tree
   "paradigms/linear_family",  # a family that is only a folder
   "paradigms/qwen2_5_omni/unchanged",
