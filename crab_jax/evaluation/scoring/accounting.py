@@ -158,11 +158,13 @@ def counts(kept: list[Sample]) -> dict:
   n: rows scored. parse_failures: rows with a text that could not be read.
   partly_read: rows that were read but for a part of what they say. failed:
   rows without a text (an error, or missing). split: its name, by the ids.
+  cut_off: rows by the limit that ended their answer before its end.
   """
   failures = collections.Counter(s.answer.failure for s in kept if s.failed)
   without_text = ("error", "missing")
   leniency = collections.Counter(k for s in kept for k in s.answer.leniency)
   unread = collections.Counter(k for s in kept for k in s.answer.unread)
+  cut = collections.Counter(s.row["cut"] for s in kept if s.row.get("cut"))
   splits = sorted({split_of(s.row) for s in kept})
   return {
     "n": len(kept),
@@ -175,6 +177,7 @@ def counts(kept: list[Sample]) -> dict:
     "failure_reasons": dict(failures),
     "leniency": dict(leniency),
     "unread": dict(unread),
+    "cut_off": dict(cut),
   }
 
 

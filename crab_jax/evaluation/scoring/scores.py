@@ -4,7 +4,8 @@ A row is a dict, one line of predictions/{task}.jsonl: "id", "task", "prompt",
 "text" (what the model said, or null), "parsed", "reference" (of the record),
 "score", "error" (null or why there is no text). Optional: "question" (of the
 record: multiple choice needs its options), "split", "mask" (a predicted mask)
-and reference["mask"] (the true one), both run-length codes of `masks`.
+and reference["mask"] (the true one), both run-length codes of `masks`, "cut" (the
+limit that ended the answer: "max_new_tokens" or "context").
 """
 
 import dataclasses
@@ -201,7 +202,7 @@ def score_rows(
   if released and metric.released:
     official = metric.released(samples, official)
   counts = accounting.counts(samples)
-  details = ("failure_reasons", "leniency", "unread")
+  details = ("failure_reasons", "leniency", "unread", "cut_off")
   extra = {name: counts.pop(name) for name in details}
   counts["lenient"] = sum(
     bool(sample.answer.leniency or part.get("leniency"))

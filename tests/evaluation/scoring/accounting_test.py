@@ -25,7 +25,9 @@ def test_counts():
     _row(3, None),
     _row(4, "dog"),
   ]
-  rows += [_row(5, "<answer>cat</answer> <answer>dog</answer>")]
+  rows += [
+    {**_row(5, "<answer>cat</answer> <answer>dog</answer>"), "cut": "context"}
+  ]
   found = accounting.accounts(_TABLE["ks"], rows)
   said = [sample.answer.label for sample in found.samples]
   assert said == ["dog", None, None, None, "dog", "dog"]
@@ -39,6 +41,7 @@ def test_counts():
     "failure_reasons": {"no_answer": 1, "error": 1, "missing": 1},
     "leniency": {"untagged": 1},
     "unread": {"earlier_answer": 1},
+    "cut_off": {"context": 1},
   }
 
 
