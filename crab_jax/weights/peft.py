@@ -13,11 +13,10 @@ Reference: LoRA, arXiv 2106.09685; rank-stabilised, arXiv 2312.03732; the files
 of PEFT 0.21.
 """
 
-import json
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import flax.traverse_util
 import numpy as np
@@ -34,47 +33,24 @@ from crab_jax.paradigms import network
 from crab_jax.weights import adapter
 from crab_jax.weights import module_sizes
 from crab_jax.weights import names
+from crab_jax.weights import peft_settings
 from crab_jax.weights import prefixes
 from crab_jax.weights import torch_file
 
-SETTINGS = "adapter_config.json"
+SETTINGS = peft_settings.FILE
 TENSORS = ("adapter_model.safetensors", "adapter_model.bin")  # PEFT's order
 
-# Fields that say nothing about the update; every other that is set is refused.
-_READ = (
-  "alpha_pattern",
-  "bias",
-  "init_lora_weights",
-  "lora_alpha",
-  "lora_dropout",
-  "peft_type",
-  "r",
-  "rank_pattern",
-  "use_rslora",
-)
-_IDLE = (
-  "auto_mapping",
-  "base_model_name_or_path",
-  "ensure_weight_tying",
-  "eva_config",  # how A began
-  "exclude_modules",
-  "inference_mode",
-  "layers_pattern",
-  "layers_to_transform",
-  "megatron_core",
-  "peft_version",
-  "qalora_group_size",  # of use_qalora, which is refused
-  "revision",
-  "runtime_config",
-  "target_modules",  # the tensors tell which
-  "task_type",
-)
-# Ways to begin that change the base, which such an adapter then needs.
-_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 # An adapter's own name may stand in a tensor's: lora_A.default.weight.
 _TENSOR = re.compile(r"(.+)\.lora_([AB])(?:\.\w+)?\.weight")
 
-Pair = dict[str, np.ndarray]  # "A" and "B" of a module of one layer
+
+@dataclasses.dataclass
+class Pair:
+  """What is known of a module of one layer."""
+
+  rank: int  # as the settings say
+  scale: float
+  tensors: dict[str, np.ndarray]  # "A" and "B"
 
 
 def read(
@@ -92,91 +68,33 @@ def read(
   Raises:
     UserError: another kind of adapter, or it does not fit, or is damaged.
   """
-  settings = _settings(path.parent / SETTINGS)
+  settings = peft_settings.read(path.parent / SETTINGS)
   tensors = _tensors(path)
   checkpoint, family = _family(tensors)
-  pairs, problems = _pairs(tensors, checkpoint)
+  pairs, problems = _pairs(tensors, checkpoint, settings)
   if not pairs and not problems:
     raise errors.UserError(f"{path} holds no adapter: no tensor named lora_A")
   towers = any(_in_tower(name, family) for name in pairs)
   sizes = _sizes(pairs, checkpoint, base)
   if not towers:
     sizes = {x: size for x, size in sizes.items() if not _in_tower(x, family)}
-  problems += _misfits(pairs, sizes, settings)
+  problems += _misfits(pairs, sizes)
   if problems:
     raise errors.UserError(f"{path} is not loaded: {'; '.join(problems)}")
-  rank = max(pair["A"].shape[0] for pair in pairs.values())
+  rank = max(pair.rank for pair in pairs.values())
   config = configs.ILora(
     rank=rank,
     heads=1,
-    alpha=_scale(settings, settings["r"], settings["lora_alpha"]) * rank,
-    dropout=float(settings.get("lora_dropout") or 0.0),
+    alpha=settings.scale() * rank,
+    dropout=settings.dropout,
     targets="lm+towers" if towers else "lm",
   )
-  stacked = _Stacker(pairs, settings, config)
+  stacked = _Stacker(pairs, config)
   flat: dict[str, array_types.Array] = {}
   for module, ours in checkpoint.adapted:
     if module in sizes:
       flat.update(stacked.module(module, sizes[module]).leaves(ours))
   return flax.traverse_util.unflatten_dict(flat, sep="/"), config
-
-
-def _settings(path: files.Path) -> dict[str, Any]:
-  """adapter_config.json, checked.
-
-  Raises:
-    UserError: it is missing or damaged, or describes more than plain LoRA.
-  """
-  try:
-    fields = json.loads(path.read_text())
-  except FileNotFoundError as error:
-    raise errors.UserError(f"{path} is missing") from error
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f"{path} is damaged: {error}") from error
-  if not isinstance(fields, dict):
-    raise errors.UserError(f"{path} is no JSON object")
-  problems = [
-    f"{name}={value!r}"
-    for name, value in fields.items()
-    if value and name not in (*_READ, *_IDLE) and not _is_off(value)
-  ]
-  if fields.get("peft_type", "LORA") != "LORA":
-    problems.append(f"peft_type={fields['peft_type']!r}")
-  if fields.get("bias", "none") != "none":
-    problems.append(f"bias={fields['bias']!r}")
-  begun = fields.get("init_lora_weights")
-  if isinstance(begun, str) and begun.lower().startswith(_CHANGES_BASE):
-    problems.append(f"init_lora_weights={begun!r} (it changed the base)")
-  if problems:
-    raise errors.UserError(
-      f"{path}: the adapter here is a plain LoRA, without {', '.join(problems)}"
-    )
-  for name in ("r", "lora_alpha"):
-    if not _is_positive(fields.get(name)):
-      raise errors.UserError(
-        f"{path}: {name} is {fields.get(name)!r} and no positive number"
-      )
-  for name in ("rank_pattern", "alpha_pattern"):
-    pattern = fields.get(name) or {}
-    if not isinstance(pattern, dict) or not all(
-      map(_is_positive, pattern.values())
-    ):
-      raise errors.UserError(f"{path}: {name} is {pattern!r}, no such pattern")
-  return fields
-
-
-def _is_off(value: Any) -> bool:
-  """Whether nested settings have no value that is set."""
-  return isinstance(value, dict) and not any(value.values())
-
-
-def _is_positive(value: Any) -> bool:
-  return (
-    isinstance(value, int | float)
-    and not isinstance(value, bool)
-    and math.isfinite(value)
-    and value > 0
-  )
 
 
 def _tensors(path: files.Path) -> dict[str, np.ndarray]:
@@ -213,7 +131,9 @@ def _in_tower(module: str, family: network.Network) -> bool:
 
 
 def _pairs(
-  tensors: Mapping[str, np.ndarray], checkpoint: table.Checkpoint
+  tensors: Mapping[str, np.ndarray],
+  checkpoint: table.Checkpoint,
+  settings: peft_settings.Settings,
 ) -> tuple[dict[str, Pair], list[str]]:
   """A and B by module, and what no adapter here can hold."""
   pairs: dict[str, Pair] = {}
@@ -229,10 +149,15 @@ def _pairs(
     hit = _TENSOR.fullmatch(short[name] or name)
     if not hit or not any(pattern.fullmatch(hit[1]) for pattern in patterns):
       unexpected.append(short[name] or name)
-    elif hit[2] in pairs.setdefault(hit[1], {}):
+      continue
+    # The settings speak of modules by their names in PEFT's model.
+    theirs = prefixes.unwrapped(name).rpartition(".lora_")[0]
+    pair = pairs.setdefault(
+      hit[1], Pair(settings.rank(theirs), settings.scale(theirs), {})
+    )
+    if hit[2] in pair.tensors:
       problems.append(f"{name} is there twice, under two names")
-    else:
-      pairs[hit[1]][hit[2]] = tensor
+    pair.tensors[hit[2]] = tensor
   if unexpected:
     held = ", ".join(ilora.TARGETS)
     problems.append(
@@ -253,7 +178,7 @@ def _sizes(
   named = {
     f"{module}.lora_{'A' if leaf == 'A' else 'B0'}.weight": tensor
     for module, pair in pairs.items()
-    for leaf, tensor in pair.items()
+    for leaf, tensor in pair.tensors.items()
   }
   return module_sizes.of_tensors(named, checkpoint.adapted)
 
@@ -261,7 +186,6 @@ def _sizes(
 def _misfits(
   pairs: dict[str, Pair],
   sizes: dict[str, module_sizes.Size],
-  settings: dict[str, Any],
 ) -> list[str]:
   """What keeps the pairs from standing in modules of these sizes."""
   allowed = {
@@ -275,27 +199,24 @@ def _misfits(
     kinds.setdefault(kind, []).append(module)
 
   for module, pair in pairs.items():
-    if pair.keys() != {"A", "B"}:
-      tell(f"without lora_{'A' if 'B' in pair else 'B'}", module)
+    if pair.tensors.keys() != {"A", "B"}:
+      tell(f"without lora_{'A' if 'B' in pair.tensors else 'B'}", module)
     elif module not in allowed:
       tell("not in the base", module)
     else:
       _, inputs, outputs = allowed[module]
-      rank = _of_module(settings, "rank_pattern", "r", module)
-      if pair["A"].shape != (rank, inputs) or pair["B"].shape != (
-        outputs,
-        rank,
-      ):
+      wanted = [pair.rank, inputs], [outputs, pair.rank]
+      found = [list(pair.tensors[leaf].shape) for leaf in "AB"]
+      if found != [*wanted]:
         tell(
-          f"of another shape ({list(pair['A'].shape)} and"
-          f" {list(pair['B'].shape)}, expected {[rank, inputs]} and"
-          f" {[outputs, rank]})",
+          f"of another shape ({found[0]} and {found[1]}, expected {wanted[0]}"
+          f" and {wanted[1]})",
           module,
         )
   flat = {
     f"{module}.lora_{leaf}": tensor
     for module, pair in pairs.items()
-    for leaf, tensor in pair.items()
+    for leaf, tensor in pair.tensors.items()
   }
   for name in adapter.not_finite(flat):
     tell("not finite", name)
@@ -307,43 +228,15 @@ def _misfits(
   ]
 
 
-def _of_module(
-  settings: dict[str, Any], pattern: str, default: str, module: str
-) -> Any:
-  """A value of a module: the first pattern that its name ends with, or all's."""
-  for key, value in (settings.get(pattern) or {}).items():
-    # Patterns are regular expressions in PEFT; those of other trainers' names
-    # are tried on the names here, which differ in what stands before.
-    if re.match(rf"(.*\.)?({key})$", module):
-      return value
-  return settings[default]
-
-
-def _scale(settings: dict[str, Any], rank: int, alpha: float) -> float:
-  """What an update is multiplied by."""
-  return alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
-
-
 class _Stacker:
   """Stacks the layers of a module, filled up to one rank and one scale."""
 
-  def __init__(
-    self,
-    pairs: dict[str, Pair],
-    settings: dict[str, Any],
-    config: configs.ILora,
-  ):
+  def __init__(self, pairs: dict[str, Pair], config: configs.ILora):
     self._pairs, self._config = pairs, config
     self._ratios = {
-      module: _scale(
-        settings,
-        pair["A"].shape[0],
-        _of_module(settings, "alpha_pattern", "lora_alpha", module),
-      )
-      / config.scale
-      for module, pair in pairs.items()
+      module: pair.scale / config.scale for module, pair in pairs.items()
     }
-    dtypes = {x.dtype for pair in pairs.values() for x in pair.values()}
+    dtypes = {x.dtype for pair in pairs.values() for x in pair.tensors.values()}
     exact = all(math.isclose(x, 1) for x in self._ratios.values())
     # A scale of its own would be rounded away in bfloat16.
     single = len(dtypes) == 1 and exact
@@ -353,6 +246,7 @@ class _Stacker:
     self._random = np.random.default_rng(0)
 
   def module(self, module: str, size: module_sizes.Size) -> ilora.Projection:
+    """A and B of all layers."""
     layers, inputs, outputs = size
     rank = self._config.rank
     a = np.zeros((layers, inputs, rank), self._dtype)
@@ -364,9 +258,8 @@ class _Stacker:
         a[layer] = fresh.astype(self._dtype)
         continue
       pair, ratio = self._pairs[name], self._ratios[name]
-      own = pair["A"].shape[0]
-      a[layer, :, :own] = pair["A"].T.astype(self._dtype)
-      b[layer, 0, :own] = pair["B"].T.astype(self._dtype)
+      a[layer, :, : pair.rank] = pair.tensors["A"].T.astype(self._dtype)
+      b[layer, 0, : pair.rank] = pair.tensors["B"].T.astype(self._dtype)
       if not math.isclose(ratio, 1):
         b[layer, 0] *= ratio
     return ilora.Projection(a=a, b=b, route=None)

@@ -16,14 +16,19 @@ _WRAPPERS = (EXPECTED, "module.", "_orig_mod.")
 _NUMBERED = re.compile(r"(?:^|\.)\d+\.")
 
 
-def canonical(name: str, checkpoint: table.Checkpoint) -> str | None:
-  """A tensor's name in the form of the table; None: the network has no use."""
-  unwrapped = None
-  while unwrapped != name:
-    unwrapped = name
+def unwrapped(name: str) -> str:
+  """A tensor's name in the model that a trainer wrapped."""
+  before = None
+  while before != name:
+    before = name
     for wrapper in _WRAPPERS:
       name = name.removeprefix(wrapper)
-  return checkpoint.canonical(name)
+  return name
+
+
+def canonical(name: str, checkpoint: table.Checkpoint) -> str | None:
+  """A tensor's name in the form of the table; None: the network has no use."""
+  return checkpoint.canonical(unwrapped(name))
 
 
 def wrong(found: Collection[str], checkpoint: table.Checkpoint) -> str | None:

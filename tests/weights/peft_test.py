@@ -38,6 +38,7 @@ _SETTINGS = {
 }
 _OUT = {"q_proj": 24, "v_proj": 12, "up_proj": 28}
 _PREFIX = "base_model.model."
+_SWIFT = f"{_PREFIX}thinker."
 
 
 def _lora(prefix=_PREFIX, modules=("q_proj", "v_proj"), rank=4, dtype="f4"):
@@ -109,9 +110,18 @@ def test_modules_that_are_left_out_have_no_effect_and_can_learn(tmp_path):
 
 
 @pytest.mark.parametrize("rslora", [False, True])
-@pytest.mark.parametrize("pattern", ["q_proj", r"layers\.1\..*q_proj", None])
+@pytest.mark.parametrize(
+  "pattern",
+  [
+    "q_proj",
+    r"layers\.1\..*q_proj",
+    # In full, as the model is named that PEFT wrapped.
+    "thinker.model.layers.1.self_attn.q_proj",
+    None,
+  ],
+)
 def test_ranks_and_alphas_of_single_modules(tmp_path, pattern, rslora):
-  theirs = _lora()
+  theirs = _lora(_SWIFT)
   settings = {**_SETTINGS, "use_rslora": rslora}
   own = {layer: (4, 12) for layer in range(3)}
   if pattern:
@@ -119,17 +129,27 @@ def test_ranks_and_alphas_of_single_modules(tmp_path, pattern, rslora):
     chosen = range(3) if pattern == "q_proj" else [1]
     own |= dict.fromkeys(chosen, (2, 5))
   for layer, (rank, _) in own.items():
-    name = f"{_PREFIX}model.layers.{layer}.self_attn.q_proj.lora_"
+    name = f"{_SWIFT}model.layers.{layer}.self_attn.q_proj.lora_"
     theirs[f"{name}A.weight"] = theirs[f"{name}A.weight"][:rank].copy()
     theirs[f"{name}B.weight"] = theirs[f"{name}B.weight"][:, :rank].copy()
   params, config = _read(tmp_path, theirs, settings)
   found = ilora.projections(params)["model/layers/self_attn/q_proj"]
   for layer, (rank, alpha) in own.items():
-    name = f"{_PREFIX}model.layers.{layer}.self_attn.q_proj.lora_"
+    name = f"{_SWIFT}model.layers.{layer}.self_attn.q_proj.lora_"
     a, b = theirs[f"{name}A.weight"], theirs[f"{name}B.weight"]
     expected = alpha / (rank**0.5 if rslora else rank) * (b @ a)
     update = config.scale * (found.a[layer] @ found.b[layer, 0])
     np.testing.assert_allclose(update.T, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_patterns_speak_of_the_names_in_the_file(tmp_path):
+  """A name here that no name there has matches nothing."""
+  settings = {**_SETTINGS, "alpha_pattern": {"^model.layers.1.self_attn.*": 99}}
+  theirs = _lora("base_model.model.thinker.")
+  found = _read(tmp_path, theirs, settings)
+  plain = _read(tmp_path, theirs)
+  for path, leaf in ilora.leaves(plain[0]).items():
+    np.testing.assert_array_equal(ilora.leaves(found[0])[path], leaf)
 
 
 @pytest.mark.parametrize(
