@@ -190,9 +190,9 @@ def export_base(source: files.Path, out: files.Path) -> None:
     )
   leaves = lazy_params.open_leaves(source, _base_paths(config))
   texts = _texts(source)
-  shards = base_export.write(out, config, leaves, texts)
+  base_export.write(out, config, leaves, texts)
   size = sum(math.prod(leaf.shape) for leaf in leaves.values())
-  print(f"{size:,} parameters ({config.param_dtype}) in {out}, {shards} shards")
+  print(f"{size:,} parameters ({config.param_dtype}) in {out}")
   if base.TOKENIZER not in texts:
     print(f"note: {source} has no {base.TOKENIZER}, and so {out} has none")
 

@@ -30,7 +30,7 @@ def write(
   model: configs.Model,
   leaves: Mapping[str, stored.Stored],
   beside: Mapping[str, str],
-) -> int:
+) -> None:
   """Writes the folder, whole or not at all, a tensor in memory at a time.
 
   Args:
@@ -38,9 +38,6 @@ def write(
     model: the configuration, without adapter.
     leaves: the parameters by path.
     beside: text files to lay beside.
-
-  Returns:
-    The number of shards.
 
   Raises:
     UserError: transformers has no such network, `folder` is something else, or
@@ -58,7 +55,7 @@ def write(
       for name, text in beside.items():
         files.write_text(new / name, text)
       files.write_text(new / hf_config.FILE, json.dumps(fields, indent=2))
-      return safetensors_file.write_folder(new, tensors)
+      safetensors_file.write_folder(new, tensors)
   except (OSError, ValueError) as error:
     raise errors.UserError(f"cannot write {folder}: {error}") from error
 

@@ -144,6 +144,8 @@ def test_positions_a_second_are_those_of_the_base(maker):
   assert step({}, {}) == 50  # 25 of a pair of 2 s
   assert step(base, {}) == 80
   assert step(base, chosen) == 10
+  # It decides answers, so models that differ in it are not the same.
+  assert dataclasses.replace(maker.model, **base).network != maker.model.network
 
 
 def test_positions_follow_the_grid(maker):
