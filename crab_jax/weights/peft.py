@@ -36,12 +36,16 @@ from crab_jax.weights import names
 from crab_jax.weights import peft_settings
 from crab_jax.weights import prefixes
 from crab_jax.weights import torch_file
+from crab_jax.weights import torch_pickle
 
 SETTINGS = peft_settings.FILE
 TENSORS = ("adapter_model.safetensors", "adapter_model.bin")  # PEFT's order
 
 # An adapter's own name may stand in a tensor's: lora_A.default.weight.
 _TENSOR = re.compile(r"(.+)\.lora_([AB])(?:\.\w+)?\.weight")
+
+
+_KEPT = (*torch_pickle.STORAGES.values(),)  # others become float32
 
 
 @dataclasses.dataclass
@@ -218,6 +222,9 @@ def _misfits(
     for module, pair in pairs.items()
     for leaf, tensor in pair.tensors.items()
   }
+  for name, tensor in flat.items():
+    if tensor.dtype not in (*_KEPT, np.float64):
+      tell(f"of dtype {tensor.dtype}", name)
   for name in adapter.not_finite(flat):
     tell("not finite", name)
   for module, size in sizes.items():
@@ -239,7 +246,7 @@ class _Stacker:
     dtypes = {x.dtype for pair in pairs.values() for x in pair.tensors.values()}
     exact = all(math.isclose(x, 1) for x in self._ratios.values())
     # A scale of its own would be rounded away in bfloat16.
-    single = len(dtypes) == 1 and exact
+    single = len(dtypes) == 1 and exact and dtypes <= {*_KEPT}
     self._dtype = dtypes.pop() if single else np.dtype(np.float32)
     # B is zero where a module is left out, so A may be anything; of zeros, the
     # two would have no gradient, and training could not go on.

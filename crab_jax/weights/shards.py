@@ -82,7 +82,7 @@ def notes_on_files(folder: files.Path) -> list[str]:
   found = files_of(folder)
   read = {path.name for path in found}
   beside = files.listing(folder, "*.safetensors")
-  if SINGLE in read:
+  if SINGLE in read and len(beside) > 1:
     beside += files.listing(folder, INDEX)
   unread = [path.name for path in beside if path.name not in read]
   if not unread:

@@ -109,6 +109,12 @@ def test_modules_that_are_left_out_have_no_effect_and_can_learn(tmp_path):
   assert not found["model/layers/self_attn/q_proj"].b[1].any()
 
 
+def test_float64_becomes_float32(tmp_path):
+  params, _ = _read(tmp_path, _lora(dtype="f8"))
+  leaves = ilora.leaves(params)
+  assert {leaf.dtype for leaf in leaves.values()} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("rslora", [False, True])
 @pytest.mark.parametrize(
   "pattern",
@@ -240,6 +246,12 @@ _DAMAGES = {
       {f"{_Q}.lora_A.weight": np.full((4, 24), np.nan, np.float32)}
     ),
     "1 not finite: model.layers.1.self_attn.q_proj.lora_A",
+  ),
+  "integers": (
+    lambda found: found.update(
+      {f"{_Q}.lora_A.weight": np.ones((4, 24), np.int8)}
+    ),
+    "1 of dtype int8: model.layers.1.self_attn.q_proj.lora_A",
   ),
   "nothing": (lambda found: found.clear(), "holds no adapter"),
 }

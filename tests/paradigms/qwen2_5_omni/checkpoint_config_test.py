@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from crab_jax.paradigms.qwen2_5_omni import checkpoint_config
+from crab_jax.paradigms.qwen2_5_omni import checkpoint_keys
 from tests.weights import checkpoint_files
 
 
@@ -163,3 +164,43 @@ def test_written_and_read_again():
   ).model
   again = checkpoint_config.read(checkpoint_config.write(model), "float32")
   assert (again.model, again.notes, again.tied) == (model, (), False)
+
+
+_OTHER = {
+  "num_key_value_heads": 4,
+  "head_dim": 10,
+  "position_id_per_seconds": 50,
+  "rms_norm_eps": 1e-5,
+  "rope_theta": 5e3,
+  "tie_word_embeddings": True,
+  "layer_types": ["sliding_attention"],
+  "max_source_positions": 3,
+  "fullatt_block_indexes": [0],
+  "window_size": 56,
+  "spatial_merge_size": 4,
+  "n_window": 30,
+  "rope_scaling": {"mrope_section": [3, 0, 0]},
+}
+
+
+@pytest.mark.parametrize(
+  ("part", "key"),
+  [
+    (part, key)
+    for part, keys in checkpoint_keys.READ.items()
+    for key in keys
+    if part != "config" and key not in (*checkpoint_keys.PARTS, "model_type")
+  ],
+)
+def test_every_key_that_is_read_changes_something_or_is_refused(part, key):
+  part = None if part == checkpoint_keys.THINKER else part
+  value = _OTHER.get(key, 77)
+  rest = {}
+  if key == "rope_parameters":
+    value, rest = {"rope_theta": 5e3}, {"rope_scaling": None}
+  if key == "rope_scaling" and part == "vision_config":
+    value = {"rope_theta": 5e3}
+  try:
+    assert _read(part, **{key: value}, **rest) != _read(part)
+  except ValueError as error:
+    assert str(error)
