@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from crab_jax import configs
 from crab_jax.data import statuses
+from crab_jax.data.media import endings
 from crab_jax.data.media import lengths
 from crab_jax.data.media import streams
 from crab_jax.data.media import timeline
@@ -78,6 +79,8 @@ def read_audio(path: str | os.PathLike) -> Sound:
     RecordError: missing_file, bad_audio, truncated.
   """
   with streams.failures(statuses.Status.BAD_AUDIO, path):
+    if (sound := _counted(path)) is not None:
+      return sound
     try:
       plan = _plan(path)
     except av.FFmpegError:
@@ -88,6 +91,23 @@ def read_audio(path: str | os.PathLike) -> Sound:
       return sound
     sound = _by_libsndfile(path, plan.span.seconds) if plan.plain else None
     return _by_ffmpeg(path, plan) if sound is None else sound
+
+
+def _counted(path: str | os.PathLike) -> Sound | None:
+  """A WAV or FLAC file whose header counts just the samples that it holds.
+
+  Demuxing such a file would take longer than reading it. None: any other.
+  """
+  try:
+    with soundfile.SoundFile(os.fspath(path)) as file:
+      if file.format not in ("WAV", "WAVEX", "FLAC"):
+        return None
+      seconds = file.frames / file.samplerate
+  except soundfile.LibsndfileError:
+    return None
+  if endings.riff_cut(path) is not None:
+    return None  # demuxing says it
+  return _by_libsndfile(path, seconds)
 
 
 def _plan(path: str | os.PathLike) -> _Plan:
