@@ -48,7 +48,7 @@ _NEW = ".incomplete"
 _OLD = ".replaced"
 _PART = ".part"
 _AT_CWD = -100  # of renameat2: paths are relative to the working directory
-_EXCHANGE = 2
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2
 
 
 class Locked(Exception):
@@ -269,6 +269,7 @@ def replace_folder(new: Path, folder: Path) -> None:
   shutil.rmtree(old, ignore_errors=True)
   if folder.exists():
     if _exchange(new, folder):
+      # `new` is now the folder that was there.
       shutil.rmtree(new, ignore_errors=True)
       return
     os.rename(folder, old)
@@ -322,7 +323,7 @@ class Growing:
   def write(self, data: bytes) -> None:
     """Appends, and hands it to the system."""
     self._file.write(data)
-    self._file.flush()
+    self._file.flush()  # what the system has survives a kill of the process
 
   def close(self) -> None:
     """Leaves the part as it is, for the next start."""
@@ -365,7 +366,7 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def claim(path: Path, text: str) -> bool:
-  """Makes a file that is not there; of all who try, one is told True."""
+  """Makes a file that is not there; of all who try, one gets True."""
   try:
     with open(path, "x", encoding="utf-8") as file:
       file.write(text)

@@ -130,6 +130,7 @@ class Writer:
     part = files.part_of(path)
     lines, self._end = _recover(part, files.part_of(data_path), header)
     self.done = len(lines)
+    # Both files go on behind the last row that is whole in both.
     self._data = files.Growing(data_path, keep=self._end)
     files.write_json_lines(part, (header, *lines))
     self._journal = files.Growing(path)

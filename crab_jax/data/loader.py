@@ -126,8 +126,8 @@ class Loader:
   """An endless, resumable source of one host's batches.
 
   Args:
-    make: the batches that begin at the places of so many streams, which take
-      turns; an element is (batch, summary, place), see `packed.PackedDataset`.
+    make: the batches that begin at the positions of so many streams, which
+      take turns; an element is (batch, summary, position), see `packed.PackedDataset`.
     tally: counts them.
     host: the number of this host.
     hosts: that share the samples.
@@ -136,7 +136,7 @@ class Loader:
 
   def __init__(
     self,
-    make: Callable[[Sequence[stream_positions.Place]], grain.IterDataset],
+    make: Callable[[Sequence[stream_positions.Position]], grain.IterDataset],
     tally: Tally,
     host: int = 0,
     hosts: int = 1,
@@ -149,14 +149,14 @@ class Loader:
     # where grain's own clean-up would fail.
     self._box: list[grain.DatasetIterator] = []
     self._closing = weakref.finalize(self, _empty, self._box)
-    self._share_out(stream_positions.Place())
+    self._share_out(stream_positions.Position())
 
-  def _share_out(self, everything: stream_positions.Place) -> None:
+  def _share_out(self, everything: stream_positions.Position) -> None:
     own = everything.part(self._host, self._hosts)
     self._begin([own.part(i, self._count) for i in range(self._count)])
 
-  def _begin(self, streams: list[stream_positions.Place]) -> None:
-    """Goes on at these places, the first one's turn first."""
+  def _begin(self, streams: list[stream_positions.Position]) -> None:
+    """Goes on at these positions, the first one's turn first."""
     _empty(self._box)
     self._streams = streams
 
@@ -171,8 +171,9 @@ class Loader:
     """
     if not self._box:
       self._box.append(self._make(self._streams).__iter__())
-    batch, summary, place = next(self._box[0])
-    self._streams = [*self._streams[1:], place]
+    batch, summary, position = next(self._box[0])
+    # The stream whose turn it was goes to the end.
+    self._streams = [*self._streams[1:], position]
     self._tally.add(batch, summary)
     return batch
 
@@ -183,7 +184,7 @@ class Loader:
   def get_state(self) -> bytes:
     """Where this host is, behind the last batch: JSON."""
     state = {
-      "streams": [dataclasses.asdict(place) for place in self._streams],
+      "streams": [dataclasses.asdict(position) for position in self._streams],
       "tally": self._tally.get_state(),
     }
     return json.dumps(state).encode()
@@ -212,16 +213,18 @@ class Loader:
         " otherwise: go on with that version, or start in another --workdir"
       )
     found = [
-      [stream_positions.Place.of(x) for x in tree["streams"]] for tree in trees
+      [stream_positions.Position.of(x) for x in tree["streams"]]
+      for tree in trees
     ]
     if [len(streams) for streams in found] == [self._count] * self._hosts:
       self._begin(found[self._host])
       self._tally.set_states([trees[self._host]["tally"]])
       return None
     everything = stream_positions.merged(
-      [place for host in found for place in host]
+      [position for host in found for position in host]
     )
     self._share_out(everything)
+    # Each tally of before is counted on by one host.
     mine = trees[self._host :: self._hosts]
     self._tally.set_states([tree["tally"] for tree in mine])
     before, now = sum(map(len, found)), self._hosts * self._count

@@ -1,7 +1,7 @@
 """The grain stage that reads, makes samples and packs them into batches.
 
-Its parent is a random-access dataset of `Read`s. With each batch goes the place
-behind it, which names the samples that wait for a row: beginning there reads
+Its parent is a random-access dataset of `Read`s. With each batch goes the
+stream position behind it, which names the samples that wait for a row: beginning there reads
 those few again and goes on, to the bit.
 """
 
@@ -81,7 +81,7 @@ def summary(reads: list[Read]) -> dict[str, Any]:
 
 
 class PackedDataset(grain.IterDataset):
-  """Packs `Read`s; an element is (batch, `summary`, the `Place` behind it).
+  """Packs `Read`s; an element is (batch, `summary`, the `Position` behind it).
 
   Args:
     order: the `Read`s that all streams share, endless.
@@ -95,7 +95,7 @@ class PackedDataset(grain.IterDataset):
     order: grain.MapDataset,
     layout: packing.Layout,
     options: grain.ReadOptions,
-    streams: Sequence[stream_positions.Place],
+    streams: Sequence[stream_positions.Position],
   ):
     super().__init__(order)
     self._layout = layout
@@ -118,13 +118,13 @@ class _Stream:
   """The reads of one stream by number, as grain's source."""
 
   order: grain.MapDataset
-  place: stream_positions.Place
+  position: stream_positions.Position
 
   def __len__(self) -> int:
     return len(self.order)
 
   def __getitem__(self, count: int) -> Read:
-    return self.order[self.place.index(count)]
+    return self.order[self.position.index(count)]
 
 
 class _PackedIterator(grain.DatasetIterator):
@@ -135,7 +135,7 @@ class _PackedIterator(grain.DatasetIterator):
     order: grain.MapDataset,
     layout: packing.Layout,
     options: grain.ReadOptions,
-    begin: stream_positions.Place,
+    begin: stream_positions.Position,
   ):
     reads = grain.MapDataset.source(_Stream(order, begin))
     super().__init__(reads.to_iter_dataset(options).__iter__())
@@ -158,7 +158,9 @@ class _PackedIterator(grain.DatasetIterator):
       packer.add((index, read.sample), packing.sizes(read.sample))
     return packer
 
-  def __next__(self) -> tuple[Batch, dict[str, Any], stream_positions.Place]:
+  def __next__(self) -> tuple[Batch, dict[str, Any], stream_positions.Position]:
+    # Not in `__init__`: the iterator that grain makes in the parent of the workers
+    # should read nothing.
     if self._packer is None:
       self._packer = self._wait_again()
     rows: list[list[samples_lib.Sample]] = []
@@ -166,6 +168,7 @@ class _PackedIterator(grain.DatasetIterator):
     while len(rows) < self._layout.batch:
       read = next(self._parent)
       reads.append(read)
+      # Grain gives the reads in order, so their indices can be counted here.
       index = self._begin.index(self._count)
       self._count += 1
       if read.sample is None:
@@ -174,17 +177,17 @@ class _PackedIterator(grain.DatasetIterator):
       row = self._packer.add((index, read.sample), sizes)
       if row is not None:
         rows.append([sample for _, sample in row])
-    return self._layout.stack(rows), summary(reads), self._place()
+    return self._layout.stack(rows), summary(reads), self._position()
 
-  def _place(self) -> stream_positions.Place:
+  def _position(self) -> stream_positions.Position:
     if self._packer is None:
       return self._begin
     waiting = [index for index, _ in self._packer.waiting]
     return self._begin.after(self._count, waiting)
 
   def get_state(self) -> dict[str, Any]:
-    """Grain asks for one with every batch; a loader resumes by places."""
-    return dataclasses.asdict(self._place())
+    """Grain asks for one with every batch; a loader resumes by positions."""
+    return dataclasses.asdict(self._position())
 
   def set_state(self, state: dict[str, Any]) -> None:
-    raise NotImplementedError("begin at a place instead")
+    raise NotImplementedError("begin at a position instead")

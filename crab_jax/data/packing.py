@@ -100,6 +100,7 @@ class Packer:
       return None
     chosen = _choose(np.stack(self._sizes), self._limits)
     row = [self._items[index] for index in chosen]
+    # From the end: a deletion moves the indices behind it.
     for index in sorted(chosen, reverse=True):
       del self._items[index], self._sizes[index]
     return row
@@ -113,26 +114,26 @@ def _choose(
   The oldest that fit join one by one; before each, the best one to three
   others to end the row with are looked up. The fullest of these rows wins.
   """
-  chosen, left = [0], limits - sizes[0]
-  best, best_left = chosen, left[0]
-  while best_left > 0:
-    fits = np.flatnonzero(np.all(sizes <= left, axis=1))
+  chosen, remaining = [0], limits - sizes[0]
+  best, best_remaining = chosen, remaining[0]
+  while best_remaining > 0:
+    fits = np.flatnonzero(np.all(sizes <= remaining, axis=1))
     fits = fits[~np.isin(fits, chosen)]
     if not len(fits):
-      return chosen if left[0] < best_left else best
+      return chosen if remaining[0] < best_remaining else best
     # With room for any four there is nothing to decide yet.
-    if not np.all(4 * sizes[fits].max(axis=0) <= left):
-      end = fits[_best_triple(sizes[fits], left)]
-      end_left = left[0] - sizes[end, 0].sum()
-      if end_left < best_left:
-        best, best_left = chosen + end.tolist(), end_left
+    if not np.all(4 * sizes[fits].max(axis=0) <= remaining):
+      end = fits[_best_triple(sizes[fits], remaining)]
+      end_remaining = remaining[0] - sizes[end, 0].sum()
+      if end_remaining < best_remaining:
+        best, best_remaining = chosen + end.tolist(), end_remaining
     chosen = [*chosen, int(fits[0])]
-    left = left - sizes[fits[0]]
+    remaining = remaining - sizes[fits[0]]
   return best
 
 
 def _best_triple(
-  sizes: Int[np.ndarray, "n 5"], left: Int[np.ndarray, "5"]
+  sizes: Int[np.ndarray, "n 5"], remaining: Int[np.ndarray, "5"]
 ) -> list[int]:
   """The one, two or three items with the most tokens that fit together."""
   count = len(sizes)
@@ -140,15 +141,16 @@ def _best_triple(
   padded = np.concatenate([sizes, np.zeros((2, 5), np.int32)])
   first, second = np.triu_indices(count + 2, k=1)
   pairs = padded[first] + padded[second]
-  inside = np.all(pairs <= left, axis=1)
+  inside = np.all(pairs <= remaining, axis=1)
   first, second, pairs = first[inside], second[inside], pairs[inside]
   # [pairs, n + 2]: tokens of the pair and a third behind it.
   tokens = pairs[:, :1] + padded[None, :, 0]
+  # first < second < third: each triple is counted once.
   bad = np.arange(count + 2)[None] <= second[:, None]
   for budget in range(5):
-    room = left[budget] - pairs[:, budget]
+    room = remaining[budget] - pairs[:, budget]
     bad |= padded[None, :, budget] > room[:, None]
-  tokens[bad] = -1
+  tokens[bad] = -1  # below any sum, so that argmax never takes it
   pair, third = divmod(int(tokens.argmax()), count + 2)
   triple = (int(first[pair]), int(second[pair]), third)
   return [index for index in triple if index < count]
@@ -177,11 +179,12 @@ class Layout:
     for index, row in enumerate(rows):
       used = np.zeros(len(BUDGETS), np.int32)
       for sample in row:
-        self._place({k: v[index] for k, v in batch.items()}, sample, used)
+        # Views of one row: what is written into them is in the batch.
+        self._write({k: v[index] for k, v in batch.items()}, sample, used)
         used += sizes(sample)
     return batch
 
-  def _place(
+  def _write(
     self,
     row: Batch,
     sample: samples_lib.Sample,
@@ -191,7 +194,7 @@ class Layout:
     token, pair, chunk, loss, number = (int(n) for n in used)
     here = slice(token, token + len(sample["tokens"]))
     row["tokens"][here] = sample["tokens"]
-    row["segments"][here] = number + 1
+    row["segments"][here] = number + 1  # 0 is padding
     row["positions"][here] = sample["positions"]
     row["kinds"][here] = sample["kinds"]
     row["tasks"][here] = sample["task"]
@@ -203,6 +206,7 @@ class Layout:
     shifted = _shifted(sample)
     losses = slice(loss, loss + len(shifted))
     row["supervised"][losses] = token + shifted
+    # A position is supervised by the token behind it.
     row["labels"][losses] = sample["labels"][shifted + 1]
     row["weights"][losses] = 1.0
     row["sample_ids"][number] = sample["task"], sample["row"]
@@ -215,10 +219,12 @@ class Layout:
     source = np.full(len(sample["tokens"]), -1, np.int32)
     vision = np.arange(len(sample["frames"]) * per_pair)
     source[sample["kinds"] == TokenKind.VISION] = pair * per_pair + vision
+    # Of a short chunk only the first tokens are in the sample.
     counts = audio.tokens_of(sample["mel_lengths"])
     table = chunk + np.arange(len(counts))[:, None]
     table = table * audio.unit_tokens + np.arange(audio.unit_tokens)
     heard = table[np.arange(audio.unit_tokens) < counts[:, None]]
+    # Audio rows come behind those of all pairs, used or not.
     first = self.rows.frame_pairs * per_pair
     source[sample["kinds"] == TokenKind.AUDIO] = first + heard
     return source

@@ -4,9 +4,9 @@ For training, each dataset is shuffled as a whole, anew each epoch, without
 end. The datasets are mixed by weight and the mixture is shuffled once more
 inside windows, so that hosts and their worker processes, which take every n-th
 sample of it, see no regular pattern. All this is random access: nothing waits
-in memory for a shuffle, and what is left of the order is a few numbers
-(`places`), whatever the number of hosts. Reader threads make samples, `packed`
-makes batches of them, ahead of the loop.
+in memory for a shuffle, and what remains of the order is a few numbers
+(`stream_positions`), whatever the number of hosts. Reader threads make samples,
+`packed` makes batches of them, ahead of the loop.
 
 A record that fails is left out, counted and named; too many stop the run.
 
@@ -95,7 +95,7 @@ def train_loader(
     num_threads=data.threads, prefetch_buffer_size=8 * data.threads
   )
 
-  def make(streams: Sequence[stream_positions.Place]) -> grain.IterDataset:
+  def make(streams: Sequence[stream_positions.Position]) -> grain.IterDataset:
     return _ahead(packed.PackedDataset(order, layout, options, streams), data)
 
   sizes = {n: -(-len(found[n]) // process_count) for n in found}
@@ -114,6 +114,8 @@ def _mixture(
   """The endless mixture of samples that all hosts share."""
   datasets = []
   for name, part in parts.items():
+    # From a constant of the dataset's row: its order is the same beside any other
+    # datasets.
     own_seed = np.random.SeedSequence([seed, table[name].seed])
     dataset = grain.MapDataset.source(part)
     dataset = dataset.shuffle(seed=int(own_seed.generate_state(1)[0]))
@@ -133,7 +135,7 @@ def _ahead(dataset: grain.IterDataset, data: configs.Data) -> grain.IterDataset:
       dataset, prefetch_buffer_size=data.prefetch
     )
   if not flags.FLAGS.is_parsed():
-    # Outside a door (a notebook, a test) grain's workers need its defaults.
+    # Outside a command (a notebook, a test) grain's workers need its defaults.
     flags.FLAGS.mark_as_parsed()
   # Whole batches cross from a worker in shared memory, each worker's turn.
   each = max(-(-data.prefetch // data.workers), 1)

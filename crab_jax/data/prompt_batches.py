@@ -46,7 +46,7 @@ def batches(
     the records that failed, each with its reason (see `samples.SampleError`).
   """
   if not isinstance(chosen, Sequence):
-    chosen = list(chosen)
+    chosen = list(chosen)  # each is asked for twice
   lengths, failed = _prompt_lengths(chosen, maker)
   if failed:
     yield [], None, failed
@@ -57,6 +57,7 @@ def batches(
       read = [chosen[index] for index in group]
       made = [pool.submit(maker.prompt, record) for record in read]
       pending.append((read, made, layout))
+      # One batch ahead: threads decode it while the device works.
       if len(pending) > 1:
         yield _prompt_batch(*pending.popleft())
     while pending:
@@ -93,6 +94,7 @@ def _prompt_layouts(
     size = batch_lib.bucket(longest, batch_lib.TOKEN_BUCKETS)
     sizes.append(size)
     for index in group:
+      # One shape for all batches of a bucket, or each would compile its own.
       pairs[size] = max(pairs[size], lengths[index].pairs, least.pairs)
       chunks[size] = max(chunks[size], lengths[index].chunks, least.chunks)
   layouts = []

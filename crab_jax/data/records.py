@@ -185,8 +185,8 @@ def manifest(root: str | os.PathLike, task: str | None = None) -> str:
     task: only the shards of this one.
   """
   root = files.path(root)
-  place = root / NAME if task is None else folder(root, task)
+  below = root / NAME if task is None else folder(root, task)
   return "\n".join(
     f"{path.relative_to(root)} = {files.size(path)} bytes"
-    for path in files.find(place, "*.tfrecord-*")
+    for path in files.find(below, "*.tfrecord-*")
   )

@@ -64,9 +64,10 @@ class RecordSource:
     """
     if not 0 <= index < len(self):
       raise IndexError(f"record {index} of {len(self)}")
+    # An index that is a shard's end is the first of the next: hence "right".
     shard = int(np.searchsorted(self._ends, index, side="right"))
-    place = index - int(self._ends[shard]) + len(self._offsets[shard])
-    path, offset = self._paths[shard], int(self._offsets[shard][place])
+    inside = index - int(self._ends[shard]) + len(self._offsets[shard])
+    path, offset = self._paths[shard], int(self._offsets[shard][inside])
     try:
       return records.decode(_read(path, offset))
     except (ValueError, errors.UserError) as error:

@@ -2,7 +2,7 @@
 
 All hosts, and all worker processes of each, share one endless order of
 samples: stream f of n reads the indices f, f + n, f + 2n, ... of it. The
-places of all streams tell which indices no row has taken yet; other streams,
+positions of all streams tell which indices no row has taken yet; other streams,
 more or fewer, share out just these.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Position:
   """What a stream has yet to take of the order.
 
   Attributes:
@@ -28,11 +28,11 @@ class Place:
   step: int = 1
   start: int = 0
   waiting: tuple[int, ...] = ()
-  left: tuple[int, ...] = ()
+  left: tuple[int, ...] = ()  # checkpoints hold these names
 
   @classmethod
-  def of(cls, fields: Mapping[str, Any]) -> "Place":
-    """The place of these fields, as `dataclasses.asdict` and JSON give them."""
+  def of(cls, fields: Mapping[str, Any]) -> "Position":
+    """The position of these fields, as `dataclasses.asdict` and JSON give them."""
     lists = {name: tuple(fields[name]) for name in ("waiting", "left")}
     return cls(**{**fields, **lists})
 
@@ -40,20 +40,22 @@ class Place:
     """The index that is read after so many others; `waiting` aside."""
     if count < len(self.left):
       return self.left[count]
+    # Its indices below `start`: first, first + step, ...
     begun = -(-(self.start - self.first) // self.step)
     return self.first + self.step * (begun + count - len(self.left))
 
-  def after(self, count: int, waiting: Sequence[int]) -> "Place":
-    """The place when so many were read, of which these wait."""
-    left = self.left[count:]
+  def after(self, count: int, waiting: Sequence[int]) -> "Position":
+    """The position when so many were read, of which these wait."""
+    remaining = self.left[count:]
     start = self.index(max(count, len(self.left)))
     return dataclasses.replace(
-      self, start=start, waiting=tuple(waiting), left=left
+      self, start=start, waiting=tuple(waiting), left=remaining
     )
 
-  def part(self, number: int, count: int) -> "Place":
-    """The place of one of so many streams that share this one's samples."""
-    return Place(
+  def part(self, number: int, count: int) -> "Position":
+    """The position of one of so many streams that share this one's samples."""
+    # What waited is read again, by the part that it falls to.
+    return Position(
       self.first + self.step * number,
       self.step * count,
       self.start,
@@ -61,16 +63,22 @@ class Place:
     )
 
 
-def merged(places: Sequence[Place]) -> Place:
-  """One stream's place that leaves what all these leave.
+def merged(positions: Sequence[Position]) -> Position:
+  """One stream's position that leaves what all these leave.
 
   Args:
-    places: of all the streams that share the order.
+    positions: of all the streams that share the order.
   """
-  ends = [(place, place.index(len(place.left))) for place in places]
-  # Behind the last index that any stream has read.
-  start = max(end - place.step + 1 for place, end in ends)
-  left = []
-  for place, end in ends:
-    left += [*place.waiting, *place.left, *range(end, start, place.step)]
-  return Place(start=start, left=tuple(sorted(left)))
+  ends = [
+    (position, position.index(len(position.left))) for position in positions
+  ]
+  # Behind the last index that any stream has read: `end` is the next of a stream.
+  start = max(end - position.step + 1 for position, end in ends)
+  remaining = []
+  for position, end in ends:
+    remaining += [
+      *position.waiting,
+      *position.left,
+      *range(end, start, position.step),
+    ]
+  return Position(start=start, left=tuple(sorted(remaining)))

@@ -15,7 +15,7 @@ import google_crc32c
 from crab_jax import errors
 from crab_jax import files
 
-_MASK_DELTA = 0xA282EAD8
+_MASK_DELTA = 0xA282EAD8  # of the format
 _HEADER_BYTES = 12
 _FOOTER_BYTES = 4
 _REPAIR = "the file is damaged: delete it and prepare again"

@@ -17,7 +17,7 @@ from typing import Any
 
 import tqdm
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2  # between two updates of the bar
 
 
 Tick = Callable[[int], Any]  # says that so many more steps are done
@@ -70,6 +70,7 @@ def run(
 
 
 def _run_pool(work, items, workers: int, bar: tqdm.tqdm) -> None:
+  # Not "fork": it would copy the locks of jax's threads, held or not.
   context = multiprocessing.get_context("forkserver")
   module = getattr(work, "func", work).__module__
   context.set_forkserver_preload([module])  # imported once for all
@@ -93,6 +94,7 @@ def _run_pool(work, items, workers: int, bar: tqdm.tqdm) -> None:
   except concurrent.futures.process.BrokenProcessPool as error:
     raise Died() from error
   finally:
+    # `shutdown` waits for the workers: they end at their next tick.
     stop.value = 1
     executor.shutdown(cancel_futures=True)
 
@@ -113,7 +115,8 @@ def _begin(counters, stop) -> None:
 
 
 def _die_with_parent() -> None:
-  """Two preparations of one shard at once would spoil it."""
+  """Ends this worker with its parent."""
+  # The next preparation may write the same shard: two at once would spoil it.
   parent = multiprocessing.parent_process()
   assert parent is not None  # this is a worker
   parent.join()

@@ -62,9 +62,9 @@ def _move(make_loader, before, after, batches=4):
 
 def _all_left(loaders):
   states = [json.loads(loader.get_state()) for loader in loaders]
-  streams = [place for state in states for place in state["streams"]]
+  streams = [position for state in states for position in state["streams"]]
   return stream_positions.merged(
-    [stream_positions.Place.of(place) for place in streams]
+    [stream_positions.Position.of(position) for position in streams]
   )
 
 
@@ -85,8 +85,8 @@ def test_other_hosts_take_just_what_is_left(
     dataclasses.replace(small_records.DATA, workers=count) for count in workers
   )
   taken, loaders, words = _move(make_loader, [old] * before, [new] * after)
-  (told,) = words
-  assert f"of {before} hosts become" in told
+  (said,) = words
+  assert f"of {before} hosts become" in said
   # The order itself: one sample a row, none overtakes another.
   one = dataclasses.replace(small_loader.ROWS, rows=1, samples=1, waiting=1)
   rest = _all_left(loaders)
