@@ -152,11 +152,11 @@ def test_all_its_parameters_train(model, params, batch):
 
 
 def test_diagnostics_see_what_is_applied(model, params, batch):
-  watch = monitor.of(model, _TASKS)
+  router_monitor = monitor.of(model, _TASKS)
   if not model.adapter.routes:
-    assert watch is None
+    assert router_monitor is None
     return
-  found = watch(params, batch)
+  found = router_monitor(params, batch)
   for tower in ("language model", "vision tower", "audio tower"):
     entropy = found[f"router/{tower}/entropy"]
     assert -1e-6 < entropy <= 1

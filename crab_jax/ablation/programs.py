@@ -43,7 +43,7 @@ class Programs:
 
   model: configs.Model
   runner: runner_lib.Runner
-  gate_sums: router_statistics.Watch | None
+  gate_sums: router_statistics.Collector | None
   answerer: decode.Answerer
   tasks: int
 
@@ -116,6 +116,6 @@ def make(
     model, {}, maker, tokenizer, experiment.evaluation, least=longest
   )
   gate_sums = (
-    router_statistics.Watch(model, len(table)) if model.routes else None
+    router_statistics.Collector(model, len(table)) if model.routes else None
   )
   return Programs(model, runner, gate_sums, answerer, len(table))

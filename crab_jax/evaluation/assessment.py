@@ -199,12 +199,12 @@ def _gates(
   if not any("val" in s for s in subject.records.splits().values()):
     return {}
   count = len(subject.records.table)
-  watch = router_statistics.Watch(subject.model, count)
+  collector = router_statistics.Collector(subject.model, count)
   total = None
   for batch in pipeline.one_pass(
     subject.records, subject.tokenizer, data, subject.model, rows
   ):
-    found = watch(params, batch)
+    found = collector(params, batch)
     total = found if total is None else total + found
   by_tower: dict[str, list[np.ndarray]] = {}
   heads = subject.model.required_adapter.heads

@@ -76,6 +76,7 @@ class Thinker(nn.Module):
     seen = self.vision(batch["frames"], of_patches)
     heard = self.audio(batch["mel"], batch["mel_lengths"], of_positions)
     width = self.config.decoder.width
+    # [B, units, unit_tokens, D] -> [B, tokens, D]
     rows = [x.reshape(x.shape[0], -1, width) for x in (seen, heard)]
     table = jnp.concatenate(rows, axis=1)
     return axes.constrain(table, "batch", None, "act_embed")
@@ -131,7 +132,7 @@ class Thinker(nn.Module):
     table = self.features(batch, context)
     hidden, cache = self.model(batch, table, context, keep_cache=True)
     assert cache is not None  # as it is kept
-    hidden = take_positions(hidden, positions[:, None])
+    hidden = take_positions(hidden, positions[:, None])  # [B, 1, D]
     return vocabulary.project(hidden, self.lm_head())[:, 0], cache
 
 
@@ -164,8 +165,9 @@ def tower_contexts(
   patches = positions = context
   if context.groups is not None:
     of_pairs, of_chunks = by_unit(batch, context.groups, 0.0, config)
-    place = jnp.arange(config.audio.unit_positions)[None, None]
-    valid = place < config.audio.positions_of(batch["mel_lengths"])[..., None]
+    # Positions behind the end of a short chunk are in no group.
+    index = jnp.arange(config.audio.unit_positions)[None, None]
+    valid = index < config.audio.positions_of(batch["mel_lengths"])[..., None]
     patches = dataclasses.replace(patches, groups=of_pairs)
     positions = dataclasses.replace(
       positions, groups=of_chunks * valid[..., None]
@@ -198,12 +200,14 @@ def by_unit(
   pairs, units = batch["frames"].shape[1], batch["mel"].shape[1]
   seen, heard = config.vision.unit_tokens, config.audio.unit_tokens
   source = batch["source"]
+  # Vision units come first, see "source" in `batch.FIELDS`.
   unit = jnp.where(
     source < pairs * seen,
     source // seen,
     pairs + (source - pairs * seen) // heard,
   )
-  unit = jnp.where(source >= 0, unit, pairs + units)  # text: dropped
+  # Text is of no unit: an index out of range, which "drop" leaves out.
+  unit = jnp.where(source >= 0, unit, pairs + units)
   row = jnp.arange(source.shape[0])[:, None]
   shape = (source.shape[0], pairs + units, values.shape[-1])
   empty = jnp.full(shape, absent, values.dtype)

@@ -128,7 +128,7 @@ def vectors(
   statistics: router_statistics.Statistics, heads: int, groups: int
 ) -> at.Float[np.ndarray, "Q X"]:
   """For each of the first groups its mean gates, all projections in a row."""
-  gates = mean_gates(statistics, heads)[:, :groups]
+  gates = mean_gates(statistics, heads)[:, :groups]  # [P, Q, E]
   return gates.transpose(1, 0, 2).reshape(groups, -1)
 
 
@@ -146,7 +146,7 @@ def distances(
   Reference: Endres and Schindelin, "A new metric for probability
   distributions", 2003.
   """
-  gates = points.reshape(len(points), -1, heads)
+  gates = points.reshape(len(points), -1, heads)  # [Q, P, E]
   gates = gates / gates.sum(-1, keepdims=True)
   one, two = gates[:, None], gates[None]
 

@@ -19,7 +19,7 @@ def up_projections(params: at.Tree) -> dict[str, np.ndarray]:
   found = {}
   for path, projection in ilora.projections(params).items():
     b = np.asarray(projection.b, np.float32)
-    found[path] = b if b.ndim == 4 else b[None]
+    found[path] = b if b.ndim == 4 else b[None]  # not stacked: one layer
   return found
 
 
@@ -56,13 +56,13 @@ def while_training(params: at.Tree) -> dict[str, dict[str, float]]:
   parts: dict[str, list[np.ndarray]] = {}
   for path, gram in _grams(params).items():
     gram = router_statistics.on_host(gram)
-    gram = gram.reshape(-1, *gram.shape[-2:])
+    gram = gram.reshape(-1, *gram.shape[-2:])  # [L, E, E]
     parts.setdefault(network.label(path), []).append(gram)
   return {tower: _of_grams(np.concatenate(p)) for tower, p in parts.items()}
 
 
 def _of_grams(gram: at.Float[np.ndarray, "L E E"]) -> dict[str, float]:
-  upper = np.triu_indices(gram.shape[-1], 1)
+  upper = np.triu_indices(gram.shape[-1], 1)  # every pair of heads once
   return {
     "cosine": float(_cosines(gram)[:, upper[0], upper[1]].mean()),
     "zero": float((np.einsum("LEE->LE", gram) == 0).mean()),

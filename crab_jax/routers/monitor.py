@@ -24,7 +24,7 @@ class Monitor:
   """
 
   def __init__(self, model: configs.Model, tasks: int):
-    self._watch = router_statistics.Watch(model, tasks)
+    self._collector = router_statistics.Collector(model, tasks)
     self._heads = model.required_adapter.heads
     self._tasks = tasks
 
@@ -37,7 +37,7 @@ class Monitor:
       -> nested lists [L, Q, E] and [L, Q], rounded: groups Q are the datasets,
       then the kinds of token; None where the batch has none.
     """
-    found = self._watch(params, batch)
+    found = self._collector(params, batch)
     towers = gates.summary(found, self._heads, self._tasks)
     alike = heads_lib.while_training(params)
     return {

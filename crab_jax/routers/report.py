@@ -34,15 +34,16 @@ def embed(
 ) -> tuple[at.Float[np.ndarray, "n 2"], at.Float[np.ndarray, "2"]]:
   """The first two principal components, and their shares of the variance."""
   centred = points - points.mean(0)
-  left, strength, _ = np.linalg.svd(centred, full_matrices=False)
-  placed = np.zeros((len(points), 2))
+  rows, strength, _ = np.linalg.svd(centred, full_matrices=False)
+  # Points on a line, or a single one, have fewer than two components.
+  projected = np.zeros((len(points), 2))
   known = min(2, len(strength))
-  placed[:, :known] = left[:, :known] * strength[:known]
+  projected[:, :known] = rows[:, :known] * strength[:known]
   shares = np.zeros(2)
   total = (strength**2).sum()
   if total > 0:
     shares[:known] = strength[:known] ** 2 / total
-  return placed, shares
+  return projected, shares
 
 
 def write(out: files.Path, found: routing.Found, params: at.Tree) -> files.Path:

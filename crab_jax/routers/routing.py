@@ -69,17 +69,17 @@ def collect(
       "the model has no router: it takes an adapter whose ILora.heads are two"
       " or more and whose ILora.router is not uniform"
     )
-  watch, heads = (
-    router_statistics.Watch(model, len(table)),
+  collector, heads = (
+    router_statistics.Collector(model, len(table)),
     model.required_adapter.heads,
   )
   names = list(table)
   total, points, owners = None, [], []
   for batch in batches:
-    found = watch(params, batch)
+    found = collector(params, batch)
     total = found if total is None else total + found
     numbers = batch["sample_ids"][..., 0].ravel()
-    own = gates.vectors(watch.by_sample(params, batch), heads, len(numbers))
+    own = gates.vectors(collector.by_sample(params, batch), heads, len(numbers))
     points.append(own[numbers >= 0])
     owners += [names[number] for number in numbers[numbers >= 0]]
   if total is None:

@@ -87,5 +87,6 @@ def _gates(params, batch, model: configs.Model) -> jax.Array:
     {"params": params}, batch, mutable=["gates"]
   )
   leaves = flax.traverse_util.flatten_dict(variables["gates"]["model"])
+  # [L, 1, T, E] -> [L, T, E]
   stacked = [leaf.astype("float32")[:, 0] for leaf in leaves.values()]
   return sum(leaf.mean(0) for leaf in stacked) / len(stacked)

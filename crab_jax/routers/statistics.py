@@ -85,20 +85,21 @@ def sample_groups(batch: at.Batch) -> jax.Array:
 
   Sample q of row b is group b * Q + q, as in `batch["sample_ids"]`.
   """
-  rows, each = batch["sample_ids"].shape[:2]
+  rows, each = batch["sample_ids"].shape[:2]  # B, Q
   number = jnp.arange(rows)[:, None] * each + batch["segments"] - 1
   used = batch["segments"] > 0
   # one_hot gives zeros for -1, so padding belongs to no sample.
   return jax.nn.one_hot(jnp.where(used, number, -1), rows * each)
 
 
-class Watch:
+class Collector:
   """Computes `Statistics` of a batch; compiles once for a shape."""
 
   def __init__(self, model: configs.Model, tasks: int):
     self._network = thinker.Thinker(model)
     self._tasks = tasks
 
+  # Static are the collector, which hashes by identity, and `by_sample`.
   @functools.partial(jax.jit, static_argnums=(0, 3))
   def _sums(self, params, batch, by_sample):
     member = sample_groups(batch) if by_sample else groups(batch, self._tasks)
@@ -130,5 +131,6 @@ class Watch:
 def on_host(leaf: jax.Array) -> np.ndarray:
   """An array on this host, float64, however it is sharded."""
   if not leaf.is_fully_addressable:  # of several hosts: all must call this
+    # Of an array that is split over hosts jax gathers only with `tiled`.
     leaf = multihost_utils.process_allgather(leaf, tiled=True)
   return np.asarray(leaf, np.float64)

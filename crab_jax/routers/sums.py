@@ -78,10 +78,13 @@ def of_tokens(
   heads = gates.shape[-1]
   won = jax.nn.one_hot(jnp.argmax(gates, -1), heads)
   shares = gates / jnp.sum(gates, -1, keepdims=True)
+  # A gate of 0 ("top1") adds 0 log 0 = 0: no -inf must arise.
   entropy = -jnp.sum(shares * jnp.log(jnp.maximum(shares, 1e-30)), -1)
   share = (entropy / jnp.log(heads))[..., None]
   square = jnp.mean(logits**2, -1, keepdims=True)
+  # 0 where all gates are equal, 1 where one is 1.
   height = (jnp.max(gates, -1) * heads - 1) / (heads - 1)
+  # A gate of 1 belongs to the last bin.
   bins = jnp.clip((height * BINS).astype(jnp.int32), 0, BINS - 1)
   largest = jax.nn.one_hot(bins, BINS)
   return jnp.concatenate([gates, won, share, share**2, square, largest], -1)

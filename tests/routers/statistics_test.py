@@ -22,8 +22,8 @@ def found():
   batch["kinds"][:, :10] = array_types.TokenKind.TEXT
   batch["kinds"][:, 6:10] = array_types.TokenKind.ANSWER
   batch["tasks"][0, :10], batch["tasks"][1, :10] = 0, 2
-  watch = router_statistics.Watch(model, _TASKS)
-  return watch(random_parameters.draw(model), batch)
+  collector = router_statistics.Collector(model, _TASKS)
+  return collector(random_parameters.draw(model), batch)
 
 
 def test_padding_belongs_to_no_group(found):

@@ -249,9 +249,9 @@ def test_the_routers_over_a_mesh_say_what_they_say_on_one_device(start):
   runner = _meshed((2, 2, 2))
   state, frozen = (runner.shard(part) for part in start)
   batch = batch_lib.random(_MODEL, _ROWS, seed=3)
-  watch = router_statistics.Watch(_MODEL, 2)
-  found = runner.inspect(watch, state, frozen, batch)
-  alone = watch(state_lib.merge(start[0].params, start[1]), batch)
+  collector = router_statistics.Collector(_MODEL, 2)
+  found = runner.inspect(collector, state, frozen, batch)
+  alone = collector(state_lib.merge(start[0].params, start[1]), batch)
   np.testing.assert_array_equal(found.tokens, alone.tokens)
   for name, sums in alone.sums.items():
     np.testing.assert_allclose(found.sums[name], sums, rtol=1e-4, atol=1e-4)

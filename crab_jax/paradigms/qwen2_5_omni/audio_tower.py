@@ -33,8 +33,7 @@ def sinusoids(length: int, width: int) -> np.ndarray:
 class Conv(nn.Module):
   """A convolution of three taps, zero padding 1, stride 1 or 2, and a bias.
 
-  Written as one product over the taps side by side: XLA's convolutions are
-  slow on CPU and are the same product on TPU. Kernel [3, in, out].
+  Kernel [3, in, out].
   """
 
   features: int
@@ -58,7 +57,9 @@ class Conv(nn.Module):
     shape = (self.features,)
     bias = self.param("bias", init, shape, self.config.param_dtype)
     kernel = axes.in_use(kernel.astype(dtype), "window", *self.names)
-    kernel = kernel.reshape(3 * inputs, self.features)
+    kernel = kernel.reshape(3 * inputs, self.features)  # as `taps`: tap, input
+    # One product over the taps side by side: XLA's convolutions are slow on CPU
+    # and are the same product on TPU.
     y = products.project(taps(x.astype(dtype), self.stride), kernel)
     return layers.add_bias(y, bias)
 
@@ -72,6 +73,7 @@ def taps(
     size = x.shape[2]
     return jnp.concatenate([padded[:, :, i : size + i] for i in range(3)], -1)
   # Positions 2z-1, 2z, 2z+1: an even and an odd one lie side by side already.
+  # [B, C, P, I] -> [B, C, P / 2, 2 I]
   pairs = x.reshape(*x.shape[:2], x.shape[2] // 2, 2 * x.shape[3])
   odd = pairs[..., x.shape[3] :]
   before = jnp.pad(odd, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
@@ -163,15 +165,17 @@ class AudioTower(nn.Module):
     """
     config, tower = self.config, configs.AudioTower.of(self.config.audio)
     x = self._convolve(mel, mel_lengths)
-    place = jnp.arange(tower.unit_positions)[None, None]
-    valid = place < tower.positions_of(mel_lengths)[..., None]
+    index = jnp.arange(tower.unit_positions)[None, None]
+    valid = index < tower.positions_of(mel_lengths)[..., None]
     stack = scanning.stack(
       AudioLayer,
       config.tower_remat or config.remat,
       tower.layers,
       (nn.broadcast, nn.broadcast),
     )
+    # As segments: valid positions see each other, and the others each other.
     x, _ = stack(config, name="layers")(x, valid.astype(jnp.int32), context)
+    # [B, C, P, D] -> [B, C, X, pool, D]
     x = x.reshape(*x.shape[:2], tower.unit_tokens, tower.pool, tower.width)
     x = layers.LayerNorm(config, name="ln_post")(jnp.mean(x, axis=3))
     names = ("tower_mlp", "embed")
@@ -183,8 +187,11 @@ class AudioTower(nn.Module):
     names = ("patch_inputs", "tower_embed")
     x = Conv(tower.width, config, names, name="conv1")(mel)
     frame = jnp.arange(tower.unit_frames)[None, None]
+    # The reference sets to 0 what bias and neighbours put behind a chunk's end,
+    # before the second convolution sees it.
     real = (frame < mel_lengths[..., None])[..., None]
     x = jnp.where(real, layers.gelu(x), 0)
+    # Not "tower_embed" twice: two dimensions cannot claim one mesh axis.
     names = ("tower_mlp", "tower_embed")
     x = Conv(tower.width, config, names, stride=2, name="conv2")(x)
     table = sinusoids(tower.unit_positions, tower.width)

@@ -34,9 +34,10 @@ def windows(config: configs.VisionTower) -> int:
 
 
 def window_order(config: configs.VisionTower) -> np.ndarray:
-  """The token in raster order at each place of window order: int[tokens]."""
+  """The token in raster order at each position of window order: int[tokens]."""
   side = config.grid // config.merge
   count = windows(config)
+  # wy my  wx mx -> wy wx  my mx
   order = np.arange(side * side).reshape(count, side // count, count, -1)
   return order.transpose(0, 2, 1, 3).reshape(-1)
 
@@ -47,6 +48,7 @@ def patch_coordinates(config: configs.VisionTower) -> np.ndarray:
   tokens = window_order(config)
   inside = np.indices((merge, merge)).reshape(2, -1)  # of a merged block
   corner = np.stack([tokens // side, tokens % side]) * merge
+  # [2, tokens, merge^2] -> [P, 2]
   return (corner[:, :, None] + inside[:, None]).reshape(2, -1).T
 
 
@@ -66,7 +68,7 @@ def patchify(
   x = frames.reshape(*batch, config.unit_frames, *split, *split, 3)
   # B V t  wy my ay y  wx mx ax x  c -> B V  wy wx my mx ay ax  c t y x
   x = x.transpose(0, 1, 3, 7, 4, 8, 5, 9, 11, 2, 6, 10)
-  x = x.reshape(*batch, config.unit_positions, 3, -1)
+  x = x.reshape(*batch, config.unit_positions, 3, -1)  # [B, V, P, c, t y x]
   shape = (1, 1, 1, 3, 1)
   mean, std = (np.array(x, np.float32).reshape(shape) for x in (MEAN, STD))
   x = (x.astype(jnp.float32) / 255 - mean) / std
@@ -82,6 +84,7 @@ def to_raster(
     return tokens
   side = config.grid // (config.merge * count)
   *batch, _, width = tokens.shape
+  # .. wy wx  my mx  D -> .. wy my  wx mx  D
   x = tokens.reshape(*batch, count, count, side, side, width)
   return jnp.swapaxes(x, 3, 4).reshape(tokens.shape)
 
@@ -118,6 +121,7 @@ class VisionAttention(nn.Module):
     count = windows(tower) ** 2
 
     def by_window(q, k, v):
+      # [B, V, P, N, H] -> [B, V, windows, P / windows, N, H]
       split = (*q.shape[:2], count, -1, *q.shape[3:])
       parts = (x.reshape(split) for x in (q, k, v))
       return attention.attend(*parts).reshape(q.shape)
@@ -126,6 +130,7 @@ class VisionAttention(nn.Module):
       return attention.attend(q, k, v)
     if not tower.full_blocks:
       return by_window(q, k, v)
+    # In the scan `full` is an array: one program serves the blocks of both kinds.
     return jax.lax.cond(full, attention.attend, by_window, q, k, v)
 
 
@@ -186,7 +191,9 @@ class Merger(nn.Module):
     config, tower = self.config, configs.VisionTower.of(self.config.vision)
     x = layers.RMSNorm(config, name="ln_q")(x)
     merged = tower.merge**2 * tower.width
-    x = x.reshape(*x.shape[:2], -1, merged)
+    # In window order the patches of a block lie side by side.
+    x = x.reshape(*x.shape[:2], -1, merged)  # [B, V, X, merge^2 D]
+    # Not "tower_embed" twice: two dimensions cannot claim one mesh axis.
     names = ("tower_embed", "tower_mlp")
     x = layers.Linear(merged, config, names, name="mlp_0")(x)
     x = layers.gelu(x)
@@ -217,12 +224,12 @@ class VisionTower(nn.Module):
     x = axes.constrain(x, *RESIDUAL)
     coordinates = patch_coordinates(tower)
     table = rope.vision_table(coordinates, tower.width // tower.heads)
-    full = np.isin(np.arange(tower.layers), tower.full_blocks)
+    full = np.isin(np.arange(tower.layers), tower.full_blocks)  # bool[L]
     stack = scanning.stack(
       VisionBlock,
       config.tower_remat or config.remat,
       tower.layers,
-      (nn.broadcast, 0, nn.broadcast),
+      (nn.broadcast, 0, nn.broadcast),  # of `full` each layer gets its own
     )
     x, _ = stack(config, name="blocks")(x, table, jnp.asarray(full), context)
     return to_raster(Merger(config, name="merger")(x), tower)
