@@ -128,7 +128,7 @@ class Manifest:
     try:
       return files.age(path) > self._expiry or _holder_is_gone(path)
     except FileNotFoundError:
-      return False  # given back just now
+      return False  # given back between the listing and this
 
 
 def write_whole(path: files.Path, content: dict) -> None:

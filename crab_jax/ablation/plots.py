@@ -31,11 +31,12 @@ def gains(
     unit: of the gains, for the axis.
   """
   order = list(dict.fromkeys(families))
-  places = np.arange(len(names)) + 0.6 * np.array(
+  # A gap between two families.
+  heights = np.arange(len(names)) + 0.6 * np.array(
     [order.index(family) for family in families]
   )
   drawn = figure.Figure(
-    figsize=(1.3 + 1.65 * len(values), 1.3 + 0.27 * places[-1]),
+    figsize=(1.3 + 1.65 * len(values), 1.3 + 0.27 * heights[-1]),
     layout="constrained",
   )
   panels = drawn.subplots(1, len(values), sharey=True, squeeze=False)[0]
@@ -44,22 +45,23 @@ def gains(
     _bare(axes)
     means = found.mean(0)
     colours = [HELPS if mean > 0 else HARMS for mean in means]
-    axes.barh(places, means, 0.72, color=colours, zorder=2)
+    axes.barh(heights, means, 0.72, color=colours, zorder=2)
     if len(found) > 1:
       for row in found:
-        axes.plot(row, places, ".", ms=3.5, color=_INK, alpha=0.55, zorder=3)
+        axes.plot(row, heights, ".", ms=3.5, color=_INK, alpha=0.55, zorder=3)
     axes.axvline(0, color=_INK, lw=0.9, zorder=4)
     axes.set_xlim(-limit, limit)
+    # Sums of scores differ in the last bits; such a difference is no gain.
     helped = int((np.round(means, 9) > 0).sum())
     axes.set_title(f"{method}\n{helped} of {len(names)} gain", fontsize=9)
     axes.grid(axis="x", color=_GRID, zorder=0)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-  panels[0].set_yticks(places, names)
+  panels[0].set_yticks(heights, names)
   panels[0].invert_yaxis()
   last = panels[-1]
   for family in order:
-    own = [p for p, f in zip(places, families, strict=True) if f == family]
+    own = [p for p, f in zip(heights, families, strict=True) if f == family]
     last.text(
       1.04,
       np.mean(own),
@@ -89,12 +91,12 @@ def shares(
     layout="constrained",
   )
   panels = drawn.subplots(1, len(rows), sharey=True, squeeze=False)[0]
-  places = np.arange(len(methods))
+  heights = np.arange(len(methods))
   for axes, (title, kinds) in zip(panels, rows.items(), strict=True):
     _bare(axes)
     for i, (targets, found) in enumerate(kinds.items()):
       value, low, high = np.array(found).T
-      at = places + 0.24 * (i - (len(kinds) - 1) / 2)
+      at = heights + 0.24 * (i - (len(kinds) - 1) / 2)
       axes.hlines(at, low, high, color=_TARGETS[targets], lw=2.4, alpha=0.45)
       axes.plot(value, at, "o", ms=5.5, color=_TARGETS[targets], label=targets)
     axes.axvline(0.5, color=_GREY, lw=0.9, ls=":")
@@ -102,7 +104,7 @@ def shares(
     axes.set_title(title, fontsize=9.5)
     axes.grid(axis="x", color=_GRID)
     axes.set_axisbelow(True)
-  panels[0].set_yticks(places, methods)
+  panels[0].set_yticks(heights, methods)
   panels[0].invert_yaxis()
   handles: dict[str, Any] = {}
   for axes in panels:
@@ -178,18 +180,18 @@ def dumbbells(
   )
   axes = drawn.add_subplot()
   _bare(axes)
-  places = np.arange(len(names))
+  heights = np.arange(len(names))
   colours = [
     HELPS if b > a else HARMS for a, b in zip(before, after, strict=True)
   ]
-  axes.hlines(places, before, after, color=colours, lw=2, alpha=0.5)
+  axes.hlines(heights, before, after, color=colours, lw=2, alpha=0.5)
   axes.plot(
-    before, places, "o", ms=5, color=_TARGETS["answer"], label=labels[0]
+    before, heights, "o", ms=5, color=_TARGETS["answer"], label=labels[0]
   )
   axes.plot(
-    after, places, "o", ms=5, color=_TARGETS["reasoning"], label=labels[1]
+    after, heights, "o", ms=5, color=_TARGETS["reasoning"], label=labels[1]
   )
-  axes.set_yticks(places, names)
+  axes.set_yticks(heights, names)
   axes.invert_yaxis()
   axes.grid(axis="x", color=_GRID)
   axes.set_axisbelow(True)

@@ -30,11 +30,7 @@ from crab_jax.training import trainer
 
 
 class LastLosses:
-  """A callback that keeps the losses of the last steps.
-
-  It keeps them where they are: to read one at once would make the host wait
-  for the devices at every step.
-  """
+  """A callback that keeps the losses of the last steps."""
 
   def __init__(self, count: int):
     self._losses: collections.deque[jax.Array] = collections.deque(maxlen=count)
@@ -43,6 +39,7 @@ class LastLosses:
     pass
 
   def after_step(self, step: int, arguments, sums) -> None:
+    # On the device: to read it at once would make the host wait at every step.
     self._losses.append(sums["loss"])
 
   def close(self) -> None:
@@ -50,6 +47,7 @@ class LastLosses:
 
   def mean(self) -> float:
     """Nats a supervised token, float64."""
+    # Under pmap every device has a copy in front: the first one will do.
     return float(np.mean([np.ravel(value)[0] for value in self._losses]))
 
 
@@ -199,12 +197,9 @@ class Executor:
     return self._sharded
 
   def _batches(self, run: grid.Run, stage: configs.Stage) -> loader.Loader:
-    """Training batches; a dataset comes in the same order in all runs.
-
-    The mixture itself is not shuffled once more: its window would hold several
-    epochs of a dataset that is alone, and show some records twice before
-    others once.
-    """
+    """Training batches; a dataset comes in the same order in all runs."""
+    # The mixture is not shuffled once more: its window would hold several epochs
+    # of a dataset that is alone, and show some records twice before others once.
     data = dataclasses.replace(self._experiment.data, shuffle_window=1)
     return pipeline.train_loader(
       self._workspace.records,

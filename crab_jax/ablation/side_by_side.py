@@ -50,7 +50,7 @@ def run(command: Sequence[str], cores: Sequence[Share]) -> int:
     started.extend(_start(command, share) for share in cores)
     codes = [process.wait() for process in started]
   except BaseException:
-    hand_on()
+    hand_on()  # none outlives this process
     raise
   finally:
     signal.signal(signal.SIGTERM, before)

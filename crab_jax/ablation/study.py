@@ -160,10 +160,9 @@ def _manifest(experiment: configs.Experiment, workdir: files.Path):
 
 
 def _keep_programs(workdir: files.Path) -> None:
-  """Keeps compiled programs for the next start, if nobody said where.
-
-  Programs for CPUs fit the machine that made them alone; jax's key knows it.
-  """
+  """Keeps compiled programs for the next start, if nobody said where."""
+  # Programs for CPUs fit only the machine that made them. Machines may still share
+  # the folder: jax's key of a program knows its machine.
   if jax.config.values["jax_compilation_cache_dir"] is None:
     folder = str(files.absolute(workdir / "programs"))
     jax.config.update("jax_compilation_cache_dir", folder)
@@ -193,6 +192,7 @@ def _same_study(
       {name: executor.table[name] for name in executor.tasks}
     ),
   }
+  # As the file gives them back: tuples become lists.
   facts = json.loads(json.dumps(facts))
   path = workdir / _FACTS
   if not path.exists():

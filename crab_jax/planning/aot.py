@@ -133,6 +133,7 @@ def compile_lowered(lowered: Any) -> Program:
     "temporaries": found.temp_size_in_bytes,
     "program": found.generated_code_size_in_bytes,
   }
+  # Reused is a result in an argument's memory: it is counted in both, and as itself.
   peak = sum(memory.values()) - 2 * memory["reused"]
   return Program(
     compiled.as_text(), memory, peak, seconds, compiled.output_shardings

@@ -59,6 +59,7 @@ def _decoder(model: configs.Model, tokens: int) -> stacks.Stack:
     "up_proj": (d, sizes.mlp),
     "down_proj": (sizes.mlp, d),
   }
+  # Causal: a token sees half of the row on average.
   return stacks.Stack(
     tokens, sizes.layers, shapes, tuple(shapes), tokens / 2, q
   )
@@ -71,6 +72,7 @@ def _base(stack: stacks.Stack) -> float:
 
 def _attention(stack: stacks.Stack) -> float:
   """Forward FLOPs of a token in scores and weighted sums."""
+  # Two products of 2 FLOPs a term.
   return 4 * stack.layers * stack.keys * stack.inner
 
 

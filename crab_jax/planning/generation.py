@@ -130,6 +130,7 @@ def plan(
     "new_tokens": prompts.new_tokens,
   }
   first = programs.prefill()
+  # The devices of a tensor group hold the same prompts.
   size = _bytes(programs.batch) / (count // sides.get("tensor", 1))
   memory = _memory(first, chip, programs.params, batch=size)
   work = flops.prefill(model, shape)
@@ -139,6 +140,7 @@ def plan(
     cache = report.shard_bytes((state.past, state.cache))
     held = _beside(programs.params, model)
     memory = _memory(program, chip, params, batch=0.0, cache=cache, held=held)
+    # On average half of the new tokens are there.
     work = flops.decode(model, rows, shape.tokens + prompts.new_tokens / 2)
     found.append(_phase(DECODE, program, memory, work, **about))
   return [made for made in found if made.program in wanted or not made.costs]
@@ -167,7 +169,7 @@ def answers_per_second(phases: Sequence[Phase]) -> tuple[float, float] | None:
   prefill, decode = times.get(PREFILL), times.get(DECODE)
   if prefill is None or decode is None:
     return None
-  steps = phases[0].new_tokens - 1
+  steps = phases[0].new_tokens - 1  # the prefill gives the first token
   answers = phases[0].rows.rows * phases[0].hosts
   worst = prefill.worst + steps * decode.worst
   best = prefill.best + steps * decode.best

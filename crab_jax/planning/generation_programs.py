@@ -51,7 +51,7 @@ def _with_shardings(tree: Any, where: Any) -> Any:
 
 
 class Programs:
-  """The programs of `models.generate` for shapes alone.
+  """The programs of `paradigms.generate` for shapes alone.
 
   Args:
     model: the network.
@@ -92,16 +92,17 @@ class Programs:
       lowered = jax.jit(self._prefill).lower(self.params, self.batch, _key())
     return aot.compile_lowered(lowered)
 
-  def decode(self, state_places: Any) -> tuple[aot.Program, Any, Any]:
+  def decode(self, state_shardings: Any) -> tuple[aot.Program, Any, Any]:
     """One step, compiled; and the shapes of its parameters and its state.
 
     Args:
-      state_places: where `prefill` leaves the state.
+      state_shardings: of the state as `prefill` returns it.
     """
     state = _with_shardings(
       jax.eval_shape(self._prefill, self.params, self.batch, _key()),
-      state_places,
+      state_shardings,
     )
+    # Compiled too: only then is it known how the compiler shards the copies.
     split = jax.jit(self._split).lower(self.params).compile()
     params = _with_shardings(
       jax.eval_shape(self._split, self.params), split.output_shardings

@@ -116,6 +116,7 @@ def _memory(
   chip: chips.Chip,
 ) -> Memory:
   state, frozen = runner.abstract(trains)
+  # The devices of a tensor group hold the same rows.
   ways = runner.mesh.size // runner.mesh.shape["tensor"]
   total = sum(
     math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in batch.values()
