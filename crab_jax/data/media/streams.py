@@ -67,8 +67,9 @@ class Span:
 @contextlib.contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Container]:
   """A media file opened by FFmpeg."""
-  # An absolute path is never taken for a protocol or an option.
-  with av.open(os.path.abspath(path)) as container:
+  # An absolute path is never taken for a protocol or an option. Tags of old
+  # files are often in another encoding than UTF-8.
+  with av.open(os.path.abspath(path), metadata_errors="replace") as container:
     yield container
 
 
@@ -133,7 +134,7 @@ def choose(
 
 
 def _rank(stream: Stream, span: Span) -> tuple[bool, bool, bool, int]:
-  moves = stream.type != "video" or span.packets > 1
+  moves = span.packets > 1  # damage may feign a stream of one packet
   default = bool(stream.disposition & av.stream.Disposition.default)
   if stream.codec_context is None:  # FFmpeg has no decoder for it
     return False, moves, default, 0

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+import soundfile
 
 from crab_jax.data import statuses
 from crab_jax.data.media import frames
@@ -131,7 +132,14 @@ def _check_reason(error: statuses.RecordError, path: pathlib.Path) -> None:
 
 def _own_seconds(path: pathlib.Path, kind: str) -> float:
   """How long the best stream of a kind is, as the file itself says."""
-  with av.open(str(path)) as container:
+  try:
+    return _by_ffmpeg(path, kind)
+  except av.FFmpegError:  # libsndfile alone reads it
+    return soundfile.info(str(path)).duration
+
+
+def _by_ffmpeg(path: pathlib.Path, kind: str) -> float:
+  with av.open(str(path), metadata_errors="replace") as container:
     stream = container.streams.best(kind)
     times = [
       float((packet.pts or 0) * packet.time_base)

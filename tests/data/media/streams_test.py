@@ -77,3 +77,12 @@ def test_a_real_clip_decodes():
   assert np.std(video.frames[5]) > 10
   heard = sound.read_audio(_REAL / f"ave/audio/{name}.mp3")
   assert heard.kept == pytest.approx(10, abs=0.05)
+
+
+def test_tags_in_another_encoding_do_no_harm(tmp_path):
+  path = media_files.write(
+    tmp_path / "x.mp3", 1.0, video=None, audio="libmp3lame"
+  )
+  tag = b"TAG" + "Möwen".encode("latin-1").ljust(125, b"\0")
+  path.write_bytes(path.read_bytes() + tag)
+  assert sound.read_audio(path).kept == pytest.approx(1.0, abs=0.06)
