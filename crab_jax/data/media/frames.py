@@ -26,6 +26,9 @@ from crab_jax.data.media import streams
 # A decoder allocates what a header says: 8K frames pass, no larger ones.
 _MOST_PIXELS = 8192 * 4320
 
+# Seconds: containers that store the order of decoding alone give a few frames.
+_BACKWARDS = 1.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Video:
@@ -94,6 +97,8 @@ def read_video(path: str | os.PathLike, wanted: int, size: int) -> Video:
     if decodable != span.packets:
       found = _decode(path, index, decodable, wanted, size)
     streams.require_all(span, found.times)
+    if np.diff(found.times).min(initial=0.0) < -_BACKWARDS:
+      raise ValueError("its timestamps run backwards")
     indices = frame_indices(decodable, wanted).tolist()
     first = found.times[0]
     return Video(
