@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from crab_jax.data import statuses
 from crab_jax.data.media import sound
 from tests.data import clips
 from tests.data.media import files as media_files
@@ -258,6 +259,21 @@ def test_without_a_default_the_sound_of_most_channels_is_heard(tmp_path):
     media_files.mux(container, first, second)
   found = sound.read_audio(path)
   assert media_files.second_heard(found.samples, 1.5) is not None
+
+
+@pytest.mark.parametrize("rate", [1000, 22_050])
+def test_packets_that_last_longer_than_their_sound_are_bad(tmp_path, rate):
+  """As where a clock is damaged: silence would fill what is missing."""
+  path = media_files.write(tmp_path / "a.mp4", 2.0, video=None)
+  data = bytearray(path.read_bytes())
+  clock = data.index(b"mdhd") + 16  # behind version, flags and two dates
+  assert data[clock : clock + 4] == (44_100).to_bytes(4)
+  data[clock : clock + 4] = rate.to_bytes(4)
+  path.write_bytes(data)
+  with pytest.raises(statuses.RecordError) as caught:
+    sound.read_audio(path)
+  assert caught.value.status == "bad_audio"
+  assert "do not decode" in caught.value.reason
 
 
 def test_memory_is_that_of_the_result(tmp_path):
