@@ -19,6 +19,7 @@ _COMMANDS = sorted(
   if 'if __name__ == "__main__":' in path.read_text()
 )
 _WITH_TASKS = {"prepare", "train", "evaluate", "predict", "transfer"}
+_WITH_CACHE = {"evaluate", "predict"}
 _CONFIGURED = {"bench", "evaluate", "plan", "train", "transfer"}
 # Processor time, as the machine may be busy; help takes about 0.3 s.
 _SECONDS = 2.0
@@ -70,6 +71,7 @@ def test_help_is_quick_and_shows_own_flags_first(command):
   assert len(own) > 1
   shared = ["gin_file", "gin_param"] if command in _CONFIGURED else []
   shared += ["task_file"] if command in _WITH_TASKS else []
+  shared += ["compiled"] if command in _WITH_CACHE else []
   shown = re.findall(r"^  --(?:\[no\])?(\w+)$", out, re.M)
   assert shown == [*own, *shared]
   assert f"python -m crab_jax.{command} " in out.partition("flags:")[0]

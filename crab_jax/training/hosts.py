@@ -200,6 +200,11 @@ class Gathered:
   def __init__(self, leaf):
     self._leaf = leaf
 
+  @property
+  def size(self) -> int:
+    """Elements of the whole array."""
+    return self._leaf.size
+
   def __array__(self, dtype=None, copy=None):
     leaf = self._leaf
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:

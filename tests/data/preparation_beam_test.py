@@ -46,7 +46,7 @@ def _files(out):
 
 
 def test_beam_makes_the_same_files_as_the_pool(source, tmp_path):
-  pool = _prepare(source, tmp_path / "pool", preparation.run_local)
+  pool = _prepare(source, tmp_path / "pool", preparation_local.run)
   beam = _prepare(source, tmp_path / "beam")
   assert beam == pool
   assert beam["records"] == 42

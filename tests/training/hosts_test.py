@@ -52,6 +52,7 @@ def test_a_fact_that_is_missing_is_named(monkeypatch):
 
 def test_an_array_is_gathered_when_it_is_asked_for():
   leaf = hosts.Gathered(jnp.arange(4))
+  assert leaf.size == 4
   np.testing.assert_array_equal(np.asarray(leaf), [0, 1, 2, 3])
 
 

@@ -186,9 +186,11 @@ def _by_ffmpeg(path: str | os.PathLike, plan: _Plan) -> Sound:
       wave.silence(gap, rate)
       wave.add(_mono(frame)[skipped:], rate)
   streams.require_all(plan.span, times)
-  # Damaged tables give packets more time than they decode to; sound durations
-  # are rounded to the clock of the file, so a share is let pass.
-  lost = plan.span.seconds - line.decoded if plan.timed else 0.0
+  # Damaged tables give packets more time than they decode to. Durations are
+  # rounded to the clock of the file, so a share is let pass; MP4 writes a hole
+  # as the duration of the packet before it.
+  filled = line.decoded + line.silence
+  lost = plan.span.seconds - filled if plan.timed else 0.0
   if lost > lengths.TOLERANCE + _ROUNDED * plan.span.seconds:
     raise ValueError(f"{lost:.2f} s of it do not decode")
   return Sound(

@@ -261,10 +261,10 @@ def test_without_a_default_the_sound_of_most_channels_is_heard(tmp_path):
   assert media_files.second_heard(found.samples, 1.5) is not None
 
 
-@pytest.mark.parametrize("rate", [1000, 22_050])
+@pytest.mark.parametrize("rate", [1000, 4000])
 def test_packets_that_last_longer_than_their_sound_are_bad(tmp_path, rate):
-  """As where a clock is damaged: silence would fill what is missing."""
-  path = media_files.write(tmp_path / "a.mp4", 2.0, video=None)
+  """As where a clock is damaged: a packet seems to last for a second."""
+  path = media_files.write(tmp_path / "a.mp4", 0.02, video=None)
   data = bytearray(path.read_bytes())
   clock = data.index(b"mdhd") + 16  # behind version, flags and two dates
   assert data[clock : clock + 4] == (44_100).to_bytes(4)
