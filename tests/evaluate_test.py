@@ -345,6 +345,7 @@ def test_a_report_that_lacks_scores_ends_with_4(tmp_path):
   assert not (tmp_path / "of_none" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_of_the_same_shapes_compiles_nothing(
   place, tmp_path
 ):

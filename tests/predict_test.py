@@ -174,6 +174,7 @@ def test_a_second_call_of_the_same_shapes_compiles_nothing(files, tmp_path):
   assert folder.name == "crab_jax"
 
 
+@pytest.mark.slow
 def test_compiled_programs_need_not_be_kept(files, tmp_path):
   """Where --compiled=off says so, or nothing can be written."""
   (tmp_path / "file").write_text("")

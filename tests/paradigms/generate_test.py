@@ -154,7 +154,14 @@ def test_stop_tokens_end_a_row_and_all_done_ends_the_loop(
     assert not np.any(found.tokens[row, end + 1 :])
 
 
-@pytest.mark.parametrize("context", [7, 11, 15])
+@pytest.mark.parametrize(
+  "context",
+  [
+    pytest.param(7, marks=pytest.mark.slow),
+    11,
+    pytest.param(15, marks=pytest.mark.slow),
+  ],
+)
 def test_the_context_of_the_model_ends_a_row(params, batch, answers, context):
   """Each row has what its prompt leaves of the context."""
   sizes = dataclasses.replace(CONFIG.decoder, context=context)

@@ -109,7 +109,11 @@ def test_every_base_leaf_and_every_b_get_a_gradient(plain):
 
 
 @pytest.mark.parametrize(
-  ("remat", "towers"), [("full", "projections"), ("projections", "full")]
+  ("remat", "towers"),
+  [
+    ("full", "projections"),
+    pytest.param("projections", "full", marks=pytest.mark.slow),
+  ],
 )
 def test_rematerialisation_changes_nothing(params, plain, remat, towers):
   config = dataclasses.replace(
@@ -185,6 +189,7 @@ def test_segments_keep_samples_apart(params):
   assert not np.any(changed[:, 6:])
 
 
+@pytest.mark.slow
 def test_bfloat16_runs_and_is_near(params, plain):
   config = dataclasses.replace(
     SMALL, compute_dtype="bfloat16", param_dtype="bfloat16"

@@ -14,6 +14,7 @@ _ROWS = configs.Rows(
 _MODEL = configs.tiny(adapter=configs.ILora(rank=4, alpha=8.0), remat="full")
 
 
+@pytest.mark.slow
 def test_a_measurement_is_complete():
   small = dataclasses.replace(
     _MODEL, decoder=dataclasses.replace(_MODEL.decoder, layers=1)

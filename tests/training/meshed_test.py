@@ -146,7 +146,9 @@ def test_micro_batches_give_the_same_losses(start, reference):
   np.testing.assert_allclose(found, reference[0][:4], rtol=_TOLERANCE)
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 2), (8, 1, 1)])
+@pytest.mark.parametrize(
+  "shape", [(2, 2, 2), pytest.param((8, 1, 1), marks=pytest.mark.slow)]
+)
 def test_the_second_step_does_not_compile_anew(shape, start):
   runner = _meshed(shape)
   _losses(runner, start, steps=3)
