@@ -24,7 +24,18 @@ from crab_jax.data.media import timeline
 from crab_jax.data.media import waveform
 
 _ROUNDED = 0.1  # of the seconds of packets, by which all together may be off
-_BLOCK = 65_536  # samples that libsndfile reads at a time
+_BLOCK = 32_768  # samples that libsndfile reads at a time
+
+
+class _Forward(soundfile.SoundFile):
+  """A file that is read from its beginning to its end.
+
+  The library seeks behind every block; the MP3 decoder then misses the frames
+  before, starts anew and complains on stderr.
+  """
+
+  def seekable(self) -> bool:
+    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,14 +157,11 @@ def _by_libsndfile(
   Returns:
     None where libsndfile does not know the format, or gives another length.
   """
-  wave, samples = waveform.Waveform(), 0
+  wave = waveform.Waveform()
   try:
-    with soundfile.SoundFile(os.fspath(path)) as file:
+    with _Forward(os.fspath(path)) as file:
       rate = file.samplerate
-      # A block at a time: the length in the header may be any number.
-      while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        samples += len(block)
-        wave.add(block.mean(axis=1), rate)
+      samples = _add_all(file, wave)
       if expected is None and samples < file.frames:
         raise lengths.truncated(path, f"{samples} of {file.frames} samples")
   except soundfile.LibsndfileError:
@@ -164,6 +172,16 @@ def _by_libsndfile(
   ):
     return None
   return Sound(wave.finish(), seconds)
+
+
+def _add_all(file: soundfile.SoundFile, wave: waveform.Waveform) -> int:
+  """Appends the sound of a file; returns how many samples it has."""
+  samples = 0
+  # A block at a time: the length in the header may be any number.
+  while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+    samples += len(block)
+    wave.add(block.mean(axis=1), file.samplerate)
+  return samples
 
 
 def _by_ffmpeg(path: str | os.PathLike, plan: _Plan) -> Sound:
