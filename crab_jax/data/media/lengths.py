@@ -93,9 +93,24 @@ def declared_ends(
     tag = _clock_seconds(stream.metadata.get("DURATION", ""))
     pairs.append((tag, span.end))
     if container.duration:
-      latest = max(other.end for other in found.values())
-      pairs.append((container.duration / av.time_base, latest))
+      common = container.duration / av.time_base
+      pairs.append((common, _reached(common, list(found.values()))))
   return [(declared, end) for declared, end in pairs if declared is not None]
+
+
+def _reached(declared: float, spans: list[streams.Span]) -> float:
+  """The latest end, in seconds, by the clock of a declared duration.
+
+  Damage may feign a stream that begins behind the end of the file, which says
+  nothing. Where all do, as in a part of a broadcast, their clock has an origin
+  of its own.
+  """
+  held = [span for span in spans if span.packets]
+  inside = [span for span in held if (span.start or 0.0) <= declared]
+  latest = max((span.end for span in inside or held), default=0.0)
+  if inside or not held:
+    return latest
+  return latest - min(span.start or 0.0 for span in held)
 
 
 def _clock_seconds(text: str) -> float | None:

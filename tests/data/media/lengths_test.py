@@ -5,7 +5,9 @@ import pytest
 
 from crab_jax.data import statuses
 from crab_jax.data.media import frames
+from crab_jax.data.media import lengths
 from crab_jax.data.media import sound
+from crab_jax.data.media import streams
 from tests.data.media import files as media_files
 
 _MOOV_FIRST = {"movflags": "faststart"}
@@ -122,3 +124,23 @@ def test_a_sound_may_end_before_its_film(tmp_path, name):
     media_files.mux(container, film, short)
   assert sound.read_audio(path).kept == pytest.approx(2.0, abs=0.1)
   assert frames.read_video(path, 5, 16).decodable == 50
+
+
+def _span(start, end, packets=5):
+  return streams.Span(packets=packets, times=[start, start], end=end)
+
+
+@pytest.mark.parametrize(
+  ("spans", "reached"),
+  [
+    ([_span(0.0, 9.9), _span(0.1, 10.0)], 10.0),
+    # A stream that begins when the file is over.
+    ([_span(0.0, 2.0), _span(3e6, 3e6 + 1)], 2.0),
+    # All begin late: a part of a broadcast, whole or cut.
+    ([_span(500.0, 510.0), _span(500.5, 509.0)], 10.0),
+    ([_span(3e6, 3e6 + 1), streams.Span()], 1.0),
+    ([streams.Span()], 0.0),
+  ],
+)
+def test_where_streams_end_by_the_clock_of_the_file(spans, reached):
+  assert lengths._reached(10.0, spans) == pytest.approx(reached)
