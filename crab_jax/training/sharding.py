@@ -284,7 +284,9 @@ def tree_shardings(
     # Attributes and indices are levels of a state and of optax's chain, not of the
     # tree of parameters.
     names = [str(k.key) for k in keys if isinstance(k, jax.tree_util.DictKey)]
-    found = specs.get("/".join(names))
+    # Keys before the path of the parameter are of parts of an optimizer.
+    tails = ("/".join(names[first:]) for first in range(len(names)))
+    found = next((specs[tail] for tail in tails if tail in specs), None)
     if found is None and math.prod(leaf.shape) >= SMALL:
       path = jax.tree_util.keystr(keys)
       raise ValueError(f"{path} {leaf.shape} belongs to no parameter")

@@ -182,7 +182,8 @@ def test_what_is_computed_where_may_differ_from_the_base(base, given, tmp_path):
     compute_dtype="bfloat16",
     remat="projections",
   )
-  _on(base, given, tmp_path, model)
+  found = _on(base, given, tmp_path, model)
+  assert found.workdir == tmp_path
 
 
 def test_the_tokenizer_is_that_of_the_base(base, given, tmp_path):

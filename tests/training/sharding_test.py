@@ -161,6 +161,26 @@ def test_optimizer_states_lie_as_their_parameters():
   assert where.step.spec == P()
 
 
+def test_states_of_muon_lie_as_their_parameters():
+  """Its two parts are keys of dicts above the trees of parameters."""
+  mesh = sharding.make_mesh(configs.Mesh("mesh", data=1, fsdp=4, tensor=2))
+  model = configs.qwen2_5_omni_7b()
+  shapes = nn.meta.unbox(thinker.abstract(model))
+  specs = sharding.parameter_specs(model, dict(mesh.shape), sharding.RULES)
+  optimizer = optim.optimizer(configs.Optimizer(name="muon"), 10)
+  state = jax.eval_shape(lambda t: state_lib.create(t, optimizer), shapes)
+  where = sharding.tree_shardings(state, specs, mesh)
+  kernel = "mlp/up_proj/kernel"
+  wanted = next(spec for path, spec in specs.items() if path.endswith(kernel))
+  found = [
+    leaf.spec
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(where.opt_state)
+    if "layers" in str(keys) and "up_proj" in str(keys)
+    if "model" in str(keys) and "kernel" in str(keys)
+  ]
+  assert found == [wanted] and wanted != P()
+
+
 def test_a_large_leaf_of_no_parameter_is_named():
   mesh = sharding.make_mesh(configs.Mesh())
   tree = {"stray": jax.ShapeDtypeStruct((2048, 2048), "float32")}
