@@ -23,9 +23,6 @@ from crab_jax.data.media import lengths
 from crab_jax.data.media import orientation
 from crab_jax.data.media import streams
 
-# A decoder allocates what a header says: 8K frames pass, no larger ones.
-_MOST_PIXELS = 8192 * 4320
-
 # Seconds: containers that store the order of decoding alone give a few frames.
 _BACKWARDS = 1.0
 
@@ -129,7 +126,7 @@ def _decode(
   reformatter = av.video.reformatter.VideoReformatter()
   with streams.opened(path) as container:
     stream = streams.require(container.streams[stream_index], "video")
-    stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+    stream.codec_context.options = dict(streams.MOST_PIXELS)
     is_damaged = False
     for frame in container.decode(stream):
       assert isinstance(frame, av.VideoFrame)  # the stream is one of frames

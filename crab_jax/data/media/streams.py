@@ -26,6 +26,10 @@ _STILL = (
   | av.stream.Disposition.timed_thumbnails
   | av.stream.Disposition.still_image
 )
+# A decoder allocates what a header says: 8K frames pass, no larger ones. Streams
+# that FFmpeg meets behind the header (FLV) are opened without it, with 200 MB
+# at most, as FFmpeg has a bound of its own.
+MOST_PIXELS = {"max_pixels": str(8192 * 4320)}
 _GAP = 0.1  # seconds, and two intervals, that a decoder may leave out
 _HEADER = 64  # bytes of the last packet that are kept: a frame header
 
@@ -68,8 +72,10 @@ class Span:
 def opened(path: str | os.PathLike) -> Iterator[Container]:
   """A media file opened by FFmpeg."""
   # An absolute path is never taken for a protocol or an option. Tags of old
-  # files are often in another encoding than UTF-8.
-  with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+  # files are often in another encoding than UTF-8. Opening decodes already.
+  with av.open(
+    os.path.abspath(path), metadata_errors="replace", options=MOST_PIXELS
+  ) as container:
     yield container
 
 

@@ -1,3 +1,6 @@
+import os
+import pathlib
+import re
 import struct
 
 import av
@@ -222,3 +225,27 @@ def test_a_picture_size_of_a_header_is_not_allocated(tmp_path):
   assert sizes in data
   path.write_bytes(data.replace(sizes, (16_000).to_bytes(2) * 2))
   media_files.fails("bad_video", frames.read_video, path, 4, 16)
+
+
+@pytest.mark.skipif(
+  not os.access("/proc/self/clear_refs", os.W_OK), reason="Linux counts it"
+)
+@pytest.mark.parametrize("codec", ["msmpeg4", "flv"])
+def test_opening_does_not_allocate_what_a_header_says(tmp_path, codec):
+  """To open a file decodes some of it, before anything can be asked of it."""
+  path = tmp_path / "x.avi"
+  media_files.write(path, audio=None, video=codec)
+  data, size = path.read_bytes(), struct.pack("<ii", 32, 32)
+  assert size in data
+  path.write_bytes(data.replace(size, struct.pack("<ii", 29_216, 8_780)))
+  pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+  before = _megabytes("VmHWM")
+  with streams.opened(path) as container:
+    assert container.streams.video
+  assert _megabytes("VmHWM") < before + 50
+
+
+def _megabytes(name):
+  """A figure of this process, as the kernel tells it."""
+  status = pathlib.Path("/proc/self/status").read_text()
+  return int(re.search(rf"{name}:\s*(\d+) kB", status)[1]) / 1024

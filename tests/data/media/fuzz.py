@@ -1,11 +1,13 @@
 """Damaged files of every container, and what reading them must hold to.
 
-Runs in processes of its own, so that one that dies or grows is seen.
+Runs in processes of its own, so that one that dies or grows is seen:
+`python -m tests.data.media.fuzz FOLDER COUNT`.
 """
 
 import pathlib
 import resource
 import signal
+import sys
 from typing import NamedTuple
 
 import av
@@ -13,6 +15,7 @@ import numpy as np
 import soundfile
 
 from crab_jax.data import statuses
+from crab_jax.data import worker_pool
 from crab_jax.data.media import frames
 from crab_jax.data.media import sound
 from tests.data.media import files as media_files
@@ -152,3 +155,21 @@ def _by_ffmpeg(path: pathlib.Path, kind: str) -> float:
     if stream.duration is not None:
       return float(stream.duration * stream.time_base)
     return (container.duration or 0) / av.time_base - max(0.0, start)
+
+
+def main() -> None:
+  """Reads as many damaged files as the command line asks for."""
+  folder, count = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+  write_bases(folder)
+  step = 40
+  jobs = [
+    Job(folder, folder, range(start, min(start + step, count)))
+    for start in range(0, count, step)
+  ]
+  worker_pool.run(
+    read_damaged, jobs, steps=count, workers=2, title="fuzz", apart=True
+  )
+
+
+if __name__ == "__main__":
+  main()
