@@ -13,6 +13,10 @@ import time
 import pytest
 
 from crab_jax import configs
+from crab_jax.data import prepared_records
+from crab_jax.data import tokenizer
+from crab_jax.evaluation import assessment
+from crab_jax.paradigms import front
 from crab_jax.training import model_folder
 from crab_jax.training import state
 from crab_jax.weights import adapter
@@ -361,3 +365,52 @@ def test_a_second_evaluation_of_the_same_shapes_compiles_nothing(
   assert first.code == second.code == 0, first.stderr
   assert first.compiled > 0
   assert second.programs > second.compiled == 0
+
+
+@pytest.mark.slow
+def test_the_base_answers_beside_its_adapter(place, tmp_path):
+  """The same clips twice: as the adapter has it, and as the base has it."""
+  lora = configs.ILora(heads=2, rank=2, targets="lm")
+  model = dataclasses.replace(small_records.MODEL, adapter=lora)
+  params = random_parameters.draw(model, b=1.0)
+  prepared = prepared_records.read(place / "records")
+  config = configs.Evaluation(
+    batch=2, max_new_tokens=4, limit=2, tasks=("ks",), base_alone=True
+  )
+
+  def assess(name, model, params):
+    subject = assessment.Subject(
+      model,
+      params,
+      tokenizer.load(
+        place / base.TOKENIZER, front.of(small_records.MODEL).grammar
+      ),
+      prepared,
+    )
+    rows = configs.Rows(rows=1, tokens=512, frame_pairs=16, chunks=16)
+    assessment.assess(
+      subject, configs.Data(), config, rows, tmp_path / name, {}, []
+    )
+    return tmp_path / name
+
+  adapted = assess("adapted", model, params)
+  _, frozen = state.split(params, "adapter")
+  plain = assess("plain", small_records.MODEL, frozen)
+  answers = {
+    name: [
+      json.loads(line)["text"]
+      for line in (folder / "ks.jsonl").read_text().splitlines()
+    ]
+    for name, folder in (
+      ("adapter", adapted / "predictions"),
+      ("base", adapted / assessment.BASE_ALONE),
+      ("plain", plain / "predictions"),
+    )
+  }
+  assert answers["base"] == answers["plain"] != answers["adapter"]
+  both, one = (
+    json.loads((folder / "report.json").read_text())["tasks"]["ks"]
+    for folder in (adapted, plain)
+  )
+  assert both["base_alone"] == one["value"]
+  assert "base_alone" not in one  # without an adapter there is nothing beside

@@ -13,3 +13,5 @@ class Evaluation(checked.Checked):
   max_new_tokens: int = 96
   limit: int | None = None  # clips a dataset at most; None: all
   tasks: tuple[str, ...] | None = None  # None: all that have a reference
+  # Whether the base alone, without its adapter, answers the same clips.
+  base_alone: bool = False

@@ -27,9 +27,11 @@ from crab_jax.paradigms import network
 from crab_jax.routers import statistics as router_statistics
 from crab_jax.training import generation_sharding
 from crab_jax.training import hosts
+from crab_jax.training import state as state_lib
 from crab_jax.weights import adapter as adapters
 
 _TITLE = "crab_jax: held-out clips"
+BASE_ALONE = "predictions_of_base"  # beside `decode.FOLDER`
 
 # What of `configs.Data` changes a prompt, and so an answer.
 _OF_PROMPTS = (
@@ -69,7 +71,8 @@ def assess(
   Args:
     subject: the model and the records.
     data: how prompts are made.
-    config: which datasets, how many clips, how long an answer.
+    config: which datasets, how many clips, how long an answer, and whether the
+      base answers too.
     rows: shape of the batches for the router's statistics.
     out: the folder to write.
     about: facts that are shown in the report.
@@ -84,6 +87,50 @@ def assess(
   """
   folder, first = out / decode.FOLDER, jax.process_index() == 0
   clips = held_out.clips(subject.records, config)
+  with_base = config.base_alone and subject.model.adapter is not None
+  if with_base:
+    _answer(_base_of(subject), data, config, clips, out / BASE_ALONE)
+  layout, params = _answer(subject, data, config, clips, folder)
+  written = None
+  if first:
+    sheet = _score(folder, clips)
+    alone = _score(out / BASE_ALONE, clips).scored if with_base else {}
+    with layout.scope():
+      gates = _gates(subject, params, data, rows)
+    artefacts = report_files.Artefacts(
+      title=_TITLE,
+      about={**about, **_facts(subject)},
+      lookup=clips.find,
+      metrics=metrics,
+      gates=gates,
+      table=clips.table,
+      base_alone={task: score.value for task, score in alone.items()},
+    )
+    written = report_files.publish(out, sheet, artefacts)
+  hosts.barrier("reported")
+  return written
+
+
+def _base_of(subject: Subject) -> Subject:
+  """The subject without its adapter."""
+  _, params = state_lib.split(subject.params, "adapter")
+  model = dataclasses.replace(subject.model, adapter=None)
+  return dataclasses.replace(subject, model=model, params=params)
+
+
+def _answer(
+  subject: Subject,
+  data: configs.Data,
+  config: configs.Evaluation,
+  clips: held_out.Clips,
+  folder: files.Path,
+) -> tuple[generation_sharding.Layout, array_types.Tree]:
+  """Answers all clips into a folder, this process its share of them.
+
+  Returns:
+    How the model lies on the devices, and its parameters there.
+  """
+  first = jax.process_index() == 0
   layout = generation_sharding.local(subject.mesh, subject.model)
   params = layout.shard(subject.params)
   run = {
@@ -98,24 +145,10 @@ def assess(
     subject.model, params, maker, subject.tokenizer, config, layout
   )
   decode.decode(answerer, clips, folder)
-  hosts.barrier("decoded")
-  written = None
+  hosts.barrier(f"decoded {folder.name}")
   if first:
     prediction_files.join(folder, clips.table)
-    sheet = _score(folder, clips)
-    with layout.scope():
-      gates = _gates(subject, params, data, rows)
-    artefacts = report_files.Artefacts(
-      title=_TITLE,
-      about={**about, **_facts(subject)},
-      lookup=clips.find,
-      metrics=metrics,
-      gates=gates,
-      table=clips.table,
-    )
-    written = report_files.publish(out, sheet, artefacts)
-  hosts.barrier("reported")
-  return written
+  return layout, params
 
 
 def _run(

@@ -6,6 +6,7 @@ metrics.jsonl for loss curves; router gates. What is not there is left out.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from crab_jax import files
 from crab_jax import plotting
@@ -78,7 +79,8 @@ def publish(
     artefacts, unscored=sheet.unscored, remarks=remarks
   )
   path = write(out, sheet.scored, artefacts)
-  print("\n".join([*table(sheet.scored), "", *artefacts.notes, *remarks]))
+  lines = table(sheet.scored, artefacts.base_alone)
+  print("\n".join([*lines, "", *artefacts.notes, *remarks]))
   return Written(path, complete=not remarks)
 
 
@@ -90,9 +92,18 @@ def to_json(scores: Scores, artefacts: Artefacts) -> dict:
     "notes": artefacts.notes,
     "unscored": artefacts.unscored,
     "remarks": artefacts.remarks,
-    "families": overview.families(scores),
-    "tasks": {name: score.to_json() for name, score in scores.items()},
+    "families": overview.families(scores, artefacts.base_alone),
+    "tasks": {
+      name: {**score.to_json(), **_alone(name, artefacts)}
+      for name, score in scores.items()
+    },
   }
+
+
+def _alone(task: str, artefacts: Artefacts) -> dict[str, float]:
+  """What report.json says of the base without its adapter, where it is known."""
+  value = artefacts.base_alone.get(task)
+  return {} if value is None else {"base_alone": value}
 
 
 def to_markdown(
@@ -106,7 +117,7 @@ def to_markdown(
   """
   lines = [f"# {artefacts.title}", ""]
   lines += [f"- {name}: {value}" for name, value in artefacts.about.items()]
-  lines += ["", *table(scores), ""]
+  lines += ["", *table(scores, artefacts.base_alone), ""]
   lines += [f"> {n}" for n in (*artefacts.remarks, *artefacts.notes)]
   for name in drawn:
     lines += ["", f"![{name}]({_PLOTS}/{name}.png)"]
@@ -139,19 +150,28 @@ def _sample(task: tasks.Task, name: str, row: dict, lookup, out) -> list[str]:
   return [*lines, f"- answered: {text}", f"- true: {reference}"]
 
 
-def table(scores: Scores) -> list[str]:
-  """The lines of the table of scores, families in canonical order."""
-  lines = [
-    "| family | task | metric | score | chance | official-compatible | n |"
-    " not read | partly read | failed | unscored | duplicates | lenient |"
-    " split |",
-    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
-  ]
+def table(
+  scores: Scores, base_alone: Mapping[str, float] | None = None
+) -> list[str]:
+  """The lines of the table of scores, families in canonical order.
+
+  Args:
+    scores: task -> its score.
+    base_alone: as in `Artefacts`; without any there is no such column.
+  """
+  alone = base_alone or {}
+  names = ["family", "task", "metric", "score", "chance"]
+  names += ["base alone"] * bool(alone)
+  names += ["official-compatible", "n", "not read", "partly read", "failed"]
+  names += ["unscored", "duplicates", "lenient", "split"]
+  numbers = "---:|" * (len(names) - 4)
+  lines = [f"| {' | '.join(names)} |", f"|---|---|---|{numbers}---|"]
   for score in overview.ordered(scores):
     official = score.official_compatible
     lines.append(
       f"| {score.family} | {score.task} | {score.metric}"
       f" | **{score.value:.3f}** | {score.chance:.3f}"
+      f"{_alone_column(score.task, alone)}"
       f" | {official.get('metric', '')} {official['value']:.3f}"
       f" (n={official['n']})"
       f" | {score.n} | {score.parse_failures} | {score.partly_read}"
@@ -159,3 +179,10 @@ def table(scores: Scores) -> list[str]:
       f" | {score.lenient} | {score.split} |"
     )
   return lines
+
+
+def _alone_column(task: str, alone: Mapping[str, float]) -> str:
+  if not alone:
+    return ""
+  value = alone.get(task)
+  return " | —" if value is None else f" | {value:.3f}"

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib import figure
@@ -33,6 +34,8 @@ class Artefacts:
     unscored: task -> why it has no score.
     remarks: what could not be scored, in sentences.
     table: the tasks, whose numbers are the rows of `gates`.
+    base_alone: task -> score of the base without its adapter, on the same
+      clips; empty: it was not asked.
   """
 
   title: str = "crab_jax: evaluation"
@@ -44,11 +47,20 @@ class Artefacts:
   unscored: dict[str, str] = dataclasses.field(default_factory=dict)
   remarks: list[str] = dataclasses.field(default_factory=list)
   table: tasks.Tasks = tasks.Tasks()
+  base_alone: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
-def families(scores: Scores) -> dict[str, dict[str, float]]:
-  """Family -> mean value and mean chance of its tasks, in canonical order."""
-  table = {}
+def families(
+  scores: Scores, base_alone: Mapping[str, float] | None = None
+) -> dict[str, dict[str, float]]:
+  """Family -> means of its tasks, in canonical order.
+
+  Args:
+    scores: task -> its score.
+    base_alone: as in `Artefacts`; a family of which every task has one has the
+      mean of them beside its value and chance.
+  """
+  table: dict[str, dict[str, float]] = {}
   found = {score.family for score in scores.values()}
   for family in sorted(found, key=tasks.family_order):
     members = [score for score in scores.values() if score.family == family]
@@ -57,6 +69,10 @@ def families(scores: Scores) -> dict[str, dict[str, float]]:
       "chance": float(np.mean([score.chance for score in members])),
       "tasks": len(members),
     }
+    alone = [(base_alone or {}).get(score.task) for score in members]
+    known = [value for value in alone if value is not None]
+    if len(known) == len(members):
+      table[family]["base_alone"] = float(np.mean(known))
   return table
 
 
@@ -73,7 +89,7 @@ def ordered(scores: Scores) -> list[scores_lib.TaskScore]:
 
 def figures(scores: Scores, artefacts: Artefacts) -> dict[str, figure.Figure]:
   """The plots over all tasks, by file name: scores, loss, router gates."""
-  drawn = {"score_against_chance": _scores(scores)}
+  drawn = {"score_against_chance": _scores(scores, artefacts.base_alone)}
   curves = loss_curves(artefacts.metrics)
   if curves:
     held_out = loss_curves(artefacts.metrics, _HELD_OUT)
@@ -84,7 +100,7 @@ def figures(scores: Scores, artefacts: Artefacts) -> dict[str, figure.Figure]:
   return drawn
 
 
-def _scores(scores: Scores) -> figure.Figure:
+def _scores(scores: Scores, base_alone: Mapping[str, float]) -> figure.Figure:
   rows = ordered(scores)
   published = {
     model: [
@@ -99,6 +115,7 @@ def _scores(scores: Scores) -> figure.Figure:
     np.array([row.chance for row in rows]),
     [row.family for row in rows],
     published,
+    [base_alone.get(row.task) for row in rows],
   )
 
 

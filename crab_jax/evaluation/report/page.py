@@ -25,6 +25,7 @@ class Family:
   heading: str
   value: float
   chance: float
+  base_alone: float | None
   sections: list[sections.Section]
 
 
@@ -49,6 +50,7 @@ def render(
       notes=artefacts.notes,
       remarks=artefacts.remarks,
       columns=anchors.columns(),
+      with_base=bool(artefacts.base_alone),
       families=families(scores, artefacts),
       plots=[embedded.plot(png, name) for name, png in drawn.items()],
     )
@@ -79,11 +81,14 @@ def families(
       _HEADINGS.get(name, name),
       means["value"],
       means["chance"],
+      means.get("base_alone"),
       [
-        sections.section(score, artefacts.lookup)
+        sections.section(
+          score, artefacts.lookup, artefacts.base_alone.get(score.task)
+        )
         for score in members
         if score.family == name
       ],
     )
-    for name, means in overview.families(scores).items()
+    for name, means in overview.families(scores, artefacts.base_alone).items()
   ]

@@ -3,6 +3,8 @@
 `plotting.png` renders one.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import figure
 
@@ -15,6 +17,7 @@ def score_against_chance(
   chances: np.ndarray,
   families: list[str],
   anchors: dict[str, list[float | None]] | None = None,
+  base_alone: Sequence[float | None] = (),
 ) -> figure.Figure:
   """Bars of scores, a mark at chance on each, dots at published numbers.
 
@@ -23,6 +26,8 @@ def score_against_chance(
     values, chances: float[n], the primary metric in [0, 1].
     families: of each task; tasks of a family are next to each other.
     anchors: model -> its number for each task, None where unknown.
+    base_alone: of each task the score without the adapter, None where
+      unknown; drawn as a light bar before the score's.
   """
   drawn, axes = plotting.axes_of(max(6.0, 0.52 * len(names) + 1.5), 3.9)
   order = list(dict.fromkeys(families))
@@ -33,6 +38,7 @@ def score_against_chance(
     plotting.COLOURS[order.index(f) % len(plotting.COLOURS)] for f in families
   ]
   axes.bar(centres, values, 0.72, color=colours, zorder=2)
+  _light_bars(axes, centres, base_alone)
   for centre, chance in zip(centres, chances, strict=True):
     axes.plot(
       [centre - 0.44, centre + 0.44],
@@ -68,6 +74,23 @@ def score_against_chance(
     ncols=4,
   )
   return drawn
+
+
+def _light_bars(axes, centres, base_alone) -> None:
+  known = [
+    (c, v) for c, v in zip(centres, base_alone, strict=False) if v is not None
+  ]
+  if known:
+    axes.bar(
+      *zip(*known, strict=True),
+      0.34,
+      color="white",
+      alpha=0.72,
+      edgecolor=plotting.GREY,
+      lw=0.6,
+      zorder=2.5,
+      label="base alone, without its adapter",
+    )
 
 
 def _anchor_dots(axes, centres, anchors) -> None:

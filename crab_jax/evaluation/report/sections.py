@@ -35,6 +35,7 @@ class Section:
 
   Attributes:
     score: its `scores.TaskScore`.
+    base_alone: the score without the adapter, or None.
     published: for each of `anchors.columns()`, {"value", "source"} or None.
     facts: name -> words, about the score.
     numbers: name -> number, of the further metrics.
@@ -45,6 +46,7 @@ class Section:
   """
 
   score: scores.TaskScore
+  base_alone: float | None
   published: list[dict | None]
   facts: dict[str, str]
   numbers: dict
@@ -54,12 +56,17 @@ class Section:
   cards: list[cards.Card]
 
 
-def section(score: scores.TaskScore, lookup: Callable | None) -> Section:
+def section(
+  score: scores.TaskScore,
+  lookup: Callable | None,
+  base_alone: float | None = None,
+) -> Section:
   """The section of one task.
 
   Args:
     score: of the task, with its rows.
     lookup: id -> `records.Record` or None; None: no pictures, no sound.
+    base_alone: the score without the adapter, where it is known.
   """
   known = anchors.of(score.task, score.metric)
   details = {**score.details, **_official_tables(score.official_compatible)}
@@ -67,6 +74,7 @@ def section(score: scores.TaskScore, lookup: Callable | None) -> Section:
   drawn, mistakes = _confusion(**confusion) if confusion else ([], [])
   return Section(
     score=score,
+    base_alone=base_alone,
     published=[known.get(model) for model in anchors.columns()],
     facts=_facts(score),
     numbers={

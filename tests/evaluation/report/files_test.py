@@ -115,6 +115,39 @@ def test_report_json(tmp_path, scored):
   assert content["families"]["qa"]["tasks"] == 1
 
 
+def test_the_base_alone_stands_beside_the_adapter(tmp_path, scored):
+  alone = {"a2v": 0.125, "s4": 0.0}
+  artefacts = report_files.Artefacts(base_alone=alone)
+  path = report_files.write(tmp_path, scored, artefacts)
+  content = json.loads((tmp_path / "report.json").read_text())
+  found = {
+    name: row.get("base_alone") for name, row in content["tasks"].items()
+  }
+  assert found == {**dict.fromkeys(SHOWN), **alone}
+  assert content["families"]["matching"]["base_alone"] == 0.125
+  assert "base_alone" not in content["families"]["qa"]
+  head, rule, *rows = report_files.table(scored, alone)
+  columns = [cell.strip() for cell in head.split("|")]
+  assert rule.count("|") == head.count("|")
+  cells = {r.split("|")[2].strip(): r.split("|") for r in rows}
+  column = columns.index("base alone")
+  assert [cells[name][column].strip() for name in ("a2v", "s4", "avqa")] == [
+    "0.125",
+    "0.000",
+    "—",
+  ]
+  text = path.read_text(encoding="utf-8")
+  assert text.count('<th class="number">base alone</th>') == 1
+  assert "base alone 0.12 " in text
+
+
+def test_without_a_base_there_is_no_column(tmp_path, scored):
+  path = report_files.write(tmp_path, scored)
+  assert "base alone" not in path.read_text(encoding="utf-8")
+  assert "base alone" not in (tmp_path / "report.md").read_text()
+  assert "base_alone" not in (tmp_path / "report.json").read_text()
+
+
 def test_without_records_there_are_no_pictures(tmp_path, scored):
   path = report_files.write(tmp_path, scored, report_files.Artefacts())
   page = _Page(path.read_text(encoding="utf-8"))

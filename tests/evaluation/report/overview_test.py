@@ -34,6 +34,14 @@ def test_families_are_means_of_their_tasks_in_canonical_order(scored):
   ]
 
 
+def test_a_family_has_a_base_where_all_of_its_tasks_have_one(scored):
+  alone = {"ks": 0.25, "ucf": 0.5}
+  table = overview.families(scored, alone)
+  assert table["action"]["base_alone"] == pytest.approx(0.375)
+  assert "base_alone" not in table["segmentation"]
+  assert "base_alone" not in overview.families(scored, {"ks": 1.0})["action"]
+
+
 def test_loss_curves_leave_out_lines_without_a_loss():
   lines = [
     {"stage": "a", "step": 1, "loss": 3.0},

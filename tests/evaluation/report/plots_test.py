@@ -30,6 +30,16 @@ def test_score_against_chance():
   assert min(_size(drawn)) > 100
 
 
+def test_the_base_alone_is_a_bar_before_that_of_the_score():
+  alone = [0.3, None]
+  families = ["matching", "action"]
+  drawn = plots.score_against_chance(*SCORES, families, base_alone=alone)
+  heights = [patch.get_height() for patch in drawn.axes[0].patches]
+  assert heights == [0.7, 0.4, 0.3]
+  names = [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
+  assert "base alone, without its adapter" in names
+
+
 def test_loss_by_stage_has_a_panel_a_stage():
   steps = np.arange(50)
   curves = {"backbone": (steps, 5 - steps / 20), "tune": (steps, steps * 0 + 1)}
