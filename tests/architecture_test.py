@@ -317,6 +317,9 @@ _TESTED_BY = {
   "evaluation/checkpoint_report": "evaluate",
   "experiment/stages": "experiment/run",
   "experiment/validators": "experiment/run",
+  "models/sam2/hiera": "models/sam2/network",
+  "models/sam2/mask_decoder": "models/sam2/network",
+  "models/sam2/prompt_encoder": "models/sam2/network",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps
   "paradigms/front": "paradigms/network",  # the two tables agree
   "paradigms/names": "paradigms/qwen2_5_omni/names",
@@ -325,6 +328,7 @@ _TESTED_BY = {
   "train": "experiment/run",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",
+  "weights/sam2_names": "models/sam2/network",
   "weights/base_export": "experiment/conversion",
 }
 _SMALL = 60  # lines

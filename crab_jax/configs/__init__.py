@@ -20,6 +20,8 @@ from crab_jax.configs.presets import qwen2_5_omni_7b as qwen2_5_omni_7b
 from crab_jax.configs.presets import tiny as tiny
 from crab_jax.configs.qwen2_5_omni import AudioTower as AudioTower
 from crab_jax.configs.qwen2_5_omni import VisionTower as VisionTower
+from crab_jax.configs.sam2 import SAM2_SIZES as SAM2_SIZES
+from crab_jax.configs.sam2 import Sam2 as Sam2
 from crab_jax.configs.schedule import Optimizer as Optimizer
 from crab_jax.configs.schedule import Stage as Stage
 from crab_jax.configs.sources import Preparation as Preparation
