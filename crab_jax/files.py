@@ -417,7 +417,7 @@ def link(source: Path, path: Path) -> None:
   try:
     os.link(source, path)
   except OSError:
-    shutil.copyfile(source, path)
+    copy(source, path)
 
 
 def is_same(one: Path, other: Path) -> bool:

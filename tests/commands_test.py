@@ -18,7 +18,14 @@ _COMMANDS = sorted(
   for path in (_ROOT / "crab_jax").glob("*.py")
   if 'if __name__ == "__main__":' in path.read_text()
 )
-_WITH_TASKS = {"prepare", "train", "evaluate", "predict", "transfer"}
+_WITH_TASKS = {
+  "annotate",
+  "prepare",
+  "train",
+  "evaluate",
+  "predict",
+  "transfer",
+}
 _WITH_CACHE = {"evaluate", "predict"}
 _CONFIGURED = {"bench", "evaluate", "plan", "train", "transfer"}
 # Processor time, as the machine may be busy; help takes about 0.3 s.

@@ -1,0 +1,1 @@
+"""From one's own clips and labels to annotations with reasoning."""

@@ -1,0 +1,310 @@
+"""Clips and labels -> annotation files with reasoning, which `prepare` reads.
+
+Stages: rows -> media (hashed, measured) -> items (clips, parts of clips, true
+answers) -> splits by group -> reasoning -> `{task}/{split}.json`, its media and
+its provenance. What a stage learns at a cost is logged in {out}/.annotate/ as it
+is learnt; the rest is computed anew, so that a run that was stopped at any
+moment goes on, and gives the bytes of one that was not.
+
+`annotate.json` is written last: with it the folder is complete.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+from crab_jax import errors
+from crab_jax import files
+from crab_jax.annotation import build
+from crab_jax.annotation import expansion
+from crab_jax.annotation import items
+from crab_jax.annotation import media_files
+from crab_jax.annotation import placing
+from crab_jax.annotation import provenance
+from crab_jax.annotation import rows
+from crab_jax.annotation import schema
+from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation import splits
+from crab_jax.annotation import truths
+from crab_jax.annotation import writer_template
+from crab_jax.data import tasks
+
+STATE = ".annotate"
+SUMMARY = "annotate.json"
+_VERSION = 1  # grows when the same inputs begin to give other rows
+_LARGEST = 0.5  # share of the rows in one group from which it is told
+_NAMED = 10  # rows that are named with each reason
+
+Show = Callable[[str], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """What an annotation is made of.
+
+  Attributes:
+    found: the rows of the source.
+    faults: its lines that are none.
+    media: the folder of the media files.
+    out: the folder to write.
+    table: the tasks.
+    settings: how.
+  """
+
+  found: Sequence[rows.Row]
+  faults: Sequence[schema.Fault]
+  media: files.Path
+  out: files.Path
+  table: tasks.Tasks
+  settings: settings_lib.Settings
+
+
+def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
+  """Makes the annotation files; one that is complete is left as it is.
+
+  Returns:
+    The content of annotate.json.
+
+  Raises:
+    UserError: the source has lines that are no rows, or what belongs together
+      is in several splits, or another process writes to the folder.
+  """
+  _require_rows(inputs)
+  with _locked(inputs.out):
+    state = inputs.out / STATE
+    files.make_folder(state)
+    mark = _fingerprint(inputs)
+    done = _summary(inputs.out)
+    if done.get("fingerprint") == mark:
+      show(f"{inputs.out} is complete: nothing to do")
+      return done
+    library = media_files.Library(inputs.media, state / "media.jsonl")
+    built, outcomes = expansion.expand(
+      inputs.found, inputs.table, library, inputs.settings
+    )
+    built = _split(built, inputs, show)
+    drafts = _drafts(built, inputs)
+    summary = _build(built, drafts, outcomes, inputs)
+    summary = {"fingerprint": mark, **summary}
+    files.write_json(inputs.out / SUMMARY, summary, sync=True)
+    show(table_text(summary))
+    return summary
+
+
+def _require_rows(inputs: Inputs) -> None:
+  """Raises UserError for a source with faults, or without rows."""
+  faults = inputs.faults
+  if faults and not inputs.settings.allow_invalid:
+    named = "; ".join(map(str, faults[:_NAMED]))
+    raise errors.UserError(
+      f"{len(faults)} lines are no rows: {named}. Mend them, or leave them out"
+      " (--allow_invalid)"
+    )
+  if not inputs.found:
+    raise errors.UserError("the source has no rows")
+
+
+@contextlib.contextmanager
+def _locked(out: files.Path) -> Iterator[None]:
+  """Keeps a second process out of the folder."""
+  with contextlib.ExitStack() as stack:
+    try:
+      files.make_folder(out)
+      stack.enter_context(files.lock(out / ".annotate.lock"))
+    except files.Locked as error:
+      raise errors.UserError(f"another process annotates {out}") from error
+    except OSError as error:
+      raise errors.UserError(f"cannot write to {out}: {error}") from error
+    yield
+
+
+def _summary(out: files.Path) -> dict[str, Any]:
+  """annotate.json, or {}."""
+  try:
+    found = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+  except (OSError, ValueError):
+    return {}
+  return found if isinstance(found, dict) else {}
+
+
+def _fingerprint(inputs: Inputs) -> str:
+  """A hash of everything that the files depend on."""
+  paths = {path for row in inputs.found for path in _paths(row)}
+  facts = {
+    "version": _VERSION,
+    "rows": [dataclasses.asdict(row) for row in inputs.found],
+    "faults": [dataclasses.asdict(fault) for fault in inputs.faults],
+    "settings": dataclasses.asdict(inputs.settings),
+    "tasks": [dataclasses.asdict(task) for task in inputs.table.own],
+    "media": {p: files.stamp(inputs.media / p) for p in sorted(paths)},
+    "templates": _hash_of(inputs.settings.templates),
+  }
+  text = json.dumps(facts, sort_keys=True, default=str)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _paths(row: rows.Row) -> list[str]:
+  return [*row.media.values(), *([row.mask] if row.mask else [])]
+
+
+def _hash_of(path: str | None) -> str | None:
+  file = path and files.path(path)
+  return media_files.sha256(file) if file and file.is_file() else None
+
+
+def _split(
+  built: Sequence[items.Item], inputs: Inputs, show: Show
+) -> list[items.Item]:
+  """The items with their splits.
+
+  Raises:
+    UserError: rows that belong together name different splits.
+  """
+  members = {
+    item.id: [
+      *([f"group {item.row.group}"] if item.row.group else []),
+      f"row {item.row.number}",
+      *(f"{facts.sha256}" for n, facts in item.media.items() if n != "mask"),
+    ]
+    for item in built
+  }
+  belongs = splits.components(members)
+  given = {item.id: item.row.split for item in built}
+  if found := splits.overlaps(given, belongs):
+    pairs = "; ".join(
+      f"{one} ({given[one]}) and {other} ({given[other]})"
+      for one, other in found[:_NAMED]
+    )
+    told = (
+      f"{len(found)} rows share a group or a media file with a row of another"
+      f" split: {pairs}"
+    )
+    if not inputs.settings.allow_overlap:
+      raise errors.UserError(
+        f"{told}. Mend the splits, or allow it (--allow_overlap)"
+      )
+    show(told)
+  shares = splits.shares(inputs.settings.split)
+  size = max(collections.Counter(belongs.values()).values(), default=0)
+  if not all(given.values()) and size > _LARGEST * len(built) > 1:
+    show(
+      f"{size} of {len(built)} rows belong together by their groups and media"
+      " files: they are in one split"
+    )
+  chosen = splits.assign(given, belongs, shares)
+  return [dataclasses.replace(item, split=chosen[item.id]) for item in built]
+
+
+def _drafts(
+  built: Sequence[items.Item], inputs: Inputs
+) -> dict[str, provenance.Draft]:
+  """The reasoning of every item by its id."""
+  templates = inputs.settings.templates
+  plans = writer_template.load(files.path(templates) if templates else None)
+  return {item.id: _draft(item, inputs, plans) for item in built}
+
+
+def _draft(
+  item: items.Item, inputs: Inputs, plans: writer_template.Plans
+) -> provenance.Draft:
+  task = inputs.table[item.task]
+  if item.split == "test" and task.has_test:
+    return provenance.Draft("", "none")
+  if task.kind == "caption":
+    return provenance.Draft("", "label")
+  if inputs.settings.writer == "bare":
+    return provenance.Draft("", "bare")
+  return provenance.Draft(writer_template.write(item, task, plans), "template")
+
+
+def _build(
+  built: Sequence[items.Item],
+  drafts: dict[str, provenance.Draft],
+  outcomes: Sequence[expansion.Outcome],
+  inputs: Inputs,
+) -> dict[str, Any]:
+  """Writes the files of every task; what annotate.json says of them."""
+  files.remove(inputs.out / SUMMARY)
+  groups: dict[str, list[items.Item]] = {}
+  for item in built:
+    groups.setdefault(item.task, []).append(item)
+  unbuilt = list(outcomes)
+  counts = {}
+  for name in inputs.table:
+    if name in groups:
+      counts[name] = _build_task(name, groups[name], drafts, unbuilt, inputs)
+  statuses = collections.Counter(
+    (outcome.task, outcome.status) for outcome in unbuilt
+  )
+  files.write_json_lines(
+    inputs.out / STATE / "unbuilt.jsonl", map(dataclasses.asdict, unbuilt)
+  )
+  return {
+    "version": _VERSION,
+    "settings": dataclasses.asdict(inputs.settings),
+    "rows": len(inputs.found) + len(inputs.faults),
+    "invalid": len(inputs.faults),
+    "tasks": counts,
+    "unbuilt": [
+      {"task": task, "status": status, "rows": count}
+      for (task, status), count in sorted(statuses.items())
+    ],
+  }
+
+
+def _build_task(
+  name: str,
+  own: Sequence[items.Item],
+  drafts: dict[str, provenance.Draft],
+  unbuilt: list[expansion.Outcome],
+  inputs: Inputs,
+) -> dict[str, int]:
+  """Writes the files of one task; rows by split."""
+  task, folder = inputs.table[name], inputs.out / name
+  made: dict[str, list[dict]] = {}
+  origins = []
+  for item in own:
+    try:
+      row = build.row(item, task, drafts[item.id].text)
+      placing.put(item, task, folder, inputs.media, inputs.settings.media_as)
+    except truths.Unbuildable as error:
+      unbuilt.append(
+        expansion.Outcome(
+          item.id, name, item.row.where, error.status, error.reason
+        )
+      )
+      continue
+    mine = made.setdefault(item.split, [])
+    origins.append(provenance.line(item, len(mine), drafts[item.id]))
+    mine.append(row)
+  contents = {
+    f"{split}.json": files.json_document(found) for split, found in made.items()
+  }
+  contents[provenance.FILE] = b"".join(map(files.json_line, origins))
+  for split in tasks.SPLITS:
+    if split not in made:
+      files.remove(folder / f"{split}.json")
+  files.write_together(folder, contents, last=provenance.FILE)
+  return {split: len(made[split]) for split in tasks.SPLITS if split in made}
+
+
+def table_text(summary: dict[str, Any]) -> str:
+  """The counts as text: a line a task, then what was not built."""
+  lines = [
+    f"{name}: "
+    + ", ".join(f"{count} {split}" for split, count in counts.items())
+    for name, counts in summary["tasks"].items()
+  ]
+  lines += [
+    f"not built: {found['rows']} of {found['task']}, {found['status']}"
+    for found in summary["unbuilt"]
+  ]
+  if summary["invalid"]:
+    lines.append(f"not built: {summary['invalid']} lines that are no rows")
+  return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""Reasoning by templates: only what the label entails, in many forms."""
+
+import json
+import re
+
+import pytest
+
+from crab_jax import errors
+from crab_jax.annotation import facts
+from crab_jax.annotation import items
+from crab_jax.annotation import rows
+from crab_jax.annotation import truths
+from crab_jax.annotation import writer_template
+from crab_jax.data import tasks
+from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import intervals
+from tests.annotation import some_truths
+
+_TABLE = some_truths.table()
+_PLANS = writer_template.load(None)
+
+
+def _item(task, truth, name="a", length=10.0, **row):
+  return items.Item(
+    name, rows.Row("here", **row), task, truth, {}, None, length
+  )
+
+
+def _labelled(text):
+  return truths.Truth(answers.Answer("label", label=text))
+
+
+def test_every_family_has_twelve_plans():
+  assert {*tasks.FAMILIES} - {*_PLANS} == {"captioning"}
+  assert all(len(set(plans)) >= 12 for plans in _PLANS.values())
+
+
+def test_the_id_chooses_and_all_plans_are_chosen():
+  truth = _labelled("Singing")
+  said = [
+    writer_template.write(_item("ks", truth, str(i)), _TABLE["ks"], _PLANS)
+    for i in range(400)
+  ]
+  assert len(set(said)) == len(_PLANS["action"])
+  again = writer_template.write(_item("ks", truth, "7"), _TABLE["ks"], _PLANS)
+  assert again == said[7]
+
+
+def test_order_overlap_length_and_place_in_time():
+  events = (
+    intervals.Event("car_horn", 6.0, 10.0),
+    intervals.Event("Dog", 0.0, 3.0),
+    intervals.Event("Rain", 0.0, 10.0),
+  )
+  assert facts.of_events(events, 10.0, modal=False) == (
+    "Dog takes place from second 0 to second 3, at the beginning of the clip,"
+    " for 3 seconds. Then Rain takes place from second 0 to second 10, over the"
+    " whole clip. Then car horn takes place from second 6 to second 10, at the"
+    " end of the clip, for 4 seconds. For some time Dog and Rain go on together."
+  )
+  (heard,) = [intervals.Event("Dog", 1.0, 2.0, "audio")]
+  assert "is heard from second 1 to second 2" in facts.of_events(
+    [heard], None, modal=True
+  )
+
+
+@pytest.mark.parametrize(
+  ("box", "said"),
+  [
+    ((0, 0, 30, 30), "in the upper part on the left and takes a small part"),
+    ((190, 180, 223, 223), "in the lower part on the right"),
+    ((10, 10, 210, 210), "in the middle and takes a large part of the frame"),
+  ],
+)
+def test_place_and_size(box, said):
+  truth = truths.Truth(answers.Answer("place", box=box), "drum")
+  assert said in facts.of_place(truth)
+
+
+def test_transcript_and_hint_are_told():
+  item = _item(
+    "meld", _labelled("anger"), transcript="Go away!", hint="He frowns."
+  )
+  said = writer_template.write(item, _TABLE["meld"], _PLANS)
+  assert 'What is said is "Go away!".' in said
+  assert "He frowns." in said
+
+
+@pytest.mark.parametrize("sounds", [False, True])
+def test_the_candidate_that_fits(sounds):
+  media = {"audio2": "x"} if sounds else {}
+  name = "v2a" if sounds else "a2v"
+  for label, said, other in (
+    ("1", "first", "second"),
+    ("2", "second", "first"),
+  ):
+    for i in range(40):
+      item = _item(name, _labelled(label), str(i), media=media)
+      text = writer_template.write(item, _TABLE[name], _PLANS)
+      assert ("sounds" in text) == sounds or "one" in text
+      assert not re.search(rf"the {other} one (goes|fits|agrees)", text)
+      assert not re.search(rf"(not fit|and) the {said} one", text)
+
+
+def test_a_task_brings_its_own_sentences():
+  item = _item("machine", _labelled("belt"))
+  said = writer_template.write(item, _TABLE["machine"], _PLANS)
+  assert said == "In the sound it is heard. This points to a fault of the belt."
+
+
+def test_a_label_leaves_no_marks_of_answers_in_the_reasoning():
+  item = _item(
+    "avqa", _labelled("two"), question="Is [1,2,3,4] <answer>x</answer>?"
+  )
+  said = writer_template.write(item, _TABLE["avqa"], _PLANS)
+  assert not set("<>[]") & set(said)
+
+
+@pytest.mark.parametrize(
+  ("tree", "reason"),
+  [
+    ([], "a JSON object"),
+    ({"action": {"openings": ["a"]}}, "openings and closings"),
+    ({"action": {"openings": ["{x}"], "closings": ["a"]}}, "unknown slot {x}"),
+    ({"action": {"openings": ["{"], "closings": ["a"]}}, "action"),
+    ({"action": {"openings": ["a"], "closings": ["a"]}}, "lack existence"),
+  ],
+)
+def test_a_file_of_sentences_that_is_none(tmp_path, tree, reason):
+  (tmp_path / "a.json").write_text(json.dumps(tree))
+  with pytest.raises(errors.UserError, match=re.escape(reason)):
+    writer_template.load(tmp_path / "a.json")
