@@ -36,6 +36,7 @@ _LAYERS = (
   ("annotation",),
   ("planning",),
   ("experiment",),
+  ("serving",),
   ("ablation",),
   ("commands",),  # the files beside this one: train.py, evaluate.py ...
 )
@@ -339,6 +340,7 @@ _TESTED_BY = {
   "paradigms/names": "paradigms/qwen2_5_omni/names",
   "planning/generation_programs": "planning/generation",
   "planning/run": "plan",
+  "serving/interface": "serving/scheduler",
   "train": "experiment/run",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",

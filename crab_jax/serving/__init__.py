@@ -1,0 +1,1 @@
+"""An OpenAI-style server for one model: slots, scheduler, HTTP, a page."""
