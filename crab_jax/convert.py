@@ -9,6 +9,8 @@
       --out=finetune_weights.bin [--dtype=bfloat16]
   python -m crab_jax.convert merge --source=ADAPTER --base=MODEL --out=MODEL
   python -m crab_jax.convert merge --source=MODEL_WITH_ADAPTER --out=MODEL
+  python -m crab_jax.convert sam2 --source=DIR_OR_FILE_OR_ID --out=MASKS
+  python -m crab_jax.convert sam2-export --source=MASKS --out=HF_DIR
 
 `base` turns the safetensors of Qwen2.5-Omni (a local folder, or an id of the
 Hugging Face hub, which is downloaded) into a model folder; `base-export` is the
@@ -16,7 +18,9 @@ way back, for transformers. `adapter-import` reads the official adapter file, or
 a plain LoRA of PEFT, ms-swift or LLaMA-Factory as an adapter of one head,
 without torch and without running what is in it, and checks it against --base;
 `adapter-export` writes the official file. `merge` adds an adapter that does not
-route to the kernels of its base. The folder that a command writes is complete
+route to the kernels of its base. `sam2` reads a mask model, SAM 2.1, of
+transformers or as a released .pt file, for --masks of evaluate and predict;
+`sam2-export` is the way back to transformers. The folder that a command writes is complete
 or not there.
 """
 
@@ -35,6 +39,8 @@ _COMMANDS = {
   "adapter-export": ("dtype",),
   "merge": ("base",),
   "base-export": (),
+  "sam2": (),
+  "sam2-export": (),
 }
 _SOURCE = flags.DEFINE_string("source", None, "What to read.")
 _OUT = flags.DEFINE_string("out", None, "What to write.")
@@ -70,6 +76,7 @@ def main(command: str) -> None:
       cli.refuse(f"is for {', '.join(owners)}, not for {command}", flag)
   # After the flags: it imports jax, which takes seconds.
   from crab_jax.experiment import conversion
+  from crab_jax.experiment import mask_conversion
 
   if command == "base":
     conversion.convert_base(source, out, _DTYPE.value)
@@ -81,6 +88,10 @@ def main(command: str) -> None:
     conversion.merge(files.path(source), cli.path(_BASE), out)
   elif command == "base-export":
     conversion.export_base(files.path(source), out)
+  elif command == "sam2":
+    mask_conversion.convert(source, out)
+  elif command == "sam2-export":
+    mask_conversion.export(files.path(source), out)
   else:
     conversion.export_adapter(files.path(source), out, _DTYPE.value)
 

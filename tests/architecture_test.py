@@ -342,9 +342,11 @@ _TESTED_BY = {
   "planning/run": "plan",
   "serving/interface": "serving/scheduler",
   "train": "experiment/run",
+  "training/mask_folder": "weights/sam2",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",
-  "weights/sam2_names": "models/sam2/network",
+  "weights/sam2_config": "weights/sam2",
+  "weights/sam2_names": "weights/sam2",
   "weights/base_export": "experiment/conversion",
 }
 _SMALL = 60  # lines

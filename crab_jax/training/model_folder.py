@@ -187,13 +187,17 @@ def _as_numpy(path: files.Path) -> array_types.Tree:
     return checkpointer.restore(path, restore_args=arguments)
 
 
-def check_replaceable(folder: files.Path) -> None:
+def check_replaceable(folder: files.Path, marker: str = CONFIG_FILE) -> None:
   """Lets a model folder, an empty one or nothing be overwritten.
+
+  Args:
+    folder: to write.
+    marker: the file by which such a folder is known.
 
   Raises:
     UserError: `folder` holds something else.
   """
-  if not folder.exists() or (folder / CONFIG_FILE).is_file():
+  if not folder.exists() or (folder / marker).is_file():
     return
   if not folder.is_dir() or files.listing(folder):
     raise errors.UserError(

@@ -63,6 +63,19 @@ def save(
   """
   model_folder.check_replaceable(folder)
   texts = {**beside, model_folder.CONFIG_FILE: model_folder.config_text(model)}
+  write(folder, leaves, texts)
+
+
+def write(
+  folder: files.Path,
+  leaves: Mapping[str, StreamedLeaf],
+  texts: dict[str, str],
+) -> None:
+  """Writes parameters and text files as a folder, complete or not there.
+
+  Raises:
+    UserError: a block cannot be read or the disk is full; nothing remains.
+  """
   try:
     with files.new_folder(folder) as new:
       params = files.absolute(new) / "params"

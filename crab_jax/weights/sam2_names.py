@@ -7,7 +7,6 @@ read.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,32 +14,46 @@ import numpy as np
 from crab_jax import configs
 
 
-def _same(x: np.ndarray) -> np.ndarray:
-  return x
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How a tensor of torch lies in our tree: its axes moved, ones dropped.
+
+  Attributes:
+    axes: our axis -> theirs.
+    ones: how many axes of one they have besides, before or behind.
+    before: whether those come first.
+  """
+
+  axes: tuple[int, ...]
+  ones: int = 0
+  before: bool = False
+
+  def ours(self, x: np.ndarray) -> np.ndarray:
+    """Their tensor as ours."""
+    shape = x.shape[self.ones :] if self.before else x.shape[: len(self.axes)]
+    return x.reshape(shape).transpose(self.axes)
+
+  def torch_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of their tensor, from that of ours."""
+    found = [shape[self.axes.index(axis)] for axis in range(len(shape))]
+    ones = [1] * self.ones
+    return (*ones, *found) if self.before else (*found, *ones)
+
+  def theirs(self, x: np.ndarray) -> np.ndarray:
+    """Our parameter as theirs."""
+    turned = x.transpose([self.axes.index(n) for n in range(x.ndim)])
+    return turned.reshape(self.torch_shape(x.shape))
 
 
-def _linear(x: np.ndarray) -> np.ndarray:
-  return x.T  # [out, in] -> [in, out]
-
-
-def _conv(x: np.ndarray) -> np.ndarray:
-  return x.transpose(2, 3, 1, 0)  # [out, in, h, w] -> [h, w, in, out]
-
-
-def _pointwise(x: np.ndarray) -> np.ndarray:
-  return x[:, :, 0, 0].T  # [out, in, 1, 1] -> [in, out]
-
-
-def _doubled(x: np.ndarray) -> np.ndarray:
-  return x.transpose(0, 2, 3, 1)  # [in, out, 2, 2] -> [in, 2, 2, out]
-
-
-def _map(x: np.ndarray) -> np.ndarray:
-  return x[0].transpose(1, 2, 0)  # [1, D, h, w] -> [h, w, D]
-
-
-def _vector(x: np.ndarray) -> np.ndarray:
-  return x.reshape(-1)
+_VECTOR = Layout((0,))
+_MATRIX = Layout((0, 1))
+_LINEAR = Layout((1, 0))  # [out, in]
+_CONV = Layout((2, 3, 1, 0))  # [out, in, h, w]
+_POINTWISE = Layout((1, 0), ones=2)  # [out, in, 1, 1]
+_DOUBLED = Layout((0, 2, 3, 1))  # [in, out, 2, 2]
+_MAP = Layout((1, 2, 0), ones=1, before=True)  # [1, D, h, w]
+_TOKEN = Layout((0,), ones=1, before=True)  # [1, D]
+_NO_MEMORY = Layout((0,), ones=2, before=True)  # [1, 1, D]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +64,19 @@ class Row:
     path: of our tree, "a/b/c".
     hf: the tensor's name in transformers.
     released: the tensors of the released file, joined along the first axis.
-    lay: from their layout to ours.
+    layout: of the tensor that the parts make, or of the one.
   """
 
   path: str
   hf: str
   released: tuple[str, ...]
-  lay: Callable[[np.ndarray], np.ndarray]
+  layout: Layout
+
+  @property
+  def hf_names(self) -> tuple[str, ...]:
+    """All tensors of transformers that hold the parameter."""
+    twice = self.hf == HF_FIRST_GAUSSIAN
+    return (self.hf, HF_GAUSSIAN) if twice else (self.hf,)
 
 
 # Names that begin a tensor of the path through a video's memory.
@@ -69,6 +88,7 @@ VIDEO = (
   "obj_ptr_proj.", "obj_ptr_tpos_proj.",
 )  # fmt: skip
 # Where transformers keeps the frequencies a second time.
+HF_FIRST_GAUSSIAN = "shared_image_embedding.positional_embedding"
 HF_GAUSSIAN = "prompt_encoder.shared_embedding.positional_embedding"
 
 
@@ -82,29 +102,31 @@ def rows(config: configs.Sam2) -> Iterator[Row]:
       f"neck/lateral_{level}",
       f"vision_encoder.neck.convs.{number}",
       f"image_encoder.neck.convs.{number}.conv",
-      _pointwise,
+      _POINTWISE,
     )
   yield Row(
     "pe_gaussian",
-    "shared_image_embedding.positional_embedding",
+    HF_FIRST_GAUSSIAN,
     ("sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",),
-    _same,
+    _MATRIX,
   )
-  yield Row("no_mem_embed", "no_memory_embedding", ("no_mem_embed",), _vector)
+  yield Row(
+    "no_mem_embed", "no_memory_embedding", ("no_mem_embed",), _NO_MEMORY
+  )
   yield from _prompt_encoder()
   yield from _mask_decoder()
 
 
 def _weighted(
-  path: str, hf: str, released: str, lay: Callable, weight: str = "kernel"
+  path: str, hf: str, released: str, layout: Layout, weight: str = "kernel"
 ) -> Iterator[Row]:
   """A weight and its bias."""
-  yield Row(f"{path}/{weight}", f"{hf}.weight", (f"{released}.weight",), lay)
-  yield Row(f"{path}/bias", f"{hf}.bias", (f"{released}.bias",), _same)
+  yield Row(f"{path}/{weight}", f"{hf}.weight", (f"{released}.weight",), layout)
+  yield Row(f"{path}/bias", f"{hf}.bias", (f"{released}.bias",), _VECTOR)
 
 
 def _norm(path: str, hf: str, released: str) -> Iterator[Row]:
-  yield from _weighted(path, hf, released, _same, "scale")
+  yield from _weighted(path, hf, released, _VECTOR, "scale")
 
 
 def _trunk(config: configs.Sam2) -> Iterator[Row]:
@@ -113,10 +135,10 @@ def _trunk(config: configs.Sam2) -> Iterator[Row]:
     "trunk/patch_embed",
     f"{hf}.patch_embed.projection",
     f"{released}.patch_embed.proj",
-    _conv,
+    _CONV,
   )
   for name in ("pos_embed", "pos_embed_window"):
-    yield Row(f"trunk/{name}", f"{hf}.{name}", (f"{released}.{name}",), _map)
+    yield Row(f"trunk/{name}", f"{hf}.{name}", (f"{released}.{name}",), _MAP)
   projected = set(itertools.accumulate(config.blocks[:-1]))
   for block in range(sum(config.blocks)):
     own = f"trunk/block_{block}"
@@ -137,7 +159,7 @@ def _trunk(config: configs.Sam2) -> Iterator[Row]:
       linears["proj"] = ("proj", "proj")
     for name, (new, old) in linears.items():
       yield from _weighted(
-        f"{own}/{name}", f"{theirs}.{new}", f"{orig}.{old}", _linear
+        f"{own}/{name}", f"{theirs}.{new}", f"{orig}.{old}", _LINEAR
       )
 
 
@@ -147,14 +169,14 @@ def _prompt_encoder() -> Iterator[Row]:
     f"{own}/point_embed",
     f"{hf}.point_embed.weight",
     tuple(f"{released}.point_embeddings.{n}.weight" for n in range(4)),
-    _same,
+    _MATRIX,
   )
   for name in ("not_a_point_embed", "no_mask_embed"):
     yield Row(
       f"{own}/{name}",
       f"{hf}.{name}.weight",
       (f"{released}.{name}.weight",),
-      _vector,
+      _TOKEN,
     )
   parts = (("conv1", "0"), ("conv2", "3"), ("conv3", "6"))
   for name, place in parts:
@@ -162,7 +184,7 @@ def _prompt_encoder() -> Iterator[Row]:
       f"{own}/mask_{name}",
       f"{hf}.mask_embed.{name}",
       f"{released}.mask_downscaling.{place}",
-      _pointwise if name == "conv3" else _conv,
+      _POINTWISE if name == "conv3" else _CONV,
     )
   for number, place in ((1, "1"), (2, "4")):
     yield from _norm(
@@ -179,14 +201,14 @@ def _mask_decoder() -> Iterator[Row]:
       f"{own}/{name}",
       f"{hf}.{name}.weight",
       (f"{released}.{name}.weight",),
-      _same,
+      _MATRIX,
     )
   yield from _transformer(
     f"{own}/transformer", f"{hf}.transformer", f"{released}.transformer"
   )
   yield from _weighted(
     f"{own}/up1", f"{hf}.upscale_conv1", f"{released}.output_upscaling.0",
-    _doubled,
+    _DOUBLED,
   )  # fmt: skip
   yield from _norm(
     f"{own}/up_norm",
@@ -195,11 +217,11 @@ def _mask_decoder() -> Iterator[Row]:
   )
   yield from _weighted(
     f"{own}/up2", f"{hf}.upscale_conv2", f"{released}.output_upscaling.3",
-    _doubled,
+    _DOUBLED,
   )  # fmt: skip
   for name in ("conv_s0", "conv_s1"):
     yield from _weighted(
-      f"{own}/{name}", f"{hf}.{name}", f"{released}.{name}", _pointwise
+      f"{own}/{name}", f"{hf}.{name}", f"{released}.{name}", _POINTWISE
     )
   heads = {f"hyper_{n}": f"output_hypernetworks_mlps.{n}" for n in range(4)} | {
     "iou_head": "iou_prediction_head",
@@ -212,7 +234,7 @@ def _mask_decoder() -> Iterator[Row]:
         f"{own}/{name}/fc{number + 1}",
         f"{hf}.{theirs}.{layer}",
         f"{released}.{theirs}.layers.{number}",
-        _linear,
+        _LINEAR,
       )
 
 
@@ -242,7 +264,7 @@ def _transformer(own: str, hf: str, released: str) -> Iterator[Row]:
         f"{ours}/mlp/fc{number + 1}",
         f"{theirs}.mlp.{name}",
         f"{orig}.mlp.layers.{number}",
-        _linear,
+        _LINEAR,
       )
   last = "final_attn_token_to_image"
   yield from _attention(
@@ -259,5 +281,5 @@ def _attention(own: str, hf: str, released: str) -> Iterator[Row]:
   for name in "qkvo":
     old = "out_proj" if name == "o" else f"{name}_proj"
     yield from _weighted(
-      f"{own}/{name}", f"{hf}.{name}_proj", f"{released}.{old}", _linear
+      f"{own}/{name}", f"{hf}.{name}_proj", f"{released}.{old}", _LINEAR
     )

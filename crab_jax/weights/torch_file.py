@@ -21,8 +21,12 @@ _LOCAL_HEADER = 30  # bytes of a member's header before its name
 _PADDING_FIELD = b"FB"  # the extra field in which torch pads
 
 
-def read(path: files.Path) -> dict[str, np.ndarray]:
+def read(path: files.Path, inside: str | None = None) -> dict[str, np.ndarray]:
   """The tensors of `path` by name, as views of the file.
+
+  Args:
+    path: the file.
+    inside: the name under which they lie in another dict, if they do.
 
   Raises:
     UserError: the file is damaged, or holds anything but a flat dict of
@@ -31,7 +35,8 @@ def read(path: files.Path) -> dict[str, np.ndarray]:
   try:
     with zipfile.ZipFile(path) as archive:
       members = _Members(path, archive)
-    return torch_pickle.follow(bytes(members.get("data.pkl")), members.storage)
+    pickle = bytes(members.get("data.pkl"))
+    return torch_pickle.follow(pickle, members.storage, inside)
   except FileNotFoundError as error:
     raise errors.UserError(f"{path} is missing") from error
   except zipfile.BadZipFile as error:

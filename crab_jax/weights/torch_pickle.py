@@ -46,8 +46,15 @@ class _Name:
 _MARK = _Name("mark")
 
 
-def follow(pickle: bytes, load: Load) -> dict[str, np.ndarray]:
+def follow(
+  pickle: bytes, load: Load, inside: str | None = None
+) -> dict[str, np.ndarray]:
   """The dict of tensors that a pickle describes, as views of what `load` gives.
+
+  Args:
+    pickle: followed and not executed.
+    load: gives the elements of a storage.
+    inside: the name under which that dict lies in another one, if it does.
 
   Raises:
     Refused: it describes anything else.
@@ -60,6 +67,8 @@ def follow(pickle: bytes, load: Load) -> dict[str, np.ndarray]:
       break
     _step(opcode.name, argument, stack, memo, load)
   found = stack.pop()
+  if isinstance(found, dict) and isinstance(found.get(inside), dict):
+    found = found[inside]
   if not isinstance(found, dict):
     raise Refused("it holds no dict")
   for name, tensor in found.items():

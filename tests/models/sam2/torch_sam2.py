@@ -107,7 +107,8 @@ def parameters(config: configs.Sam2, model) -> dict:
   """Our tree of a model's weights."""
   state = {k: v.detach().numpy() for k, v in model.state_dict().items()}
   flat = {
-    row.path: row.lay(state[row.hf]).copy() for row in sam2_names.rows(config)
+    row.path: row.layout.ours(state[row.hf]).copy()
+    for row in sam2_names.rows(config)
   }
   return flax.traverse_util.unflatten_dict(flat, sep="/")
 
