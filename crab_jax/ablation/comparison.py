@@ -14,6 +14,7 @@ import numpy as np
 
 from crab_jax import configs
 from crab_jax.ablation import grid
+from crab_jax.ablation import rates
 from crab_jax.ablation import statistics
 from crab_jax.array_types import Float
 
@@ -91,6 +92,45 @@ class Results:
     return np.array(
       [[self.value(c, t, measure) for t in self.tasks] for c in runs]
     )
+
+  def rates(self) -> dict[str, dict[float, float]]:
+    """Arm -> rate -> the log loss by which it was chosen; see `rates`."""
+    found = {}
+    for arm in rates.arms(self.study):
+      losses = rates.losses(self.study, self.groups, arm, self.runs.get)
+      if losses:
+        found[arm] = losses
+    return found
+
+  def curve(
+    self, method: str, targets: str
+  ) -> dict[int, Float[np.ndarray, "seeds tasks"]]:
+    """Samples of each dataset -> scores of joint training, samples ascending."""
+    study = self.study
+    counts = {study.samples: None, **{n: n for n in study.curve_samples}}
+    return {
+      number: np.array(
+        [
+          [
+            self.value(
+              grid.Run(
+                grid.ALL,
+                self.tasks,
+                method,
+                targets,
+                seed,
+                samples=counts[number],
+              ),
+              task,
+              "score",
+            )
+            for task in self.tasks
+          ]
+          for seed in study.seeds
+        ]
+      )
+      for number in sorted(counts)
+    }
 
   def alone(
     self, targets: str, measure: str, reading: str = "samples"
@@ -225,3 +265,28 @@ def reasoning(results: Results, method: str) -> statistics.Interval:
     for targets in ("reasoning", "answer")
   )
   return statistics.bootstrap((full - bare,), statistics.mean_gain)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """One point of a curve: the mean score after so many samples."""
+
+  method: str
+  targets: str
+  samples: int
+  score: statistics.Interval
+
+
+def curves(results: Results) -> list[Point]:
+  """Score against the number of samples, with each kind of targets."""
+  return [
+    Point(
+      method,
+      targets,
+      samples,
+      statistics.bootstrap((scores,), statistics.mean_gain),
+    )
+    for method in results.study.curves
+    for targets in results.study.targets
+    for samples, scores in results.curve(method, targets).items()
+  ]

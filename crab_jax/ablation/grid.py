@@ -39,12 +39,18 @@ class Run:
   targets: str  # "reasoning" or "answer"
   seed: int
   budget: str = "samples"  # or "steps"
+  rate: float | None = None  # that it tries; None: that of its arm (`rates`)
+  samples: int | None = None  # of each dataset; None: those of the study
 
   @property
   def name(self) -> str:
     """Unique in a study; fit for a file's name."""
     name = f"{self.targets}.{self.label}.{self.method}.seed{self.seed}"
-    return name if self.budget == "samples" else f"{name}.{self.budget}"
+    if self.budget != "samples":
+      name += f".{self.budget}"
+    if self.samples is not None:
+      name += f".samples{self.samples}"
+    return name if self.rate is None else f"{name}.rate{self.rate:g}"
 
   def counted(self, tasks: tuple[str, ...]) -> tuple[str, ...]:
     """The datasets whose samples set its number of steps, of all `tasks`."""
@@ -104,7 +110,7 @@ def check(study: configs.Transfer, available: Mapping[str, object]) -> None:
     study: the settings.
     available: datasets that have training records.
   """
-  for field in ("methods", "pairs"):
+  for field in ("methods", "pairs", "curves"):
     for method in getattr(study, field):
       _known(method, METHODS, f"Transfer.{field}")
   _known(study.baseline, METHODS, "Transfer.baseline")
@@ -131,8 +137,8 @@ def datasets(groups: Groups) -> tuple[str, ...]:
 def runs(study: configs.Transfer, groups: Groups) -> list[Run]:
   """All runs, in the order in which they are trained.
 
-  The comparison itself first, then its second reading, then the pairs; each
-  for one kind of targets (or method) after the other, seed by seed. A study
+  The comparison itself first, then its second reading, then the pairs, then
+  the numbers of samples; each for one kind of targets (or method) after the other, seed by seed. A study
   that was stopped early is a smaller study: see `finished`.
 
   Args:
@@ -143,6 +149,7 @@ def runs(study: configs.Transfer, groups: Groups) -> list[Run]:
     (_comparison, study.targets),
     (_same_steps, study.same_steps),
     (_pairs, study.pairs),
+    (_curves, study.curve_samples),
   )
   return [
     run
@@ -176,6 +183,13 @@ def _pairs(study, groups, method: str, seed: int):
     yield Run(label, both, method, study.pair_targets, seed)
 
 
+def _curves(study, groups, samples: int, seed: int):
+  tasks = datasets(groups)
+  for method in study.curves:
+    for targets in study.targets:
+      yield Run(ALL, tasks, method, targets, seed, samples=samples)
+
+
 def finished(
   study: configs.Transfer, groups: Groups, done: Collection[Run]
 ) -> configs.Transfer | None:
@@ -205,6 +219,9 @@ def finished(
     return tuple(k for k in kinds if all(complete(part, k, s) for s in seeds))
 
   targets = whole(_comparison, study.targets)
+  # Its runs are of all targets, so fewer targets leave no whole curve.
+  counts = whole(_curves, study.curve_samples)
+  counts = counts if targets == study.targets else ()
   related = study.pair_targets in targets
   return dataclasses.replace(
     study,
@@ -215,4 +232,6 @@ def finished(
     ),
     pairs=whole(_pairs, study.pairs) if related else (),
     pair_targets=study.pair_targets if related else first,
+    curves=study.curves if counts else (),
+    curve_samples=counts,
   )

@@ -22,6 +22,8 @@ def text(results: comparison.Results, pictures: list[str], folder: str) -> str:
     *_reasons(results),
     "",
   ]
+  lines += _curve_table(results)
+  lines += _rate_table(results)
   for targets in results.study.targets:
     lines += ["", f"## Scores, targets: {targets}", ""]
     lines += _score_table(results, targets)
@@ -48,7 +50,8 @@ def _budgets(results: comparison.Results) -> list[str]:
   words = ", ".join(f"{number} ({name})" for name, number in steps.items())
   return [
     f"- {len(results.tasks)} datasets, seeds {list(study.seeds)}; alone:"
-    f" {study.baseline}; the same optimizer everywhere",
+    f" {study.baseline}; the same optimizer everywhere"
+    + (", the rate of each arm its own" if study.rates else ""),
     f"- joint training: {words} steps, until it has seen {study.samples} samples"
     " of each dataset, as training alone does",
     "- samples of a dataset seen alone over those seen together, as counted:"
@@ -124,6 +127,51 @@ def _verdict(found: statistics.Interval, seeds: int) -> str:
     word = "worse"
   numbers = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
   return f"{word}, mean gain {numbers}"
+
+
+def _curve_table(results: comparison.Results) -> list[str]:
+  """Mean score against the number of samples; nothing without such runs."""
+  if not results.study.curves:
+    return []
+  return [
+    "",
+    "## Mean score against the samples of each dataset",
+    "",
+    "| method | targets | samples | mean score |",
+    "|---|---|---:|---:|",
+    *(
+      f"| {point.method} | {point.targets} | {point.samples}"
+      f" | {point.score.value:.3f} [{point.score.low:.3f},"
+      f" {point.score.high:.3f}] |"
+      for point in comparison.curves(results)
+    ),
+  ]
+
+
+def _rate_table(results: comparison.Results) -> list[str]:
+  """What every arm lost at every rate; nothing where none was chosen."""
+  study, found = results.study, results.rates()
+  if not found:
+    return []
+  names = " | ".join(f"{rate:g}" for rate in study.rates)
+  lines = [
+    "",
+    "## Learning rates",
+    "",
+    f"Mean log loss on held-out records, seeds {list(study.rate_seeds)}, targets:"
+    f" {study.targets[0]}; every arm trains with its best (bold).",
+    "",
+    f"| arm | {names} |",
+    "|---|" + "---:|" * len(study.rates),
+  ]
+  for arm, losses in found.items():
+    best = min(losses.values())
+    cells = [
+      f"**{loss:+.3f}**" if loss == best else f"{loss:+.3f}"
+      for loss in losses.values()
+    ]
+    lines.append(f"| {arm} | {' | '.join(cells)} |")
+  return lines
 
 
 def _score_table(results: comparison.Results, targets: str) -> list[str]:

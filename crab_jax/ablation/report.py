@@ -81,6 +81,14 @@ def to_json(results: comparison.Results) -> dict:
       for method in study.pairs
       for measure in comparison.MEASURES
     },
+    "rates": {
+      arm: {f"{rate:g}": _plain(np.array(loss)) for rate, loss in own.items()}
+      for arm, own in results.rates().items()
+    },
+    "curves": [
+      {**vars(point), "score": point.score._asdict()}
+      for point in comparison.curves(results)
+    ],
     "samples_alone_over_together": {
       targets: results.samples_ratio(targets) for targets in study.targets
     },
@@ -89,7 +97,7 @@ def to_json(results: comparison.Results) -> dict:
 
 
 def _plain(values: np.ndarray) -> list:
-  """Nested lists, None for NaN: JSON knows no NaN."""
+  """Nested lists, None for what is not finite: JSON knows no such number."""
+  finite = np.isfinite(values)
   rounded = np.round(values, 6).astype(object)
-  rounded[np.isnan(values)] = None
-  return rounded.tolist()
+  return np.where(finite, rounded, None).tolist()

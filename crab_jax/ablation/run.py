@@ -80,8 +80,8 @@ class Executor:
     self._experiment, self._workspace, self._base = experiment, workspace, base
     self._sharded: array_types.Tree | None = None
     self._cache = media_cache.Cache(int(1e9 * self.study.cache_gb))
-    self._programs: dict[str, programs_lib.Programs] = {}
-    self._steps: dict[tuple[str, tuple[str, ...]], int] = {}
+    self._programs: dict[tuple[str, float], programs_lib.Programs] = {}
+    self._steps: dict[tuple[str, tuple[str, ...], int], int] = {}
     self._evaluation = run_evaluation.Evaluation(
       experiment, workspace, self.tasks
     )
@@ -97,65 +97,96 @@ class Executor:
 
   def steps(self, run: grid.Run) -> int:
     """Updates of a run."""
-    counted = run.targets, run.counted(self.tasks)
+    count = run.samples or self.study.samples
+    counted = run.targets, run.counted(self.tasks), count
     if counted not in self._steps:
       sizes = [self._sizes[run.targets, task] for task in counted[1]]
-      self._steps[counted] = budget.steps(
-        sizes, self.study.rows, self.study.samples
-      )
+      self._steps[counted] = budget.steps(sizes, self.study.rows, count)
     return self._steps[counted]
 
-  def execute(self, run: grid.Run) -> dict:
+  def execute(self, run: grid.Run, rate: float | None = None) -> dict:
     """Trains and evaluates a run; the result is plain JSON.
+
+    Args:
+      run: of the study.
+      rate: the peak of its learning rate; None: that of the optimizer.
 
     Returns:
       "run" and its "steps"; "seconds" of all and of the "training" alone;
       "parameters" and "heads" of the adapter; "samples" seen (dataset ->
       number); "loss" of the last steps in training; by dataset the held-out
       "losses" (nats a supervised token) and "scores"; with a router and all
-      datasets, "gates".
+      datasets, "gates". A run that tries a rate answers no clips, its "scores"
+      are empty; where its loss was not finite, so are its "losses".
 
     Raises:
-      UserError: the loss is not finite.
+      UserError: the loss is not finite, of a run that tries no rate.
     """
     start = time.perf_counter()
-    programs = self._of(run.method)
-    adapter, loss, seen = self._tune(run, programs)
+    rate = self.study.optimizer.peak if rate is None else rate
+    programs = self._of(run.method, rate)
+    try:
+      adapter, loss, seen = self._tune(run, programs, rate)
+    except trainer.NotFinite:
+      if run.rate is None:
+        raise
+      return self._result(run, programs, rate, start, time.perf_counter())
     trained = time.perf_counter()
     params = state_lib.merge(adapter, self._base)
-    result = {
-      "run": dataclasses.asdict(run),
-      "steps": self.steps(run),
-      "parameters": grid.parameters(programs.model),
-      "heads": programs.model.required_adapter.heads,
+    found = {
       "samples": seen,
       "loss": loss,
       "losses": self._evaluation.losses(run, programs, params),
-      "scores": self._evaluation.scores(run, programs, params),
     }
-    if programs.gate_sums is not None and run.label == grid.ALL:
-      result["gates"] = self._evaluation.gates(run, programs, params)
+    if run.rate is None:
+      found["scores"] = self._evaluation.scores(run, programs, params)
+      if programs.gate_sums is not None and run.label == grid.ALL:
+        found["gates"] = self._evaluation.gates(run, programs, params)
+    return self._result(run, programs, rate, start, trained, **found)
+
+  def _result(
+    self,
+    run: grid.Run,
+    programs: programs_lib.Programs,
+    rate: float,
+    start: float,
+    trained: float,
+    **found,
+  ) -> dict:
+    """The result of a run; what is not found is empty."""
     return {
-      **result,
+      "run": dataclasses.asdict(run),
+      "rate": rate,
+      "steps": self.steps(run),
+      "parameters": grid.parameters(programs.model),
+      "heads": programs.model.required_adapter.heads,
+      **{"samples": {}, "loss": None, "losses": {}, "scores": {}},
+      **found,
       "training": round(trained - start, 2),
       "seconds": round(time.perf_counter() - start, 2),
     }
 
-  def _of(self, method: str) -> programs_lib.Programs:
-    if method not in self._programs:
-      self._programs[method] = programs_lib.make(
-        self._experiment,
+  def _of(self, method: str, rate: float) -> programs_lib.Programs:
+    key = method, rate
+    if key not in self._programs:
+      # The rate is a constant of the compiled step.
+      study = dataclasses.replace(self.study, optimizer=self._optimizer(rate))
+      self._programs[key] = programs_lib.make(
+        dataclasses.replace(self._experiment, transfer=study),
         method,
         self._workspace.tokenizer,
         self._evaluation.longest,
         self.table,
         self._cache,
       )
-    return self._programs[method]
+    return self._programs[key]
 
-  def _tune(self, run: grid.Run, programs: programs_lib.Programs):
+  def _optimizer(self, rate: float) -> configs.Optimizer:
+    return dataclasses.replace(self.study.optimizer, peak=rate)
+
+  def _tune(self, run: grid.Run, programs: programs_lib.Programs, rate: float):
     """The adapter, the mean loss of its last steps, the samples it saw."""
-    stage, runner = self._stage(run), programs.runner
+    stage, runner = self._stage(run, rate), programs.runner
     optimizer = optim.optimizer(stage.optimizer, stage.steps)
     state = state_lib.create(programs.adapter(run.seed), optimizer)
     last_losses = LastLosses(max(stage.steps // 10, 1))
@@ -169,7 +200,7 @@ class Executor:
       # At the end alone: to wait for each step takes 5 % of the small form's
       # time (2 CPU cores, 27 ms a step), and a loss that is not finite stays so.
       check_every=stage.steps,
-      remedy="lower Transfer.optimizer's peak",
+      remedy="lower Transfer.optimizer's peak, or Transfer.rates",
     )
     try:
       state = loop.run(state, self._frozen(runner), jax.random.key(run.seed))
@@ -178,13 +209,13 @@ class Executor:
       batches.close()
     return runner.fetch(state.params), last_losses.mean(), seen
 
-  def _stage(self, run: grid.Run) -> configs.Stage:
+  def _stage(self, run: grid.Run, rate: float) -> configs.Stage:
     """The training of a run, as the stage of an experiment."""
     return configs.Stage(
       run.name,
       self.steps(run),
       "adapter",
-      optimizer=self.study.optimizer,
+      optimizer=self._optimizer(rate),
       mixture=dict.fromkeys(run.tasks, 1.0),
       rows=self.study.rows,
       targets=run.targets,

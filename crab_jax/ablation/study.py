@@ -23,6 +23,7 @@ from crab_jax.ablation import backbone
 from crab_jax.ablation import grid
 from crab_jax.ablation import manifest as manifest_lib
 from crab_jax.ablation import progress
+from crab_jax.ablation import rates
 from crab_jax.ablation import report
 from crab_jax.ablation import run as run_lib
 from crab_jax.data import task_files
@@ -88,7 +89,7 @@ def run(
     return
   workspace, base = made
   executor = run_lib.Executor(experiment, workspace, base)
-  runs = grid.runs(executor.study, executor.groups)
+  runs = every(executor.study, executor.groups)
   _same_study(experiment, base, executor, workdir)
   steps = {run.name: executor.steps(run) for run in runs}
   manifest_lib.write_whole(workdir / _PLAN, steps)
@@ -107,6 +108,11 @@ def run(
     }
     path = report.write(workdir, executor.study, executor.groups, results)
   print(f"report: {path}")
+
+
+def every(study: configs.Transfer, groups: grid.Groups) -> list[grid.Run]:
+  """All runs of a study in their order: the rates of its arms come first."""
+  return [*rates.sweep(study, groups), *grid.runs(study, groups)]
 
 
 def show(experiment: configs.Experiment, workdir: files.Path) -> None:
@@ -139,7 +145,7 @@ def draw(experiment: configs.Experiment, workdir: files.Path) -> None:
   groups = known.by_family(facts["study"]["tasks"])
   results = {
     run: result
-    for run in grid.runs(experiment.required_transfer, groups)
+    for run in every(experiment.required_transfer, groups)
     if (result := manifest.result(run.name)) is not None
   }
   done = grid.finished(experiment.required_transfer, groups, results)
@@ -147,7 +153,7 @@ def draw(experiment: configs.Experiment, workdir: files.Path) -> None:
     raise errors.UserError(
       f"{workdir} has no seed whose comparison is done; see --status"
     )
-  kept = {run: results[run] for run in grid.runs(done, groups)}
+  kept = {run: results[run] for run in every(done, groups) if run in results}
   print(f"report: {report.write(workdir, done, groups, kept)}")
 
 
@@ -180,8 +186,12 @@ def _same_study(
   """
   study = dataclasses.asdict(experiment.required_transfer)
   longer = ("methods", "targets", "seeds", "same_steps", "pairs")
-  for name in (*longer, "claim_minutes", "cache_gb"):
+  curves = ("curves", "curve_samples")
+  for name in (*longer, *curves, "claim_minutes", "cache_gb"):
     study.pop(name)
+  if not study["rates"]:  # earlier versions knew none
+    study.pop("rates")
+    study.pop("rate_seeds")
   facts = {
     "study": {**study, "tasks": executor.tasks},
     "model": dataclasses.asdict(experiment.model),
@@ -218,13 +228,21 @@ def _work(executor, manifest, missing: list[grid.Run], steps) -> bool:
   """Runs the first runs that nobody else has; False: there were none."""
   worked = False
   for run in missing:
+    rate = rates.chosen(
+      executor.study,
+      executor.groups,
+      run,
+      lambda trial: manifest.result(trial.name),
+    )
+    if rate is None:  # others are at work on the trials of its arm
+      continue
     if manifest.result(run.name) is not None or not manifest.claim(run.name):
       continue
     with manifest.holding(run.name):
       # Another worker may have finished it before our claim.
       if manifest.result(run.name) is not None:
         continue
-      result = executor.execute(run)
+      result = executor.execute(run, rate)
       manifest.save(run.name, result)
     worked = True
     found = progress.of(manifest, steps)

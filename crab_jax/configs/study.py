@@ -32,7 +32,15 @@ class Transfer(checked.Checked):
   same_steps: tuple[str, ...] = ("reasoning",)  # targets of the second reading
   pairs: tuple[str, ...] = ("ilora_e3",)  # methods of the family matrix
   pair_targets: str = "reasoning"
+  # Methods whose score is shown against the number of samples, and numbers
+  # of samples of each dataset beside `samples`; (): no such runs.
+  curves: tuple[str, ...] = ()
+  curve_samples: tuple[int, ...] = ()
   optimizer: schedule.Optimizer = schedule.Optimizer()
+  # Peaks of the learning rate that every arm tries (see `ablation.rates`), on
+  # seeds of their own; (): all train with the optimizer's.
+  rates: tuple[float, ...] = ()
+  rate_seeds: tuple[int, ...] = ()
   rows: pipeline.Rows = pipeline.Rows()
   loss_samples: int = 32  # validation records a dataset for the loss
   claim_minutes: float = 10.0  # a machine silent for so long has lost its run
@@ -56,6 +64,8 @@ class Transfer(checked.Checked):
       f"Transfer.pair_targets={self.pair_targets!r} and Transfer.same_steps="
       f"{self.same_steps} must be among Transfer.targets={self.targets}",
     )
+    self._check_rates()
+    self._check_curves()
     for name in ("samples", "loss_samples"):
       checked.require(
         getattr(self, name) >= 1,
@@ -68,4 +78,39 @@ class Transfer(checked.Checked):
     checked.require(
       self.claim_minutes > 0,
       f"Transfer.claim_minutes={self.claim_minutes} must be above 0",
+    )
+
+  def _check_rates(self):
+    checked.require(
+      bool(self.rates) == bool(self.rate_seeds),
+      f"Transfer.rates={self.rates} are tried on Transfer.rate_seeds="
+      f"{self.rate_seeds}: set both or none",
+    )
+    checked.require(
+      not set(self.rate_seeds) & set(self.seeds),
+      f"Transfer.rate_seeds={self.rate_seeds} and Transfer.seeds={self.seeds}"
+      " share a seed: a rate chosen on it would flatter its results",
+    )
+    checked.require(
+      len(set(self.rates)) == len(self.rates)
+      and all(rate > 0 for rate in self.rates),
+      f"Transfer.rates={self.rates} must be above 0, each once",
+    )
+
+  def _check_curves(self):
+    checked.require(
+      bool(self.curves) == bool(self.curve_samples),
+      f"Transfer.curves={self.curves} need Transfer.curve_samples="
+      f"{self.curve_samples}: set both or none",
+    )
+    checked.require(
+      all(1 <= n != self.samples for n in self.curve_samples)
+      and len(set(self.curve_samples)) == len(self.curve_samples),
+      f"Transfer.curve_samples={self.curve_samples} must be at least 1, each"
+      f" once, and other than Transfer.samples={self.samples}",
+    )
+    checked.require(
+      set(self.curves) <= set(self.methods),
+      f"Transfer.curves={self.curves} must be among Transfer.methods="
+      f"{self.methods}",
     )

@@ -29,6 +29,10 @@ class Loader(Protocol):
   def __next__(self) -> array_types.Batch: ...
 
 
+class NotFinite(errors.UserError):
+  """A loss or a gradient left the finite numbers."""
+
+
 class Stopped(Exception):
   """The run was asked to stop (SIGTERM) and has saved its state."""
 
@@ -78,7 +82,8 @@ class Loop:
       The state after the last step, sharded.
 
     Raises:
-      UserError: the loss is not finite, or a checkpoint cannot be written.
+      NotFinite: the loss or the gradient is.
+      UserError: a checkpoint cannot be written.
       Stopped: SIGTERM came; the state is saved.
     """
     state = self.recovery.resume(state)
@@ -155,7 +160,7 @@ class Loop:
       for task, row in batch["sample_ids"].reshape(-1, 2)
       if task >= 0
     ]
-    raise errors.UserError(
+    raise NotFinite(
       f"stage {self.stage.name}, step {step}: loss {loss}, gradient norm"
       f" {norm}; {self.remedy}; samples of the batch: {' '.join(ids)}"
     )

@@ -48,6 +48,37 @@ def test_the_second_reading_is_against_longer_training_alone(results):
   assert results.readings("answer") == ("samples",)
 
 
+def test_a_curve_is_the_mean_score_of_every_number_of_samples():
+  study = dataclasses.replace(
+    fake_runs.STUDY, curves=("lora",), curve_samples=(60, 480)
+  )
+
+  def score(run, task):
+    return (run.samples or 240) / 1000 + 0.01 * run.seed
+
+  points = comparison.curves(fake_runs.results(score, _loss, study=study))
+  assert [(p.targets, p.samples) for p in points] == [
+    (targets, samples)
+    for targets in ("reasoning", "answer")
+    for samples in (60, 240, 480)
+  ]
+  values = [point.score.value for point in points[:3]]
+  np.testing.assert_allclose(values, [0.065, 0.245, 0.485])
+  assert comparison.curves(fake_runs.results(score, _loss)) == []
+
+
+def test_the_rates_are_those_that_were_tried():
+  study = dataclasses.replace(
+    fake_runs.STUDY, rates=(1e-3, 1e-2), rate_seeds=(9,)
+  )
+  found = fake_runs.results(
+    _score, lambda run, task: np.exp(run.rate or 0), study=study
+  ).rates()
+  assert list(found) == ["lora", "ilora_e2", "alone"]
+  assert found["alone"] == pytest.approx({1e-3: 1e-3, 1e-2: 1e-2})
+  assert fake_runs.results(_score, _loss).rates() == {}
+
+
 def test_pairs_are_family_against_family(results):
   """Each row's family gains its own mean; nothing stands on the diagonal."""
   names, found = results.pairs("ilora_e2", "score")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from crab_jax import configs
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
+from crab_jax.ablation import rates
 
 GROUPS = {"action": ("ks",), "emotion": ("meld", "cremad")}
 TASKS = grid.datasets(GROUPS)
@@ -46,6 +47,6 @@ def results(
   """All runs of a study; `gates` are those of runs with all datasets."""
   runs = {
     run: result(run, score, loss, gates if run.label == grid.ALL else None)
-    for run in grid.runs(study, GROUPS)
+    for run in (*rates.sweep(study, GROUPS), *grid.runs(study, GROUPS))
   }
   return comparison.Results(study, GROUPS, runs)

@@ -78,6 +78,24 @@ def test_what_is_done_of_a_study_is_a_smaller_study(
   assert set(grid.runs(found, _GROUPS)) <= set(runs[:done])
 
 
+def test_numbers_of_samples_come_last_with_both_targets():
+  study = dataclasses.replace(
+    _STUDY, curves=("ilora_e3",), curve_samples=(60, 120)
+  )
+  runs = grid.runs(study, _GROUPS)
+  more = runs[len(grid.runs(_STUDY, _GROUPS)) :]
+  assert [(run.samples, run.seed, run.targets) for run in more] == [
+    (samples, seed, targets)
+    for samples in (60, 120)
+    for seed in (0, 1)
+    for targets in ("reasoning", "answer")
+  ]
+  assert len({run.name for run in runs}) == len(runs)
+  found = grid.finished(study, _GROUPS, runs[:-1])
+  assert (found.curves, found.curve_samples) == (("ilora_e3",), (60,))
+  assert grid.finished(study, _GROUPS, runs[:32]).curves == ()
+
+
 def test_pairs_go_with_the_targets_that_they_were_trained_on():
   study = dataclasses.replace(_STUDY, targets=("answer", "reasoning"))
   runs = grid.runs(study, _GROUPS)

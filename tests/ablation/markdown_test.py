@@ -1,9 +1,36 @@
 """The text of a report: what it may say."""
 
+import dataclasses
+
 import pytest
 
 from crab_jax.ablation import markdown
 from crab_jax.ablation import statistics
+from tests.ablation import fake_runs
+
+
+def test_rates_and_curves_have_tables_where_there_are_some():
+  study = dataclasses.replace(
+    fake_runs.STUDY,
+    rates=(1e-3, 1e-2),
+    rate_seeds=(9,),
+    curves=("lora",),
+    curve_samples=(60,),
+  )
+
+  def loss(run, task):
+    return 0.5 if run.rate == 1e-2 else 1.0
+
+  made = fake_runs.results(lambda *_: 0.5, loss, study=study)
+  text = markdown.text(made, [], "plots")
+  assert "| arm | 0.001 | 0.01 |" in text
+  assert "| alone | +0.000 | **-0.693** |" in text
+  assert "| lora | reasoning | 60 | 0.500 [0.500, 0.500] |" in text
+  plain = fake_runs.results(lambda *_: 0.5, loss)
+  text = markdown.text(plain, [], "plots")
+  assert (
+    "Learning rates" not in text and "samples of each dataset\n" not in text
+  )
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,30 @@ def test_the_programs_of_a_method_are_made_once(executor, made, alone):
   assert first.longest.tokens > 0
 
 
+def test_a_trial_answers_no_clips_and_has_programs_of_its_rate(executor, made):
+  executor.execute(_ALONE)
+  first = made["lora"]
+  trial = dataclasses.replace(_ALONE, rate=0.5)
+  found = executor.execute(trial, 0.5)
+  assert made["lora"] is not first
+  assert (found["rate"], found["scores"]) == (0.5, {})
+  assert set(found["losses"]) == {"ks"}
+
+
+def test_a_trial_that_leaves_the_finite_numbers_is_a_result(
+  executor, monkeypatch
+):
+  monkeypatch.setattr(_Runner, "loss", float("nan"))
+  found = executor.execute(dataclasses.replace(_ALONE, rate=9.0), 9.0)
+  assert (found["losses"], found["scores"], found["loss"]) == ({}, {}, None)
+  assert found["steps"] == executor.steps(_ALONE)
+
+
+def test_a_run_may_see_other_numbers_of_samples(executor):
+  more = dataclasses.replace(_JOINT, samples=2 * executor.study.samples)
+  assert executor.steps(more) == 2 * executor.steps(_JOINT)
+
+
 def test_a_loss_that_is_not_finite_names_the_run(executor, monkeypatch):
   monkeypatch.setattr(_Runner, "loss", float("nan"))
   with pytest.raises(errors.UserError, match="reasoning.ks.lora.seed0"):

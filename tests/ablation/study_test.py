@@ -11,6 +11,7 @@ from crab_jax import errors
 from crab_jax.ablation import backbone
 from crab_jax.ablation import grid
 from crab_jax.ablation import manifest as manifest_lib
+from crab_jax.ablation import rates
 from crab_jax.ablation import report
 from crab_jax.ablation import run
 from crab_jax.ablation import study
@@ -26,6 +27,7 @@ class _Executor:
   """Does a run in no time; may be killed in the middle of the study."""
 
   done: list[str] = []
+  rates: dict[str, float] = {}
   killed_after: int | None = None
   rows = (tasks.Tasks(), fake_runs.GROUPS)
 
@@ -36,11 +38,16 @@ class _Executor:
   def steps(self, run):
     return 2 * len(run.tasks)
 
-  def execute(self, run):
+  def execute(self, run, rate):
+    self.rates[run.name] = rate
     if len(self.done) == self.killed_after:
       raise KeyboardInterrupt
     self.done.append(run.name)
-    return fake_runs.result(run, lambda *_: 0.5, lambda *_: 1.0)
+    return fake_runs.result(run, lambda *_: 0.5, self.loss)
+
+  @staticmethod
+  def loss(run, task):
+    return 1.0
 
 
 def _write(out, transfer, tasks, runs):
@@ -53,6 +60,7 @@ def _write(out, transfer, tasks, runs):
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch):
   monkeypatch.setattr(_Executor, "done", [])
+  monkeypatch.setattr(_Executor, "rates", {})
   monkeypatch.setattr(run, "Executor", _Executor)
   monkeypatch.setattr(backbone, "make", lambda *_: (None, _BASE))
   monkeypatch.setattr(report, "write", _write)
@@ -72,7 +80,7 @@ def _run(experiment, workdir):
 
 
 def _runs(experiment):
-  return [c.name for c in grid.runs(experiment.transfer, fake_runs.GROUPS)]
+  return [c.name for c in study.every(experiment.transfer, fake_runs.GROUPS)]
 
 
 def test_every_run_is_done_once_in_order_and_reported(
@@ -272,3 +280,62 @@ def test_a_study_keeps_to_the_rows_of_its_tasks(
     errors.UserError, match='task machine differs: its "metric" is "uar" in'
   ):
     _run(experiment, tmp_path)
+
+
+@pytest.fixture
+def tuned(experiment):
+  """A study in which every arm tries two rates on a seed of its own."""
+  transfer = dataclasses.replace(
+    experiment.transfer, rates=(1e-3, 1e-2), rate_seeds=(9,)
+  )
+  return dataclasses.replace(experiment, transfer=transfer)
+
+
+def test_every_arm_trains_with_the_rate_of_its_least_loss(
+  tuned, tmp_path, monkeypatch
+):
+  """A wide adapter wants the small rate, all else the large one."""
+
+  def loss(run, task):
+    small = run.method == "ilora_e2"
+    return 1.0 if (run.rate == 1e-3) == small else 2.0
+
+  monkeypatch.setattr(_Executor, "loss", staticmethod(loss))
+  _run(tuned, tmp_path)
+  assert _Executor.done == _runs(tuned)
+  chosen = {
+    (run.method, len(run.tasks) == 1): _Executor.rates[run.name]
+    for run in grid.runs(tuned.transfer, fake_runs.GROUPS)
+  }
+  assert chosen.pop(("ilora_e2", True)) == 1e-3  # a family of one dataset
+  assert chosen == {
+    ("lora", False): 1e-2,
+    ("lora", True): 1e-2,
+    ("ilora_e2", False): 1e-3,
+  }
+
+
+def test_a_run_waits_for_the_trials_of_its_arm(tuned, tmp_path, monkeypatch):
+  """Another machine has one of them: what depends on it comes last."""
+  other = manifest_lib.Manifest(tmp_path, expiry=60)
+  trial = rates.trials(tuned.transfer, fake_runs.GROUPS, "lora", 1e-2)[0]
+  assert other.claim(trial.name)
+
+  def finish(seconds):
+    joint = [c for c in _Executor.done if ".rate" not in c]
+    assert joint and not any(".all.lora." in name for name in joint)
+    other.save(
+      trial.name, fake_runs.result(trial, lambda *_: 0.5, lambda *_: 1)
+    )
+    other.release(trial.name)
+
+  monkeypatch.setattr(study.time, "sleep", finish)
+  _run(tuned, tmp_path)
+  assert sorted([*_Executor.done, trial.name]) == sorted(_runs(tuned))
+
+
+def test_other_rates_are_another_study(tuned, tmp_path):
+  _run(tuned, tmp_path)
+  transfer = dataclasses.replace(tuned.transfer, rates=(1e-3, 5e-3))
+  with pytest.raises(errors.UserError, match="its study differ"):
+    _run(dataclasses.replace(tuned, transfer=transfer), tmp_path)
