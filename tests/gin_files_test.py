@@ -12,6 +12,8 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import gin_utils
+from crab_jax.ablation import study
+from crab_jax.data import tasks
 from crab_jax.training import sharding
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -90,6 +92,14 @@ def test_the_tiny_preset_is_what_the_base_builds():
   assert configs.tiny(adapter=built.adapter) == built
 
 
+@pytest.mark.parametrize("name", ["transfer", "transfer_tuned"])
+def test_the_header_of_a_study_counts_its_runs(name):
+  path = f"gin/ablation/{name}.gin"
+  built = gin_utils.experiment(["gin/ablation/transfer.gin", path], []).transfer
+  runs = study.every(built, tasks.Tasks().by_family(built.tasks))
+  assert f"{len(runs)} runs" in _header(path)
+
+
 def test_the_two_recipes_differ_in_the_model_alone():
   seven, three = (
     gin_utils.experiment([f"gin/crab_plus_{size}.gin"], [])
@@ -122,7 +132,7 @@ def test_the_study_keeps_what_its_budgets_were_tuned_with():
   assert built.model.adapter == adapter
   assert built.model.audio.pool == 10
   assert built.data.positions_per_second == 5
-  study = built.transfer
-  assert study.rows == dataclasses.replace(rows, rows=1)
-  assert (study.optimizer.peak, study.optimizer.b2) == (4e-3, 0.98)
-  assert (study.samples, len(study.methods)) == (240, 7)
+  transfer = built.transfer
+  assert transfer.rows == dataclasses.replace(rows, rows=1)
+  assert (transfer.optimizer.peak, transfer.optimizer.b2) == (4e-3, 0.98)
+  assert (transfer.samples, len(transfer.methods)) == (240, 7)

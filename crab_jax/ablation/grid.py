@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
 
 from flax import linen as nn
@@ -145,7 +146,7 @@ def runs(study: configs.Transfer, groups: Groups) -> list[Run]:
     study: the settings.
     groups: the datasets compared.
   """
-  parts = (
+  parts: tuple[tuple[Callable[..., Iterator[Run]], tuple], ...] = (
     (_comparison, study.targets),
     (_same_steps, study.same_steps),
     (_pairs, study.pairs),

@@ -41,10 +41,9 @@ def trials(
 ) -> list[grid.Run]:
   """The runs in which an arm tries a rate."""
   tasks, targets = grid.datasets(groups), study.targets[0]
+  parts = [(grid.ALL, tasks, arm)]
   if arm == ALONE:
     parts = [(task, (task,), study.baseline) for task in tasks]
-  else:
-    parts = [(grid.ALL, tasks, arm)]
   return [
     grid.Run(label, own, method, targets, seed, rate=rate)
     for seed in study.rate_seeds
@@ -66,13 +65,14 @@ def losses(
   study: configs.Transfer, groups: grid.Groups, arm: str, results: Results
 ) -> dict[float, float] | None:
   """Rate -> mean log loss of its trials; None while one is not done."""
-  found = {}
+  means = {}
   for rate in study.rates:
-    done = [results(run) for run in trials(study, groups, arm, rate)]
-    if any(result is None for result in done):
+    tried = trials(study, groups, arm, rate)
+    done = [found for run in tried if (found := results(run)) is not None]
+    if len(done) < len(tried):
       return None
-    found[rate] = float(np.mean([_log_loss(result) for result in done]))
-  return found
+    means[rate] = float(np.mean([_log_loss(result) for result in done]))
+  return means
 
 
 def _log_loss(result: dict) -> float:

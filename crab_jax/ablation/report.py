@@ -82,7 +82,13 @@ def to_json(results: comparison.Results) -> dict:
       for measure in comparison.MEASURES
     },
     "rates": {
-      arm: {f"{rate:g}": _plain(np.array(loss)) for rate, loss in own.items()}
+      arm: dict(
+        zip(
+          (f"{rate:g}" for rate in own),
+          _plain(np.array(list(own.values()))),
+          strict=True,
+        )
+      )
       for arm, own in results.rates().items()
     },
     "curves": [
@@ -98,6 +104,6 @@ def to_json(results: comparison.Results) -> dict:
 
 def _plain(values: np.ndarray) -> list:
   """Nested lists, None for what is not finite: JSON knows no such number."""
-  finite = np.isfinite(values)
   rounded = np.round(values, 6).astype(object)
-  return np.where(finite, rounded, None).tolist()
+  rounded[~np.isfinite(values)] = None
+  return rounded.tolist()
