@@ -21,7 +21,12 @@ _LAYERS = (
   # What the front of a family is made of, numpy only: worker processes of the
   # data path import it and no flax.
   ("data.encodings", "data.grammar", "data.positions"),
-  ("paradigms.qwen2_5_omni.front_end", "paradigms.qwen2_5_omni.grammar"),
+  (
+    "paradigms.encoder_projector.front_end",
+    "paradigms.encoder_projector.grammar",
+    "paradigms.qwen2_5_omni.front_end",
+    "paradigms.qwen2_5_omni.grammar",
+  ),
   ("paradigms.front",),
   ("data",),
   ("synthetic",),
@@ -336,6 +341,10 @@ _TESTED_BY = {
   "models/sam2/mask_decoder": "models/sam2/network",
   "models/sam2/prompt_encoder": "models/sam2/network",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps
+  "paradigms/encoder_projector/clip": "parity/encoder_projector_transformers",
+  "paradigms/encoder_projector/projectors": (
+    "parity/encoder_projector_transformers"
+  ),
   "paradigms/front": "paradigms/network",  # the two tables agree
   "paradigms/names": "paradigms/qwen2_5_omni/names",
   "planning/generation_programs": "planning/generation",

@@ -10,14 +10,21 @@ The names are handed on here, and only here, because a gin file says
 """
 
 from crab_jax.configs.decoding import Evaluation as Evaluation
+from crab_jax.configs.encoder_projector import BeatsAudio as BeatsAudio
+from crab_jax.configs.encoder_projector import ClipVision as ClipVision
 from crab_jax.configs.experiment import Experiment as Experiment
 from crab_jax.configs.ilora import ILora as ILora
 from crab_jax.configs.parallelism import Mesh as Mesh
 from crab_jax.configs.pipeline import Data as Data
 from crab_jax.configs.pipeline import Rows as Rows
+from crab_jax.configs.presets import (
+  clip_beats_llama2_7b as clip_beats_llama2_7b,
+)
+from crab_jax.configs.presets import clip_beats_qwen2_7b as clip_beats_qwen2_7b
 from crab_jax.configs.presets import qwen2_5_omni_3b as qwen2_5_omni_3b
 from crab_jax.configs.presets import qwen2_5_omni_7b as qwen2_5_omni_7b
 from crab_jax.configs.presets import tiny as tiny
+from crab_jax.configs.presets import tiny_clip_beats as tiny_clip_beats
 from crab_jax.configs.qwen2_5_omni import AudioTower as AudioTower
 from crab_jax.configs.qwen2_5_omni import VisionTower as VisionTower
 from crab_jax.configs.sam2 import SAM2_SIZES as SAM2_SIZES

@@ -57,12 +57,16 @@ class AudioTower(units.AudioUnits):
     """Audio tokens of so many mel frames: an incomplete one is left out."""
     return self.positions_of(lengths) // self.pool
 
-  def unit_lengths(self, frames: int, pieces: int = 1) -> list[int]:
+  def mel_frames(self, samples: int) -> int:
+    """Mel frames of a clip of so many samples."""
+    return -(-min(samples, units.HEARD_SAMPLES) // 160)
+
+  def unit_lengths(self, samples: int, pieces: int = 1) -> list[int]:
     """Mel frames of each chunk of a clip, whatever pieces it is made of.
 
     A last chunk too short for one token is left out: nothing would read it.
     """
-    whole, rest = divmod(frames, self.unit_frames)
+    whole, rest = divmod(self.mel_frames(samples), self.unit_frames)
     lengths = [self.unit_frames] * whole + [rest]
     return [length for length in lengths if self.tokens_of(length) > 0]
 

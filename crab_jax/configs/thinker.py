@@ -29,6 +29,9 @@ class Decoder(checked.Checked):
   context: int = 32768  # tokens that a sequence can have, > 0
   norm_epsilon: float = 1e-6  # of the RMS norms, > 0
   qkv_bias: bool = True  # whether q_proj, k_proj and v_proj have a bias
+  # Tokens that a family adds to the language model, with embeddings of their
+  # own in place of the table's, which may be shorter: the first id, and how many.
+  boundary: tuple[int, int] = (0, 0)
 
   def check(self):
     checked.require_positive(
@@ -54,6 +57,23 @@ class Decoder(checked.Checked):
       f"Decoder.rope_sections={self.rope_sections} must sum to half of"
       f" Decoder.head_size={self.head_size}",
     )
+    checked.require(
+      min(self.boundary) >= 0 and self.boundary[0] <= self.vocabulary,
+      f"Decoder.boundary={self.boundary} must begin in"
+      f" 0..Decoder.vocabulary={self.vocabulary}",
+    )
+
+  @property
+  def ids(self) -> int:
+    """One more than the largest id that has an embedding."""
+    return max(self.vocabulary, sum(self.boundary))
+
+  def named(self) -> dict[str, Any]:
+    # Checkpoints that are older than the field note none.
+    found = super().named()
+    if not self.boundary[1]:
+      del found["Decoder.boundary"]
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +141,12 @@ class Model(checked.Checked):
       **self.decoder.named(),
     }
     return found if self.adapter is None else found | self.adapter.network
+
+  @property
+  def drops(self) -> bool:
+    """Whether training draws dropout, of the adapter or inside a projector."""
+    adapter = self.adapter is not None and self.adapter.dropout > 0
+    return adapter or self.vision.drops or self.audio.drops
 
   @property
   def reads_tasks(self) -> bool:

@@ -7,6 +7,7 @@ planning count units and tokens and know no encoder.
 
 | family        | vision unit | positions | tokens | audio unit | positions | tokens |
 | Qwen2.5-Omni  | frame pair  | 256       | 64     | 2 s        | 100       | 50     |
+| CLIP + BEATs  | frame       | 257       | 32     | 1 to 2 s   | 48 to 96  | 32     |
 """
 
 import abc
@@ -52,6 +53,11 @@ class VisionUnits(checked.Checked, abc.ABC):
   @abc.abstractmethod
   def token_grid(self) -> tuple[int, int] | None:
     """Rows and columns of a unit's tokens; None: their positions count up."""
+
+  @property
+  def drops(self) -> bool:
+    """Whether training draws dropout inside, beside the adapter's."""
+    return False
 
   def units_of(self, frames: int) -> int:
     """Units of a clip of so many frames; the last one may be incomplete."""
@@ -99,13 +105,18 @@ class AudioUnits(checked.Checked, abc.ABC):
     """Tokens of units of so many frames; as `positions_of`."""
 
   @abc.abstractmethod
-  def unit_lengths(self, frames: int, pieces: int = 1) -> list[int]:
+  def unit_lengths(self, samples: int, pieces: int = 1) -> list[int]:
     """Frames of each unit of a clip; each gives a token.
 
     Args:
-      frames: spectrogram frames of the whole clip.
+      samples: of the whole clip, 16 kHz.
       pieces: equal parts, one after the other, that the clip was made of.
     """
+
+  @property
+  def drops(self) -> bool:
+    """As of `VisionUnits`."""
+    return False
 
   @property
   def token_rate(self) -> float:

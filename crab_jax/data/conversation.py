@@ -86,7 +86,8 @@ class Chat:
       items: the user turn: texts and clips in order.
       answer: the assistant's turn; None: the generation header instead.
     """
-    return self._unguard(self._render(system, items, answer))
+    text = self._render(system, items, answer)
+    return self._unguard(text.replace(grammars.CUT, ""))
 
   def encode(
     self, system: str, items: Sequence[str | Media], answer: str | None = None
@@ -116,13 +117,14 @@ class Chat:
     return _by_template(self.template, system, items, answer)
 
   def _specials(self) -> re.Pattern:
-    return _pattern(tuple(self.tokenizer.ids))
+    return _pattern((*self.tokenizer.ids, grammars.CUT))
 
   def _guard(self, text: str) -> str:
     return self._specials().sub(lambda m: m[0][0] + _GUARD + m[0][1:], text)
 
   def _unguard(self, text: str) -> str:
-    guarded = _pattern(tuple(i[0] + _GUARD + i[1:] for i in self.tokenizer.ids))
+    marks = (*self.tokenizer.ids, grammars.CUT)
+    guarded = _pattern(tuple(i[0] + _GUARD + i[1:] for i in marks))
     return guarded.sub(lambda m: m[0][0] + m[0][2:], text)
 
 
@@ -167,8 +169,9 @@ class _Line:
       return
     if piece in self._grammar.kinds:
       self._add_media(piece)
-    elif piece in ids:
-      self._append([ids[piece]], TokenKind.TEXT)
+    elif piece in ids or piece == grammars.CUT:
+      if piece in ids:
+        self._append([ids[piece]], TokenKind.TEXT)
       if piece == self._grammar.end and self._open is not None:
         self._answer = self._answer or (self._open, len(self._ids))
         self._open = None
@@ -179,7 +182,8 @@ class _Line:
     self._last = piece
 
   def _add_text(self, text: str) -> None:
-    ids = self._chat.tokenizer.encode(text)
+    begins = self._last == grammars.CUT
+    ids = self._chat.tokenizer.encode(text, begins=begins)
     opener, word = self._grammar.answer
     if word and self._last == opener and text.startswith(word):
       role = self._chat.tokenizer.encode(word)

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 
 from crab_jax.array_types import TokenKind
 
+# Stands where what lies before and behind becomes ids apart, and becomes none
+# itself (two private use characters).
+CUT = "\ue001\ue002"
+
 
 @dataclasses.dataclass(frozen=True)
 class Grammar:
@@ -24,8 +28,10 @@ class Grammar:
     boundaries: kind of a clip -> what stands before and behind it.
     turns: "system", "user", "assistant" -> what stands before and behind the
       body. What stands before the assistant's is also the generation header.
-    answer: a special token and the word behind it, after which everything up
-      to `end` is supervised; the word may be empty.
+    answer: a special token or `CUT`, and the word behind it, after which
+      everything up to `end` is supervised; the word may be empty.
+    alternatives: of other language models in the same family: a tokenizer that
+      lacks a special token of this grammar goes by the first that it fits.
   """
 
   special: tuple[str, ...]
@@ -35,6 +41,7 @@ class Grammar:
   boundaries: Mapping[str, tuple[str, str]]
   turns: Mapping[str, tuple[str, str]]
   answer: tuple[str, str]
+  alternatives: tuple["Grammar", ...] = ()
 
   @property
   def kinds(self) -> dict[str, TokenKind]:
@@ -56,7 +63,14 @@ class Grammar:
 
   def words(self, role: str) -> str:
     """What stands before the body of a turn, without special tokens."""
-    text = self.turns[role][0]
-    for token in self.special:
+    return self._plain(self.turns[role][0])
+
+  def clip_words(self) -> list[str]:
+    """What stands before clips, without special tokens, where that is text."""
+    words = (self._plain(before) for before, _ in self.boundaries.values())
+    return [text for text in words if text]
+
+  def _plain(self, text: str) -> str:
+    for token in (*self.special, CUT):
       text = text.replace(token, "")
     return text

@@ -21,7 +21,6 @@ class Media(NamedTuple):
   frames: UInt8[np.ndarray, "pairs 2 H W 3"]
   mel: Float[np.ndarray, "chunks frames M"]
   mel_lengths: Int[np.ndarray, "chunks"]
-  mel_frames: int  # of the whole clip
 
 
 class Cache:

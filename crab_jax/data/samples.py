@@ -35,6 +35,7 @@ from crab_jax.data import records
 from crab_jax.data import targets
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
+from crab_jax.data import windows
 from crab_jax.paradigms import front
 
 
@@ -128,10 +129,10 @@ class SampleMaker:
         than the model's context.
     """
     samples = _try("bad_audio", record, encodings.audio_samples, record.audio)
-    frames = self._front.audio_frames(samples)
-    encoded = self._encode(record, frames, None)
+    pieces = audio_pieces(self.table[record.task])
+    chunks = self.model.audio.unit_lengths(samples, pieces)
+    encoded = self._encode(record, chunks, None)
     pairs = self.model.vision.units_of(len(record.frames))
-    chunks = self.model.audio.unit_lengths(frames)
     return Lengths(len(encoded.tokens), pairs, len(chunks))
 
   def wording(self, record: records.Record) -> str:
@@ -151,7 +152,7 @@ class SampleMaker:
 
   def _make(self, record: records.Record, answer: str | None) -> Sample:
     media = self._media(record)
-    encoded = self._encode(record, media.mel_frames, answer)
+    encoded = self._encode(record, media.mel_lengths.tolist(), answer)
     return {
       "tokens": encoded.tokens,
       "labels": encoded.labels,
@@ -177,19 +178,25 @@ class SampleMaker:
     wave = _try("bad_audio", record, encodings.decode_audio, record.audio)
     decode, vision = self._front.vision_units, self.model.vision
     seen = _try("bad_image", record, decode, record.frames, vision)
-    heard, lengths = self._front.audio_units(wave, self.model.audio)
-    frames = self._front.audio_frames(len(wave))
-    return media_cache.Media(seen, heard, lengths, frames)
+    pieces = audio_pieces(self.table[record.task])
+    heard, lengths = self._front.audio_units(wave, self.model.audio, pieces)
+    return media_cache.Media(seen, heard, lengths)
 
   def _encode(
-    self, record: records.Record, mel_frames: int, answer: str | None
+    self, record: records.Record, heard: list[int], answer: str | None
   ) -> conversation.Encoded:
-    """Tokenizes the conversation about a record."""
+    """Tokenizes the conversation about a record.
+
+    Args:
+      record: the record.
+      heard: frames of each of its audio units.
+      answer: of the assistant; None: a prompt.
+    """
     vision, hearing = self.model.vision, self.model.audio
-    audio = sum(map(hearing.tokens_of, hearing.unit_lengths(mel_frames)))
+    audio = sum(map(hearing.tokens_of, heard))
     if not audio:
       raise SampleError(
-        "short_audio", f"{record.id}: {mel_frames} mel frames give no token"
+        "short_audio", f"{record.id}: its sound is too short for a token"
       )
     pairs, grid = vision.units_of(len(record.frames)), vision.token_grid
     task = self.table[record.task]
@@ -248,6 +255,12 @@ def media_order(task: tasks.Task) -> list[str]:
   return list(dict.fromkeys(kinds))
 
 
+def audio_pieces(task: tasks.Task) -> int:
+  """Equal parts that the sound of a task's records is made of."""
+  clips = sum(key.startswith("audio") for key in task.media)
+  return windows.PIECES[task.window] * clips
+
+
 def sample_maker(
   tokenizer: tokenizers.Tokenizer,
   data: configs.Data,
@@ -262,7 +275,7 @@ def sample_maker(
     UserError: a file is missing or wrong, or the tokenizer has more entries
       than the model's embedding table.
   """
-  if tokenizer.size > model.decoder.vocabulary:
+  if tokenizer.size > model.decoder.ids:
     raise errors.UserError(
       f"the tokenizer has ids up to {tokenizer.size - 1}, but"
       f" Decoder.vocabulary={model.decoder.vocabulary}"
@@ -286,4 +299,5 @@ def training_texts(
     yield f"{grammar.words('system')}{wording.system}"
     yield f"{grammar.words('user')}{prompt.lead_in}"
     yield prompt.ask(record.question)
+    yield from grammar.clip_words()
     yield f"{grammar.words('assistant')}{record.target}"

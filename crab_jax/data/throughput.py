@@ -98,8 +98,10 @@ def _stages(
   seconds["audio"], waves = _timed(
     lambda record: encodings.decode_audio(record.audio), found
   )
+  pieces = [samples.audio_pieces(maker.table[r.task]) for r in found]
   seconds["mel"], _ = _timed(
-    lambda wave: family.audio_units(wave, audio), waves
+    lambda part: family.audio_units(part[0], audio, part[1]),
+    list(zip(waves, pieces, strict=True)),
   )
   whole, made = _timed(maker.train, found)
   # The rest of making a sample: chat template, tokens, labels, positions.

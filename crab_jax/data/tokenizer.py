@@ -11,6 +11,7 @@ an answer or a question as ordinary characters. Special ids come from
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ class Tokenizer:
   """A byte-level BPE that knows the special tokens by name.
 
   Attributes:
-    grammar: of the model's family: which special tokens there must be.
+    grammar: of the model's family and the tokenizer's language model: which
+      special tokens there must be.
     ids: special token -> id; every special token of the file.
     size: one more than the largest id: what the embedding table must hold.
   """
@@ -50,23 +52,28 @@ class Tokenizer:
   def __init__(
     self, engine: tokenizers.Tokenizer, name: str, grammar: grammars.Grammar
   ):
-    self.grammar = grammar
     added = engine.get_added_tokens_decoder()
     self.ids = {t.content: i for i, t in added.items() if t.special}
-    missing = [token for token in grammar.special if token not in self.ids]
+    self.grammar = next(
+      (x for x in grammar.alternatives if self.ids.keys() >= {*x.special}),
+      grammar,
+    )
+    missing = [x for x in self.grammar.special if x not in self.ids]
     if missing:
       raise errors.UserError(
         f"tokenizer {name} lacks the special tokens {', '.join(missing)}:"
         " it is not one of the model's family"
       )
     self.size = max(engine.get_vocab().values()) + 1
-    self._engine = engine
+    # A copy: the engine itself may be changed below.
+    self._text = engine.to_str()
+    self._engine, self._prefixes = _without_prefix(engine)
     # Special tokens inside a text stay text: see the module's docstring.
-    engine.encode_special_tokens = True
+    self._engine.encode_special_tokens = True
 
   def __reduce__(self):
     # The engine's own pickle forgets `encode_special_tokens`.
-    return _from_json, (self._engine.to_str(), self.grammar)
+    return _from_json, (self._text, self.grammar)
 
   @property
   def pad(self) -> int:
@@ -79,7 +86,7 @@ class Tokenizer:
 
   def fingerprint(self) -> str:
     """Tells tokenizers with other ids or other merges apart."""
-    return hashlib.sha256(self._engine.to_str().encode()).hexdigest()
+    return hashlib.sha256(self._text.encode()).hexdigest()
 
   def difference(self, other: "Tokenizer") -> str | None:
     """A token that has another id in `other`, in words; None: there is none."""
@@ -92,8 +99,16 @@ class Tokenizer:
         )
     return None
 
-  def encode(self, text: str) -> list[int]:
-    """Token ids of a text, none of them special."""
+  def encode(self, text: str, *, begins: bool = False) -> list[int]:
+    """Token ids of a text, none of them special.
+
+    Args:
+      text: the text.
+      begins: True: of SentencePiece, which puts a space before a text that is
+        one of its own; False: the text goes on behind a special token.
+    """
+    if begins and self._prefixes:
+      text = f" {text}"
     return self._engine.encode(text, add_special_tokens=False).ids
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -104,7 +119,8 @@ class Tokenizer:
     """Writes a tokenizer.json, complete or not at all."""
     path = files.path(path)
     files.make_folder(path.parent)
-    files.write_text(path, self._engine.to_str(pretty=True))
+    engine = tokenizers.Tokenizer.from_str(self._text)
+    files.write_text(path, engine.to_str(pretty=True))
 
 
 def load(path: os.PathLike | str, grammar: grammars.Grammar) -> Tokenizer:
@@ -120,6 +136,32 @@ def load(path: os.PathLike | str, grammar: grammars.Grammar) -> Tokenizer:
   except Exception as error:  # the library raises nothing narrower
     raise errors.UserError(f"tokenizer {path} does not load: {error}") from None
   return Tokenizer(engine, str(path), grammar)
+
+
+def _without_prefix(
+  engine: tokenizers.Tokenizer,
+) -> tuple[tokenizers.Tokenizer, bool]:
+  """An engine that puts no space before a text, and whether it did.
+
+  A tokenizer made of SentencePiece's does; but the slow one, with which models
+  were trained, puts none behind a special token.
+  """
+  tree = json.loads(engine.to_str())
+  found = False
+  normalizer = tree["normalizer"] or {}
+  parts = normalizer.get("normalizers", [normalizer])
+  if any(part.get("type") == "Prepend" for part in parts):
+    kept = [part for part in parts if part.get("type") != "Prepend"]
+    tree["normalizer"] = {"type": "Sequence", "normalizers": kept}
+    found = True
+  splitter = tree["pre_tokenizer"] or {}
+  for part in splitter.get("pretokenizers", [splitter]):
+    if part.get("type") == "Metaspace" and part["prepend_scheme"] != "never":
+      part["prepend_scheme"] = "never"
+      found = True
+  if not found:
+    return engine, False
+  return tokenizers.Tokenizer.from_str(json.dumps(tree)), True
 
 
 def _from_json(text: str, grammar: grammars.Grammar) -> Tokenizer:

@@ -116,6 +116,16 @@ RULES = {
   "one_tenth": _one_tenth,
 }
 
+# Rule -> equal parts, one after the other, that its result is made of.
+PIECES = {
+  "sixtieths": 10,
+  "tenths": 10,
+  "fifths": 5,
+  "four_seconds": 4,
+  "one_fifth": 1,
+  "one_tenth": 1,
+}
+
 
 def merge(pieces: list[Waveform]) -> Waveform:
   """Several windowed clips as one, end to end, with nothing between them."""

@@ -162,7 +162,11 @@ class DecoderLayer(nn.Module):
 
 
 class Embedding(nn.Module):
-  """The table of token embeddings, `weight` [V, D]."""
+  """The table of token embeddings, `weight` [V, D].
+
+  Tokens of `Decoder.boundary` have rows of their own, `boundary`, so that they
+  can train while the table is frozen.
+  """
 
   config: configs.Model
 
@@ -179,10 +183,23 @@ class Embedding(nn.Module):
     middle = (None,) * (tokens.ndim - 1)
     tokens = axes.constrain(tokens, "lookup", *middle)
     # Ids are in range; jax's default mode would check each, to fill in NaN.
-    rows = jnp.take(weight, tokens, axis=0, mode="clip")
-    return axes.constrain(rows, "lookup", *middle, "lookup_embed").astype(
+    rows: at.Array = jnp.take(weight, tokens, axis=0, mode="clip")
+    rows = axes.constrain(rows, "lookup", *middle, "lookup_embed").astype(
       self.config.compute_dtype
     )
+    return self._with_boundary(rows, tokens)
+
+  def _with_boundary(self, rows, tokens):
+    first, count = self.config.decoder.boundary
+    if not count:
+      return rows
+    init = axes.named(nn.initializers.normal(1.0), None, "embed")
+    shape = (count, rows.shape[-1])
+    table = self.param("boundary", init, shape, self.config.param_dtype)
+    index = tokens - first
+    own = jnp.take(table.astype(rows.dtype), index, axis=0, mode="clip")
+    inside = (index >= 0) & (index < count)
+    return jnp.where(inside[..., None], own, rows)
 
 
 def merge(

@@ -16,6 +16,12 @@ from crab_jax import errors
 from crab_jax.array_types import Int
 from crab_jax.data import grammar
 from crab_jax.data import positions
+from crab_jax.paradigms.encoder_projector import (
+  front_end as encoder_projector_front_end,
+)
+from crab_jax.paradigms.encoder_projector import (
+  grammar as encoder_projector_grammar,
+)
 from crab_jax.paradigms.qwen2_5_omni import front_end as qwen2_5_omni_front_end
 from crab_jax.paradigms.qwen2_5_omni import grammar as qwen2_5_omni_grammar
 
@@ -27,10 +33,9 @@ class Front:
   Attributes:
     name: in model.json; never changes.
     audio: the class of `Model.audio`.
-    audio_frames: samples of a waveform -> frames of its spectrogram.
-    audio_units: (waveform float32[S] at 16 kHz, `Model.audio`) -> units
-      float32[U, unit_frames, bins] with zeros behind the last frame, and
-      int32[U], the frames of each: `unit_lengths`.
+    audio_units: (waveform float32[S] at 16 kHz, `Model.audio`, equal parts that
+      it is made of) -> units float32[U, unit_frames, bins] with zeros behind
+      the last frame, and int32[U], the frames of each: `unit_lengths`.
     vision_units: (encoded frames, `Model.vision`) -> units uint8[U,
       unit_frames, frame_size, frame_size, 3], RGB. Raises ValueError if a
       frame does not decode.
@@ -42,7 +47,6 @@ class Front:
 
   name: str
   audio: type[configs.AudioUnits]
-  audio_frames: Callable[[int], int]
   audio_units: Callable[..., tuple[np.ndarray, np.ndarray]]
   vision_units: Callable[..., np.ndarray]
   grammar: grammar.Grammar
@@ -54,7 +58,6 @@ FAMILIES: dict[type[configs.VisionUnits], Front] = {
   configs.VisionTower: Front(
     name="qwen2_5_omni",
     audio=configs.AudioTower,
-    audio_frames=qwen2_5_omni_front_end.mel_frames,
     audio_units=qwen2_5_omni_front_end.mel_chunks,
     vision_units=qwen2_5_omni_front_end.frame_units,
     grammar=qwen2_5_omni_grammar.GRAMMAR,
@@ -64,6 +67,14 @@ FAMILIES: dict[type[configs.VisionUnits], Front] = {
       "chunk_frames": "unit_frames",
       "temporal_patch": "unit_frames",
     },
+  ),
+  configs.ClipVision: Front(
+    name="encoder_projector",
+    audio=configs.BeatsAudio,
+    audio_units=encoder_projector_front_end.audio_units,
+    vision_units=qwen2_5_omni_front_end.frame_units,
+    grammar=encoder_projector_grammar.LLAMA2,
+    positions=positions.position_ids,
   ),
 }
 

@@ -13,6 +13,10 @@ from crab_jax import configs
 from crab_jax import errors
 from crab_jax.paradigms import names
 from crab_jax.paradigms import stacks
+from crab_jax.paradigms.encoder_projector import encoders
+from crab_jax.paradigms.encoder_projector import (
+  flops as encoder_projector_flops,
+)
 from crab_jax.paradigms.qwen2_5_omni import audio_tower
 from crab_jax.paradigms.qwen2_5_omni import flops as qwen2_5_omni_flops
 from crab_jax.paradigms.qwen2_5_omni import names as qwen2_5_omni_names
@@ -79,6 +83,21 @@ FAMILIES: dict[type[configs.VisionUnits], Network] = {
     labels={"visual": "vision tower", "audio_tower": "audio tower"},
     encoders=qwen2_5_omni_flops.encoders,
     checkpoint=qwen2_5_omni_names.CHECKPOINT,
+  ),
+  configs.ClipVision: Network(
+    vision=encoders.VisionEncoder,
+    audio=encoders.AudioEncoder,
+    vision_path="clip",
+    audio_path="beats",
+    groups=(
+      ("clip/projector", "projectors"),
+      ("clip", "towers"),
+      ("beats/projector", "projectors"),
+      ("beats", "towers"),
+      ("model/embed_tokens/boundary", "boundary"),
+    ),
+    labels={"clip": "vision tower", "beats": "audio tower"},
+    encoders=encoder_projector_flops.encoders,
   ),
 }
 

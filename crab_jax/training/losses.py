@@ -11,12 +11,11 @@ from crab_jax.training import step
 def likelihood(model: configs.Model, dropout: bool = True) -> step.Likelihood:
   """Negative log-likelihoods float32[B, K] of the supervised positions.
 
-  Dropout draws when the adapter has some, unless it is not wanted; the key is
+  Dropout draws when the model has some, unless it is not wanted; the key is
   unused otherwise.
   """
   network = thinker.Thinker(model)
-  adapter = model.adapter
-  drops = dropout and adapter is not None and adapter.dropout > 0
+  drops = dropout and model.drops
   context = token_context.TokenContext(deterministic=not drops)
 
   def nll(params, batch, key):

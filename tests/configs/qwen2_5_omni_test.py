@@ -50,4 +50,4 @@ def test_positions_of_mel_frames():
   [(0, []), (2, []), (3, [3]), (200, [200]), (202, [200]), (350, [200, 150])],
 )
 def test_a_rest_without_a_token_is_no_chunk(frames, lengths):
-  assert configs.AudioTower().unit_lengths(frames) == lengths
+  assert configs.AudioTower().unit_lengths(160 * frames) == lengths

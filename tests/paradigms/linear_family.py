@@ -47,20 +47,15 @@ class Audio(configs.AudioUnits):
   def tokens_of(self, lengths):
     return (lengths > 0) * self.unit_tokens
 
-  def unit_lengths(self, frames, pieces=1):
-    whole, rest = divmod(frames, self.unit_frames)
+  def unit_lengths(self, samples, pieces=1):
+    whole, rest = divmod(samples // 1600, self.unit_frames)
     return [self.unit_frames] * whole + [rest] * (rest > 0)
 
 
-def audio_frames(samples: int) -> int:
-  """Frames of 1600 samples, none for a rest."""
-  return samples // 1600
-
-
 def audio_units(wave, audio: Audio, pieces=1):
-  """The loudness of the quarters of each frame."""
+  """The loudness of the quarters of each frame of 1600 samples."""
   frames = np.abs(wave[: len(wave) // 1600 * 1600]).reshape(-1, 4, 400).mean(-1)
-  lengths = np.array(audio.unit_lengths(len(frames)), np.int32)
+  lengths = np.array(audio.unit_lengths(len(wave)), np.int32)
   units = np.zeros((len(lengths), audio.unit_frames, audio.bins), np.float32)
   units.reshape(-1, audio.bins)[: len(frames)] = frames
   return units, lengths
@@ -126,7 +121,6 @@ GRAMMAR = grammar.Grammar(
 FRONT = front.Front(
   name="linear",
   audio=Audio,
-  audio_frames=audio_frames,
   audio_units=audio_units,
   vision_units=vision_units,
   grammar=GRAMMAR,

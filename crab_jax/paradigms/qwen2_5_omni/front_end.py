@@ -29,11 +29,6 @@ _FLOOR = 1e-10  # of the mel power
 _RANGE = 8.0  # decades below the loudest bin that are kept
 
 
-def mel_frames(samples: int) -> int:
-  """Mel frames of a waveform of that many samples."""
-  return -(-min(samples, MAX_SAMPLES) // HOP)
-
-
 @functools.cache
 def mel_filters(mel_bins: int) -> Float[np.ndarray, "bins M"]:
   """float32[201, M]: Slaney filters from 0 to 8 kHz over the spectrum."""
@@ -108,11 +103,11 @@ def log_mel(
   mel = _sparse_filters(mel_bins) @ power
   mel = np.log10(np.maximum(mel, _FLOOR))
   mel = np.maximum(mel, mel.max() - _RANGE)
-  return ((mel + 4.0) / 4.0).T[: mel_frames(len(wave))]
+  return ((mel + 4.0) / 4.0).T[: -(-len(wave) // HOP)]
 
 
 def mel_chunks(
-  wave: Float[np.ndarray, "S"], tower: configs.AudioTower
+  wave: Float[np.ndarray, "S"], tower: configs.AudioTower, pieces: int = 1
 ) -> tuple[
   Float[np.ndarray, "chunks frames M"],
   Int[np.ndarray, "chunks"],
@@ -122,13 +117,14 @@ def mel_chunks(
   Args:
     wave: float32[S], mono, 16 kHz.
     tower: gives the filters and the size of a chunk.
+    pieces: that the clip was made of; chunks do not depend on it.
 
   Returns:
     float32[chunks, unit_frames, M], zeros behind the last frame, and
     int32[chunks], the valid frames of each.
   """
   mel = log_mel(wave, tower.bins)
-  lengths = np.array(tower.unit_lengths(len(mel)), np.int32)
+  lengths = np.array(tower.unit_lengths(len(wave), pieces), np.int32)
   chunks = np.zeros((len(lengths) * tower.unit_frames, tower.bins), np.float32)
   used = int(lengths.sum())
   chunks[:used] = mel[:used]
