@@ -9,11 +9,13 @@ program writes the conclusion of each row, templates its reasoning. What is
 written is read by `prepare`. Stopped at any moment, the same command goes on.
 """
 
+import os
 from typing import Any
 
 from absl import flags
 
 from crab_jax import cli
+from crab_jax import errors
 from crab_jax.annotation import settings as settings_lib
 
 _DEFAULTS = settings_lib.Settings()
@@ -50,8 +52,8 @@ _SETTINGS = (
   flags.DEFINE_enum(
     "writer",
     _DEFAULTS.writer,
-    ["template", "bare"],
-    "Of the reasoning; bare: conclusions alone.",
+    settings_lib.WRITERS,
+    "Of the reasoning; bare: conclusions alone. With --teacher: teacher.",
   ),
   flags.DEFINE_string("templates", None, "A file that replaces our sentences."),
   flags.DEFINE_enum(
@@ -65,13 +67,97 @@ _SETTINGS = (
   flags.DEFINE_bool(
     "allow_invalid", False, "Leave out lines that are no rows."
   ),
+  flags.DEFINE_enum(
+    "require_review",
+    _DEFAULTS.require_review,
+    settings_lib.REVIEWS,
+    "Which rows are built only when a person has accepted them; flagged: those"
+    " in which a check found something.",
+  ),
+)
+_TEACHING_DEFAULTS = settings_lib.Teaching("", "")
+_TEACHER = flags.DEFINE_string(
+  "teacher", None, "An OpenAI-style endpoint, such as http://localhost:8000/v1."
+)
+_MODEL = flags.DEFINE_string("model", None, "Its name at the endpoint.")
+_KEY_ENV = flags.DEFINE_string(
+  "key_env", None, "The environment variable that holds the endpoint's key."
+)
+_TEACHING = (
+  flags.DEFINE_string("prompts", None, "A file that replaces our prompts."),
+  flags.DEFINE_integer(
+    "passes",
+    _TEACHING_DEFAULTS.passes,
+    "2: first what is seen and heard, without the label.",
+    1,
+    2,
+  ),
+  flags.DEFINE_integer(
+    "attempts", _TEACHING_DEFAULTS.attempts, "Texts of a row at most.", 1
+  ),
+  flags.DEFINE_enum(
+    "fallback",
+    _TEACHING_DEFAULTS.fallback,
+    settings_lib.FALLBACKS,
+    "Of a row without a good text: held for review, a template, or left out.",
+  ),
+  flags.DEFINE_string(
+    "language", _TEACHING_DEFAULTS.language, "Of the texts, such as en."
+  ),
+  flags.DEFINE_float(
+    "temperature", _TEACHING_DEFAULTS.temperature, "Of the first text.", 0, 2
+  ),
+  flags.DEFINE_float(
+    "request_mb", _TEACHING_DEFAULTS.request_mb, "Of a request at most.", 0.1
+  ),
+  flags.DEFINE_string(
+    "judge", None, "An endpoint that is asked whether the clip supports a text."
+  ),
+  flags.DEFINE_string("judge_model", None, "Its name there."),
+)
+_LOCAL_HOSTS = flags.DEFINE_list(
+  "local_hosts", [], "Hosts that are your own, by commas."
+)
+_ALLOW_REMOTE = flags.DEFINE_list(
+  "allow_remote",
+  [],
+  "Sets whose clips may be sent to others although their terms forbid it.",
+)
+_TRANSPORT_DEFAULTS = settings_lib.Transport()
+_TRANSPORT = (
+  flags.DEFINE_integer(
+    "workers", _TRANSPORT_DEFAULTS.workers, "Requests at a time.", 1
+  ),
+  flags.DEFINE_float(
+    "budget", None, "What may be spent on --out in all runs together.", 0
+  ),
+  flags.DEFINE_float("price_in", 0.0, "Of a million tokens in.", 0),
+  flags.DEFINE_float("price_out", 0.0, "Of a million tokens out.", 0),
+  flags.DEFINE_float(
+    "timeout", _TRANSPORT_DEFAULTS.timeout, "Seconds for a request.", 0.1
+  ),
+)
+_RPM = flags.DEFINE_integer("rpm", 0, "Requests a minute at most; 0: any.", 0)
+_TPM = flags.DEFINE_integer("tpm", 0, "Tokens a minute at most; 0: any.", 0)
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Tell rows, tokens and cost of a teacher; ask nothing."
+)
+_BATCH = flags.DEFINE_string(
+  "batch",
+  None,
+  "write: requests as OpenAI batch files; read=FILE: their replies.",
 )
 
 
 def main() -> None:
   source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
-  values: dict[str, Any] = {flag.name: flag.value for flag in _SETTINGS}
+  teaching = _teaching()
+  values = _values(_SETTINGS)
+  if teaching is not None and not flags.FLAGS["writer"].present:
+    values["writer"] = "teacher"
   settings = settings_lib.Settings(**values)
+  if settings.writer == "teacher" and teaching is None:
+    raise errors.UserError("--writer=teacher needs --teacher and --model")
   # After the flags: these import av and scipy, which takes seconds.
   from crab_jax.annotation import run
   from crab_jax.annotation import schema
@@ -83,7 +169,68 @@ def main() -> None:
   lines = list(tables.read(source))
   found, faults = schema.parse(lines, table, settings.task)
   media = cli.path(_MEDIA) or source.parent
-  run.annotate(run.Inputs(found, faults, media, out, table, settings))
+  run.annotate(
+    run.Inputs(
+      found,
+      faults,
+      media,
+      out,
+      table,
+      settings,
+      teaching,
+      _transport(),
+      _BATCH.value,
+      _DRY_RUN.value,
+    )  # fmt: skip
+  )
+
+
+def _values(holders) -> dict[str, Any]:
+  return {flag.name: flag.value for flag in holders}
+
+
+def _teaching() -> settings_lib.Teaching | None:
+  """Whom to ask, by the flags.
+
+  Raises:
+    UserError: there is a teacher and no model, or no such language.
+  """
+  if not _TEACHER.value:
+    return None
+  from crab_jax.annotation.checking import language
+
+  values = _values(_TEACHING)
+  if values["language"] not in language.LANGUAGES:
+    raise errors.UserError(
+      f"--language={values['language']}: there are"
+      f" {', '.join(language.LANGUAGES)}"
+    )
+  return settings_lib.Teaching(
+    url=_TEACHER.value,
+    model=cli.required(_MODEL),
+    local_hosts=tuple(_LOCAL_HOSTS.value),
+    allow_remote=tuple(_ALLOW_REMOTE.value),
+    **values,
+  )
+
+
+def _transport() -> settings_lib.Transport:
+  """How fast and at what price, by the flags.
+
+  Raises:
+    UserError: the variable of the key is not set.
+  """
+  key = None
+  if _KEY_ENV.value:
+    key = os.environ.get(_KEY_ENV.value)
+    if not key:
+      raise errors.UserError(f"--key_env={_KEY_ENV.value}: it is not set")
+  return settings_lib.Transport(
+    key=key,
+    per_minute=_RPM.value,
+    tokens_per_minute=_TPM.value,
+    **_values(_TRANSPORT),
+  )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from crab_jax.annotation import items
+from crab_jax.annotation import licences
+from crab_jax.annotation.checking import findings
 
 FILE = "provenance.jsonl"
 
@@ -22,24 +24,45 @@ class Draft:
     writer: "template", "bare", "label" (of captions), "teacher" or a person.
     facts: what else is to be known of the writing: model, host, attempt,
       tokens.
-    checks: codes of the checks that it did not pass.
+    found: what the checks found in it, if it stays.
+    failed: codes of the checks that earlier texts failed, one for each time.
+    notes: what the writer noted of the clip, or None.
+    held: whether a person has to accept it first.
+    dropped: why there is none; "": there is.
     review: what a person said of it; "" where none did.
   """
 
   text: str
   writer: str
   facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  checks: tuple[str, ...] = ()
+  found: tuple[findings.Finding, ...] = ()
+  failed: tuple[str, ...] = ()
+  notes: findings.Notes | None = None
+  held: bool = False
+  dropped: str = ""
   review: str = ""
 
+  @property
+  def checks(self) -> tuple[str, ...]:
+    """Codes of what was found."""
+    return tuple(finding.code for finding in self.found)
 
-def line(item: items.Item, row: int, draft: Draft) -> dict[str, Any]:
+  @property
+  def flagged(self) -> bool:
+    """Whether a person should look at it."""
+    return self.held or bool(self.found)
+
+
+def line(
+  item: items.Item, row: int, draft: Draft, remote: bool = False
+) -> dict[str, Any]:
   """The line of one row.
 
   Args:
     item: what was built.
     row: its number in the file of its split.
     draft: its reasoning; of a test row nobody's.
+    remote: whether its clip went to another machine.
   """
   found: dict[str, Any] = {
     "id": item.id,
@@ -55,7 +78,9 @@ def line(item: items.Item, row: int, draft: Draft) -> dict[str, Any]:
     "cut": list(item.cut) if item.cut else None,
     "writer": draft.writer,
     **draft.facts,
+    **licences.notes(item.task, remote),
     "checks": list(draft.checks),
+    "failed": list(draft.failed),
     "review": draft.review,
   }
   if item.marks:

@@ -22,6 +22,7 @@ from typing import Any
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation import build
+from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
 from crab_jax.annotation import media_files
@@ -32,7 +33,8 @@ from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
 from crab_jax.annotation import truths
-from crab_jax.annotation import writer_template
+from crab_jax.annotation.teaching import batches
+from crab_jax.annotation.teaching import cache as cache_lib
 from crab_jax.data import tasks
 
 STATE = ".annotate"
@@ -55,6 +57,10 @@ class Inputs:
     out: the folder to write.
     table: the tasks.
     settings: how.
+    teaching: whom to ask for reasoning; None: nobody.
+    transport: how fast, and at what price.
+    batch: "write", "read=FILE" or None, of batch files.
+    dry_run: whether only what a teacher would cost is told.
   """
 
   found: Sequence[rows.Row]
@@ -63,6 +69,10 @@ class Inputs:
   out: files.Path
   table: tasks.Tasks
   settings: settings_lib.Settings
+  teaching: settings_lib.Teaching | None = None
+  transport: settings_lib.Transport = settings_lib.Transport()
+  batch: str | None = None
+  dry_run: bool = False
 
 
 def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
@@ -89,7 +99,18 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       inputs.found, inputs.table, library, inputs.settings
     )
     built = _split(built, inputs, show)
-    drafts = _drafts(built, inputs)
+    work = drafting.Work(
+      built, inputs.table, inputs.settings, inputs.teaching, inputs.transport,
+      inputs.media, inputs.out, state,
+    )  # fmt: skip
+    if inputs.dry_run:
+      return _tell_cost(work, outcomes, show)
+    answered = None
+    if inputs.batch is not None:
+      answered = _batch(work, inputs.batch, show)
+      if answered.count:
+        return {}
+    drafts = drafting.write(work, show, answered)
     summary = _build(built, drafts, outcomes, inputs)
     summary = {"fingerprint": mark, **summary}
     files.write_json(inputs.out / SUMMARY, summary, sync=True)
@@ -144,6 +165,8 @@ def _fingerprint(inputs: Inputs) -> str:
     "tasks": [dataclasses.asdict(task) for task in inputs.table.own],
     "media": {p: files.stamp(inputs.media / p) for p in sorted(paths)},
     "templates": _hash_of(inputs.settings.templates),
+    "teaching": inputs.teaching and dataclasses.asdict(inputs.teaching),
+    "prompts": inputs.teaching and _hash_of(inputs.teaching.prompts),
   }
   text = json.dumps(facts, sort_keys=True, default=str)
   return hashlib.sha256(text.encode()).hexdigest()
@@ -201,26 +224,52 @@ def _split(
   return [dataclasses.replace(item, split=chosen[item.id]) for item in built]
 
 
-def _drafts(
-  built: Sequence[items.Item], inputs: Inputs
-) -> dict[str, provenance.Draft]:
-  """The reasoning of every item by its id."""
-  templates = inputs.settings.templates
-  plans = writer_template.load(files.path(templates) if templates else None)
-  return {item.id: _draft(item, inputs, plans) for item in built}
+def _tell_cost(
+  work: drafting.Work, outcomes: Sequence[expansion.Outcome], show: Show
+) -> dict[str, Any]:
+  """Shows what a teacher would cost, and what would not be built."""
+  found = drafting.estimate(work)
+  for name, sums in found.items():
+    show(
+      f"{name}: {sums['rows']} rows, {sums['tokens_in']:.0f} tokens in,"
+      f" {sums['tokens_out']:.0f} out, cost {sums['cost']:.4f}"
+    )
+  totals = {
+    key: sum(sums[key] for sums in found.values())
+    for key in ("rows", "tokens_in", "tokens_out", "cost")
+  }
+  show(
+    f"all: {totals['rows']:.0f} rows, {totals['tokens_in']:.0f} tokens in,"
+    f" {totals['tokens_out']:.0f} out, cost {totals['cost']:.4f}; each text"
+    " that is asked for again comes on top"
+  )
+  counted = collections.Counter((o.task, o.status) for o in outcomes)
+  for (task, status), count in sorted(counted.items()):
+    show(f"not built: {count} of {task}, {status}")
+  return {"dry_run": found, "all": totals}
 
 
-def _draft(
-  item: items.Item, inputs: Inputs, plans: writer_template.Plans
-) -> provenance.Draft:
-  task = inputs.table[item.task]
-  if item.split == "test" and task.has_test:
-    return provenance.Draft("", "none")
-  if task.kind == "caption":
-    return provenance.Draft("", "label")
-  if inputs.settings.writer == "bare":
-    return provenance.Draft("", "bare")
-  return provenance.Draft(writer_template.write(item, task, plans), "template")
+def _batch(work: drafting.Work, batch: str, show: Show) -> batches.Writer:
+  """Reads or writes batch files; the writer of what is still to be asked."""
+  if batch.startswith("read="):
+    path = files.path(batch.removeprefix("read="))
+    cache = cache_lib.Cache(work.state / drafting.CACHE)
+    new, failed = batches.read(path, cache)
+    show(f"{path}: {new} new replies")
+    for one in failed[:_NAMED]:
+      show(f"failed: {one}")
+  elif batch != "write":
+    raise errors.UserError(f"--batch={batch}: it is write, or read=FILE")
+  writer = drafting.write_batch(work)
+  if not writer.count:
+    return writer
+  for written in writer.paths:
+    show(f"{written}")
+  show(
+    f"{writer.count} requests to send; then --batch=read=FILE for each file of"
+    " replies"
+  )
+  return writer
 
 
 def _build(
@@ -269,9 +318,17 @@ def _build_task(
   task, folder = inputs.table[name], inputs.out / name
   made: dict[str, list[dict]] = {}
   origins = []
+  remote = drafting.is_remote(inputs.teaching)
   for item in own:
+    draft = drafts[item.id]
+    if why := _withheld(draft, inputs.settings):
+      status, _, reason = why.partition(": ")
+      unbuilt.append(
+        expansion.Outcome(item.id, name, item.row.where, status, reason)
+      )
+      continue
     try:
-      row = build.row(item, task, drafts[item.id].text)
+      row = build.row(item, task, draft.text)
       placing.put(item, task, folder, inputs.media, inputs.settings.media_as)
     except truths.Unbuildable as error:
       unbuilt.append(
@@ -281,7 +338,7 @@ def _build_task(
       )
       continue
     mine = made.setdefault(item.split, [])
-    origins.append(provenance.line(item, len(mine), drafts[item.id]))
+    origins.append(provenance.line(item, len(mine), draft, remote))
     mine.append(row)
   contents = {
     f"{split}.json": files.json_document(found) for split, found in made.items()
@@ -292,6 +349,20 @@ def _build_task(
       files.remove(folder / f"{split}.json")
   files.write_together(folder, contents, last=provenance.FILE)
   return {split: len(made[split]) for split in tasks.SPLITS if split in made}
+
+
+def _withheld(draft: provenance.Draft, settings: settings_lib.Settings) -> str:
+  """Why a draft is not built, "status: reason"; "": it is."""
+  if draft.dropped:
+    return draft.dropped
+  codes = ", ".join(dict.fromkeys(draft.checks))
+  if draft.held and not draft.review:
+    return f"needs_review: {codes}"
+  wanted = settings.require_review
+  needs = wanted == "all" or (wanted == "flagged" and draft.flagged)
+  if needs and draft.writer != "none" and not draft.review:
+    return f"unreviewed: {codes or 'every row is to be reviewed'}"
+  return ""
 
 
 def table_text(summary: dict[str, Any]) -> str:

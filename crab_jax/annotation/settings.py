@@ -3,6 +3,7 @@
 import dataclasses
 
 WRITERS = ("template", "bare", "teacher")
+FALLBACKS = ("human", "template", "drop")
 WEAK = ("skip", "whole", "teacher")
 MEDIA_AS = ("link", "copy")
 REVIEWS = ("none", "flagged", "all")
@@ -40,3 +41,63 @@ class Settings:
   require_review: str = "flagged"
   allow_overlap: bool = False
   allow_invalid: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Teaching:
+  """Who is asked for reasoning, and how.
+
+  Attributes:
+    url: of an OpenAI-style endpoint.
+    model: its name there.
+    prompts: a file that replaces ours, or None.
+    passes: 1, or 2: first what is seen and heard without the label, then the
+      reasoning from these notes and the label.
+    attempts: texts that are asked for at most.
+    fallback: what becomes of a row without a good text: "human" (held for
+      review), "template" or "drop".
+    language: of the texts.
+    temperature: of the first text; later ones have 0.9 at least.
+    request_mb: megabytes of a request at most.
+    judge, judge_model: another endpoint, asked whether the clip supports a
+      text; None: nobody is.
+    local_hosts: hosts that are one's own.
+    allow_remote: sets that may be sent to other hosts against their terms.
+  """
+
+  url: str
+  model: str
+  prompts: str | None = None
+  passes: int = 1
+  attempts: int = 3
+  fallback: str = "human"
+  language: str = "en"
+  temperature: float = 0.7
+  request_mb: float = 18.0
+  judge: str | None = None
+  judge_model: str | None = None
+  local_hosts: tuple[str, ...] = ()
+  allow_remote: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Transport:
+  """How fast and at what price; the texts do not depend on it.
+
+  Attributes:
+    key: for the endpoint, or None.
+    workers: requests at a time.
+    per_minute, tokens_per_minute: at most; 0: any number.
+    budget: what may be spent in all runs on a folder; None: anything.
+    price_in, price_out: of a million tokens.
+    timeout: seconds for a request.
+  """
+
+  key: str | None = dataclasses.field(default=None, repr=False)
+  workers: int = 4
+  per_minute: int = 0
+  tokens_per_minute: int = 0
+  budget: float | None = None
+  price_in: float = 0.0
+  price_out: float = 0.0
+  timeout: float = 120.0

@@ -96,7 +96,7 @@ def write(item: items.Item, task: tasks.Task, plans: Plans) -> str:
   choice = task.templates or _plans(task, plans)
   digest = hashlib.sha256(item.id.encode()).digest()
   plan = choice[int.from_bytes(digest[:8]) % len(choice)]
-  return " ".join(plan.format(**_slots(item, task)).split())
+  return " ".join(plan.format(**slots(item, task)).split())
 
 
 def _plans(task: tasks.Task, plans: Plans) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ def _plans(task: tasks.Task, plans: Plans) -> tuple[str, ...]:
   return plans.get(task.family) or plans[_OF_KIND[task.kind]]
 
 
-def _slots(item: items.Item, task: tasks.Task) -> dict[str, str]:
+def slots(item: items.Item, task: tasks.Task) -> dict[str, str]:
   """What fills the slots of a plan."""
   truth, row = item.truth, item.row
   said = _facts(item, task, truth)
@@ -128,6 +128,11 @@ def _slots(item: items.Item, task: tasks.Task) -> dict[str, str]:
   else:
     filled |= dict.fromkeys(("candidates", "given", "ordinal", "other"), "")
   return filled
+
+
+def helps(item: items.Item) -> str:
+  """Transcript and hint of a row as sentences; "" without."""
+  return facts.helps(item.row)
 
 
 def _facts(item: items.Item, task: tasks.Task, truth: truths.Truth) -> str:

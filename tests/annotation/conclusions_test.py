@@ -19,36 +19,29 @@ _TABLE = some_truths.table()
 
 
 def _check(rng, rounds):
-  refused = 0
   for index in range(rounds):
     task = _TABLE[list(_TABLE)[index % len(_TABLE)]]
     whole = index % 5 > 0
     truth = some_truths.truth(rng, task, whole)
-    try:
-      conclusions.require_sayable(task, truth)
-    except truths.Unbuildable:
-      refused += 1
-      continue
     text = conclusions.target(_REASONING, truth)
     if task.kind == "caption":
       text = conclusions.target("", truth)
-    assert conclusions.difference(task, text, truth) is None, text
     read = answers.parse(task, text)
     assert read.failure is None
+    assert not read.unread
     for name in ("label", "events", "exists", "box", "points", "caption"):
       assert getattr(read, name) == getattr(truth.answer, name), text
     if whole:
       assert not read.leniency, text
-  return refused
 
 
 def test_a_target_is_read_back_as_its_label():
-  assert _check(np.random.default_rng(0), 1500) == 0
+  _check(np.random.default_rng(0), 1500)
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_targets_are_read_back():
-  assert _check(np.random.default_rng(1), 100_000) == 0
+  _check(np.random.default_rng(1), 100_000)
 
 
 def test_any_label_is_stated_or_refused():

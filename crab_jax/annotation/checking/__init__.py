@@ -1,0 +1,1 @@
+"""What is wrong with a text that a writer made of a label."""

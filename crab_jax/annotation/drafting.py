@@ -1,0 +1,325 @@
+"""The reasoning of all rows: by templates, by a teacher, or none.
+
+A teacher's rows are written by several threads; the result is in the order of
+the rows and does not depend on which came first.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+
+import tqdm
+
+from crab_jax import errors
+from crab_jax import files
+from crab_jax.annotation import items
+from crab_jax.annotation import licences
+from crab_jax.annotation import provenance
+from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation import writer_template
+from crab_jax.annotation.checking import checks
+from crab_jax.annotation.teaching import asking
+from crab_jax.annotation.teaching import batches
+from crab_jax.annotation.teaching import cache as cache_lib
+from crab_jax.annotation.teaching import client as client_lib
+from crab_jax.annotation.teaching import prompts as prompts_lib
+from crab_jax.annotation.teaching import spending
+from crab_jax.annotation.teaching import teacher as teacher_lib
+from crab_jax.data import tasks
+
+CACHE = "cache"
+LEDGER = "spending.jsonl"
+BATCHES = "batches"
+
+Drafts = dict[str, provenance.Draft]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+  """What there is to write, and for whom.
+
+  Attributes:
+    every: the rows.
+    table: the tasks.
+    settings: how.
+    teaching: whom to ask; None: nobody.
+    transport: how fast and at what price.
+    media, out, state: the folders of the source, of the result, of the logs.
+  """
+
+  every: Sequence[items.Item]
+  table: tasks.Tasks
+  settings: settings_lib.Settings
+  teaching: settings_lib.Teaching | None
+  transport: settings_lib.Transport
+  media: files.Path
+  out: files.Path
+  state: files.Path
+
+  @property
+  def plans(self) -> writer_template.Plans:
+    """The sentences of templates."""
+    path = self.settings.templates
+    return writer_template.load(files.path(path) if path else None)
+
+  @property
+  def vocabulary(self) -> dict[str, frozenset[str]]:
+    """Task -> every class that its rows or its row of the table name."""
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for item in self.every:
+      task = self.table[item.task]
+      if task.family in ("matching", "qa") or task.kind == "caption":
+        continue
+      answer = item.truth.answer
+      found[item.task] |= {event.label for event in answer.events}
+      found[item.task] |= {n for n in (answer.label, item.truth.name) if n}
+      found[item.task] |= set(task.classes)
+    return {name: frozenset(labels) for name, labels in found.items()}
+
+  def written(self) -> list[items.Item]:
+    """The rows that need reasoning."""
+    return [item for item in self.every if self._needs_text(item)]
+
+  def _needs_text(self, item: items.Item) -> bool:
+    task = self.table[item.task]
+    is_test = item.split == "test" and task.has_test
+    return not is_test and task.kind != "caption"
+
+
+def write(
+  work: Work,
+  show: Callable[[str], object],
+  answered: asking.Asker | None = None,
+) -> Drafts:
+  """The draft of every row by its id.
+
+  Args:
+    work: what there is to write.
+    show: takes what is to be told.
+    answered: holds every reply, so that nobody is asked; None: the teacher is.
+
+  Raises:
+    UserError: the teacher cannot be used, or the budget is used up.
+  """
+  drafts = {item.id: _without_text(item, work) for item in work.every}
+  wanted = work.written()
+  if work.settings.writer == "bare":
+    return drafts | {item.id: provenance.Draft("", "bare") for item in wanted}
+  if work.settings.writer == "template":
+    drafts |= _by_templates(wanted, work)
+  elif answered is not None:
+    drafts |= _all(open_teacher(work, answered), wanted, workers=1)
+  else:
+    drafts |= _by_teacher(wanted, work, show)
+  return _with_sameness(drafts, wanted)
+
+
+def _without_text(item: items.Item, work: Work) -> provenance.Draft:
+  kind = work.table[item.task].kind
+  return provenance.Draft("", "label" if kind == "caption" else "none")
+
+
+def _by_templates(wanted: Sequence[items.Item], work: Work) -> Drafts:
+  plans = work.plans
+  return {
+    item.id: provenance.Draft(
+      writer_template.write(item, work.table[item.task], plans), "template"
+    )
+    for item in wanted
+  }
+
+
+def _with_sameness(drafts: Drafts, wanted: Sequence[items.Item]) -> Drafts:
+  """The drafts with what is found of all texts of a task together."""
+  groups: dict[str, dict[str, str]] = {}
+  for item in wanted:
+    # Templates are alike by construction: their share is in the report.
+    if drafts[item.id].writer == "teacher" and not drafts[item.id].dropped:
+      groups.setdefault(item.task, {})[item.id] = drafts[item.id].text
+  for texts in groups.values():
+    for name, finding in checks.sameness(texts).items():
+      found = (*drafts[name].found, finding)
+      drafts[name] = dataclasses.replace(drafts[name], found=found)
+  return drafts
+
+
+def open_teacher(
+  work: Work, asker: asking.Asker, judge: asking.Asker | None = None
+) -> teacher_lib.Teacher:
+  """A teacher that asks by `asker`."""
+  teaching = work.teaching
+  assert teaching is not None
+  path = teaching.prompts
+  return teacher_lib.Teacher(
+    asker,
+    judge,
+    teaching,
+    prompts_lib.load(files.path(path) if path else None),
+    work.plans,
+    work.table,
+    work.vocabulary,
+    work.media,
+    work.out,
+    work.settings.media_as,
+  )
+
+
+def is_remote(teaching: settings_lib.Teaching | None) -> bool:
+  """Whether clips go to another machine."""
+  if teaching is None:
+    return False
+  name = licences.host(teaching.url)
+  return not licences.is_local(name, teaching.local_hosts)
+
+
+def check_terms(work: Work) -> None:
+  """Raises UserError where the terms of a set forbid the teacher."""
+  teaching = work.teaching
+  assert teaching is not None
+  names = {item.task for item in work.every}
+  names |= {item.row.source for item in work.every}
+  for url in filter(None, (teaching.url, teaching.judge)):
+    licences.require_allowed(
+      names, url, teaching.local_hosts, teaching.allow_remote
+    )
+
+
+def ledger(work: Work) -> spending.Ledger:
+  """What was spent on a folder.
+
+  Raises:
+    UserError: there is a budget and no price.
+  """
+  way = work.transport
+  if way.budget is not None and not (way.price_in or way.price_out):
+    raise errors.UserError(
+      "--budget needs --price_in and --price_out, of a million tokens"
+    )
+  tariff = spending.Tariff(way.price_in, way.price_out)
+  return spending.Ledger(work.state / LEDGER, tariff, way.budget)
+
+
+def _by_teacher(
+  wanted: Sequence[items.Item], work: Work, show: Callable[[str], object]
+) -> Drafts:
+  """The texts of a teacher, and what could not be written."""
+  teaching, way = work.teaching, work.transport
+  assert teaching is not None
+  check_terms(work)
+  cache = cache_lib.Cache(work.state / CACHE)
+  spent = ledger(work)
+  client = _client(teaching.url, teaching.model, way)
+  judged = None
+  clients = [client]
+  if teaching.judge:
+    model = teaching.judge_model or teaching.model
+    clients.append(_client(teaching.judge, model, way))
+    judged = asking.Live(clients[-1], cache, spent)
+  teacher = open_teacher(work, asking.Live(client, cache, spent), judged)
+  show(
+    f"clips go to {licences.host(teaching.url)}; its terms for what a model"
+    " writes are its own"
+  )
+  try:
+    teacher.probe()
+    drafts = _all(teacher, wanted, way.workers)
+  finally:
+    for one in clients:
+      one.close()
+    tokens_in, tokens_out = spent.tokens
+    show(
+      f"teacher: {tokens_in} tokens in, {tokens_out} out, cost"
+      f" {spent.spent:.4f}, of all runs on this folder"
+    )
+  return drafts
+
+
+def _client(
+  url: str, model: str, way: settings_lib.Transport
+) -> client_lib.Client:
+  return client_lib.Client(
+    client_lib.Endpoint(
+      url,
+      model,
+      way.key,
+      way.timeout,
+      per_minute=way.per_minute,
+      tokens_per_minute=way.tokens_per_minute,
+    )
+  )
+
+
+def _all(
+  teacher: teacher_lib.Teacher, wanted: Sequence[items.Item], workers: int
+) -> Drafts:
+  """The drafts of rows, by several threads; the first error ends all."""
+  drafts: Drafts = {}
+  with (
+    concurrent.futures.ThreadPoolExecutor(workers) as pool,
+    tqdm.tqdm(
+      total=len(wanted), desc="annotate", unit="row", disable=None
+    ) as bar,
+  ):
+    futures = {pool.submit(teacher.write, item): item.id for item in wanted}
+    try:
+      for future in concurrent.futures.as_completed(futures):
+        drafts[futures[future]] = future.result()
+        bar.update()
+    except BaseException:
+      # What is under way is finished, and kept in the cache.
+      pool.shutdown(wait=True, cancel_futures=True)
+      raise
+  return drafts
+
+
+def write_batch(work: Work) -> batches.Writer:
+  """The next requests of all rows as batch files."""
+  assert work.teaching is not None
+  check_terms(work)
+  cache = cache_lib.Cache(work.state / CACHE)
+  writer = batches.Writer(work.state / BATCHES, work.teaching.model, cache)
+  teacher = open_teacher(work, writer)
+  for item in work.written():
+    try:
+      teacher.write(item)
+    except batches.Needed:
+      continue
+  writer.finish()
+  return writer
+
+
+def estimate(work: Work) -> dict[str, dict[str, float]]:
+  """What a teacher would cost at the first try, by task; asks nothing."""
+  way = work.transport
+  tariff = spending.Tariff(way.price_in, way.price_out)
+  passes = work.teaching.passes if work.teaching else 1
+  found: dict[str, dict[str, float]] = {}
+  for item in work.written():
+    frames, seconds = _senses(item, work.table[item.task])
+    tokens_in = tariff.tokens_in(frames, seconds, 0)
+    tokens_in += (passes - 1) * tariff.text
+    tokens_out = passes * tariff.reply
+    sums = found.setdefault(
+      item.task, {"rows": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
+    )
+    sums["rows"] += 1
+    sums["tokens_in"] += tokens_in
+    sums["tokens_out"] += tokens_out
+    sums["cost"] += tariff.cost(tokens_in, tokens_out)
+  return found
+
+
+def _senses(item: items.Item, task: tasks.Task) -> tuple[int, float]:
+  """Frames, and about how many seconds of sound, a row is sent with."""
+  videos = sum(not key.startswith("audio") for key in task.media)
+  sounds = sum(key.startswith("audio") for key in task.media)
+  length = item.length or 10.0
+  share = {
+    "sixtieths": 1 / 3,
+    "one_fifth": 1 / 5,
+    "one_tenth": 1 / 10,
+  }.get(task.window, 1.0)
+  seconds = 4.0 if task.window == "four_seconds" else share * length
+  return videos * task.frames, sounds * seconds
