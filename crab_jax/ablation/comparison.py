@@ -93,6 +93,17 @@ class Results:
       [[self.value(c, t, measure) for t in self.tasks] for c in runs]
     )
 
+  def clips(
+    self, method: str, targets: str, task: str
+  ) -> Float[np.ndarray, "seeds clips"] | None:
+    """Scores of single clips of the runs with all datasets; None: not kept."""
+    runs = [
+      grid.Run(grid.ALL, self.tasks, method, targets, seed)
+      for seed in self.study.seeds
+    ]
+    found = [self.runs[run]["scores"][task].get("clips") for run in runs]
+    return np.array(found) if all(found) else None
+
   def rates(self) -> dict[str, dict[float, float]]:
     """Arm -> rate -> the log loss by which it was chosen; see `rates`."""
     found = {}
@@ -256,6 +267,37 @@ def difference(
     tuple(gains),
     lambda a, b: statistics.mean_gain(a) - statistics.mean_gain(b),
   )
+
+
+def against_plain(study: configs.Transfer) -> list[tuple[str, str]]:
+  """(plain LoRA, I-LoRA) of every two such methods of a study."""
+  return [
+    (plain, method)
+    for plain in ("lora", "lora_wide")
+    for method in study.methods
+    if plain in study.methods and method.startswith("ilora")
+  ]
+
+
+def clip_difference(
+  results: Results, one: str, two: str, targets: str
+) -> statistics.Interval | None:
+  """Mean clip score of one method minus that of another, jointly trained.
+
+  Its interval is over seeds and clips. A clip's score is its part of the
+  metric where that is a mean over clips, and ranks clips where it is none (a
+  mean over classes, say): then this is another number than the metric.
+
+  Returns:
+    None: runs of earlier versions have no scores of single clips.
+  """
+  differences = []
+  for task in results.tasks:
+    found = [results.clips(m, targets, task) for m in (one, two)]
+    if found[0] is None or found[1] is None:
+      return None
+    differences.append(found[0] - found[1])
+  return statistics.bootstrap_clips(differences)
 
 
 def reasoning(results: Results, method: str) -> statistics.Interval:

@@ -88,19 +88,18 @@ def _comparisons(results: comparison.Results) -> list[str]:
 
   Of the same rank, and of the same parameter count.
   """
-  methods, seeds = results.study.methods, len(results.study.seeds)
-  lines = []
-  for plain in (name for name in ("lora", "lora_wide") if name in methods):
-    for method in (name for name in methods if name.startswith("ilora")):
-      for targets in results.study.targets:
-        for measure in comparison.MEASURES:
-          found = comparison.difference(
-            results, method, plain, targets, measure
-          )
-          lines.append(
-            f"- {method} against {plain}, {targets}, {measure}:"
-            f" {_verdict(found, seeds)}"
-          )
+  seeds, lines = len(results.study.seeds), []
+  for plain, method in comparison.against_plain(results.study):
+    for targets in results.study.targets:
+      pair = f"- {method} against {plain}, {targets}"
+      for measure in comparison.MEASURES:
+        found = comparison.difference(results, method, plain, targets, measure)
+        lines.append(f"{pair}, {measure}: {_verdict(found, seeds)}")
+      if over := comparison.clip_difference(results, method, plain, targets):
+        lines.append(
+          f"{pair}, score of a clip, interval over seeds and clips:"
+          f" {_verdict(over, seeds)}"
+        )
   return lines
 
 

@@ -95,6 +95,12 @@ def to_json(results: comparison.Results) -> dict:
       {**vars(point), "score": point.score._asdict()}
       for point in comparison.curves(results)
     ],
+    "clip_differences": {
+      f"{targets}/{method}-{plain}": over._asdict()
+      for plain, method in comparison.against_plain(study)
+      for targets in study.targets
+      if (over := comparison.clip_difference(results, method, plain, targets))
+    },
     "samples_alone_over_together": {
       targets: results.samples_ratio(targets) for targets in study.targets
     },

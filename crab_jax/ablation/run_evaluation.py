@@ -113,7 +113,11 @@ class Evaluation:
     programs: programs_lib.Programs,
     params: array_types.Tree,
   ) -> dict[str, dict]:
-    """Dataset -> its primary metric on held-out clips, and chance."""
+    """Dataset -> its primary metric on held-out clips, and chance.
+
+    "clips" are the scores of the single clips in the order of their ids, which
+    is that of every run: clips of two runs can be compared one by one.
+    """
     clips = self._clips.of(*run.tasks)
     rows = collections.defaultdict(list)
     for row in programs.answerer.answers(clips, params):
@@ -125,6 +129,8 @@ class Evaluation:
       )
       names = ("metric", "value", "chance", "n", "parse_failures")
       found[task] = {name: getattr(score, name) for name in names}
+      clip_rows = sorted(score.rows, key=lambda row: row["id"])
+      found[task]["clips"] = [row["score"]["score"] for row in clip_rows]
     return found
 
   def gates(

@@ -12,6 +12,7 @@ Reference: Efron, "Bootstrap methods: another look at the jackknife", 1979.
 
 import itertools
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from crab_jax.array_types import Float
 
 _DRAWS = 10_000
+_CLIP_DRAWS = 2000  # of seeds and of the clips of every dataset
 _LEVEL = 0.95
 
 
@@ -78,6 +80,37 @@ def bootstrap(
   tail = (1 - _LEVEL) / 2
   low, high = np.quantile(draws, [tail, 1 - tail])
   return Interval(statistic(*arrays), float(low), float(high))
+
+
+def bootstrap_clips(
+  differences: Sequence[Float[np.ndarray, "seeds _"]],
+) -> Interval:
+  """The mean difference of two methods, its interval over seeds and clips.
+
+  Seeds are drawn for all datasets together, clips within each dataset; a clip
+  keeps its seeds, as all runs answer the same clips. So the interval says what
+  other seeds and other clips would give, the datasets being these.
+
+  Args:
+    differences: of each dataset, clip by clip.
+  """
+  rng = np.random.default_rng(0)
+  seeds = len(differences[0])
+  drawn = _counts(rng, seeds)
+  total = np.zeros(_CLIP_DRAWS)
+  for own in differences:
+    clips = _counts(rng, own.shape[1])
+    total += np.einsum("ds,sc,dc->d", drawn, own, clips, optimize=True)
+  tail = (1 - _LEVEL) / 2
+  low, high = np.quantile(total / len(differences), [tail, 1 - tail])
+  value = float(np.mean([own.mean() for own in differences]))
+  return Interval(value, float(low), float(high))
+
+
+def _counts(rng: np.random.Generator, number: int) -> np.ndarray:
+  """float64[_CLIP_DRAWS, number]: how often each of some is drawn, as a share."""
+  shares = np.full(number, 1 / number)
+  return rng.multinomial(number, shares, _CLIP_DRAWS) / number
 
 
 def rank_correlation(

@@ -48,6 +48,20 @@ def test_the_second_reading_is_against_longer_training_alone(results):
   assert results.readings("answer") == ("samples",)
 
 
+def test_clips_of_two_methods_are_compared_one_by_one():
+  made = fake_runs.results(_score, _loss)
+  assert comparison.clip_difference(made, "ilora_e2", "lora", "answer") is None
+  for run, result in made.runs.items():
+    for score in result["scores"].values():
+      right = 3 if run.method == "ilora_e2" else 1
+      score["clips"] = [1.0] * right + [0.0] * (4 - right)
+  found = comparison.clip_difference(made, "ilora_e2", "lora", "answer")
+  assert found.value == pytest.approx(0.5)
+  assert 0 < found.low < 0.5 < found.high < 1
+  same = comparison.clip_difference(made, "lora", "lora", "answer")
+  assert same == (0.0, 0.0, 0.0)
+
+
 def test_a_curve_is_the_mean_score_of_every_number_of_samples():
   study = dataclasses.replace(
     fake_runs.STUDY, curves=("lora",), curve_samples=(60, 480)

@@ -138,6 +138,8 @@ def test_a_result_says_what_was_done_and_what_came_out(executor, joint):
   values = {task: score["value"] for task, score in found["scores"].items()}
   assert values == {"ks": 1, "meld": 0}
   assert found["scores"]["ks"]["n"] == 2  # Evaluation.limit
+  clips = {task: score["clips"] for task, score in found["scores"].items()}
+  assert clips == {"ks": [1, 1], "meld": [0, 0]}
   assert found["gates"] == {"ks": [0.25, 0.75], "meld": [0.25, 0.75]}
   assert found["seconds"] >= found["training"] >= 0
   numbers = [number for number, *_ in seen]

@@ -60,6 +60,33 @@ def test_many_seeds_are_drawn():
   assert again == found
 
 
+def test_an_interval_over_clips_is_wider_than_one_over_seeds():
+  """Two seeds that agree on every clip: only other clips would differ.
+
+  100 clips, half of which gain 1: the standard error is 0.05.
+  """
+  clips = np.tile([0.0, 1.0], (2, 50))
+  found = statistics.bootstrap_clips([clips])
+  assert found.value == 0.5
+  assert (found.low, found.high) == pytest.approx((0.402, 0.598), abs=0.02)
+  over_seeds = statistics.bootstrap((clips,), statistics.mean_gain)
+  assert over_seeds == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_seeds_that_disagree_widen_it_whatever_the_clips():
+  """Two seeds, 0 and 1 on every clip: half of the draws have both."""
+  clips = np.repeat([[0.0], [1.0]], 400, axis=1)
+  found = statistics.bootstrap_clips([clips])
+  assert found == pytest.approx((0.5, 0.0, 1.0))
+
+
+def test_datasets_count_alike_and_share_their_seeds():
+  """One dataset gains what the other loses, in both seeds: never a difference."""
+  one = np.repeat([[0.0], [1.0]], 5, axis=1)
+  found = statistics.bootstrap_clips([one, -one[:, :3]])
+  assert found == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
+
+
 def test_rank_correlation():
   """d = 1 for two of four ranks: 1 - 6 * 2 / (4 * 15) = 0.8."""
   x, y = np.array([1.0, 2.0, 3.0, 40.0]), np.array([2.0, 1.0, 3.0, 4.0])
