@@ -19,7 +19,22 @@ from crab_jax import errors
 from crab_jax.annotation import settings as settings_lib
 
 _DEFAULTS = settings_lib.Settings()
-_SOURCE = flags.DEFINE_string("source", None, "A .csv, .tsv or .jsonl file.")
+_SOURCE = flags.DEFINE_string(
+  "source", None, "A .csv, .tsv or .jsonl file; with --reader a folder."
+)
+_READER = flags.DEFINE_string(
+  "reader", None, "A set whose published files are read, such as ave."
+)
+_LIST_READERS = flags.DEFINE_bool(
+  "list_readers", False, "Show the readers and the files that they read."
+)
+_LABELS = flags.DEFINE_string(
+  "labels", None, "avqa: the folder of annotations, json or json_update."
+)
+_CREMAD = flags.DEFINE_enum(
+  "cremad", "acted", ["acted", "voted"], "cremad: whose class."
+)
+_FOLD = flags.DEFINE_integer("fold", 1, "dfew, mafw, ucf: which of them.", 1, 5)
 _MEDIA = flags.DEFINE_string(
   "media", None, "The folder of the media. Default: that of the source."
 )
@@ -150,6 +165,11 @@ _BATCH = flags.DEFINE_string(
 
 
 def main() -> None:
+  if _LIST_READERS.value:
+    from crab_jax.annotation.readers import reading
+
+    print(reading.listing())
+    return
   source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
   teaching = _teaching()
   values = _values(_SETTINGS)
@@ -162,13 +182,22 @@ def main() -> None:
   from crab_jax.annotation import run
   from crab_jax.annotation import schema
   from crab_jax.annotation import tables
+  from crab_jax.annotation.readers import reading
+  from crab_jax.annotation.readers import source as reader_source
   from crab_jax.data import tasks
   from crab_jax.evaluation.scoring import scores
 
   table = scores.own_tasks(cli.path(_TASK_FILE)) or tasks.Tasks()
-  lines = list(tables.read(source))
+  broken: list[schema.Fault] = []
+  if _READER.value:
+    media = cli.path(_MEDIA) or source
+    options = reader_source.Options(_LABELS.value, _CREMAD.value, _FOLD.value)
+    lines, broken = reading.read(_READER.value, source, media, options)
+  else:
+    media = cli.path(_MEDIA) or source.parent
+    lines = list(tables.read(source))
   found, faults = schema.parse(lines, table, settings.task)
-  media = cli.path(_MEDIA) or source.parent
+  faults = [*broken, *faults]
   run.annotate(
     run.Inputs(
       found,

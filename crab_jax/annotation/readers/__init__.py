@@ -1,0 +1,1 @@
+"""Readers of the annotation files that the sets' authors publish."""
