@@ -36,6 +36,11 @@ cli.define_config_flags()
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model folder.")
 _ADAPTER = flags.DEFINE_string("adapter", None, "An adapter folder.")
 _DATA = flags.DEFINE_string("data", None, "A folder of prepared records.")
+_MASKS = flags.DEFINE_string(
+  "masks",
+  None,
+  "A folder of convert sam2: S4, MS3 and Ref-AVS are scored by masks.",
+)
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _TASKS = flags.DEFINE_list("tasks", [], "Datasets, by commas; all if empty.")
 _TASK_FILE = cli.define_task_file_flag()
@@ -68,7 +73,7 @@ def _chosen(config: configs.Evaluation) -> configs.Evaluation:
 def _rescore() -> "report_files.Written":
   """Scores prediction files."""
   out = cli.required_path(_OUT)
-  useless = _CHECKPOINT, _ADAPTER, _DISTRIBUTED, _COMPILED
+  useless = _CHECKPOINT, _ADAPTER, _MASKS, _DISTRIBUTED, _COMPILED
   cli.refuse("does not go with --rescore", *useless)
   if not _DATA.value:
     cli.refuse("needs --data beside --rescore", _LIMIT)
@@ -91,7 +96,7 @@ def _evaluate() -> "report_files.Written | None":
   out = cli.required_path(_OUT)
   cli.refuse("needs --rescore", _PREDICTIONS)
   if _ROUTER.value:
-    cli.refuse("does not go with --router", _DISTRIBUTED)
+    cli.refuse("does not go with --router", _DISTRIBUTED, _MASKS)
   experiment = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   experiment = dataclasses.replace(
     experiment, evaluation=_chosen(experiment.evaluation)
@@ -109,7 +114,10 @@ def _evaluate() -> "report_files.Written | None":
   if _DISTRIBUTED.value:
     hosts.join()
   checkpoint = checkpoint_report.Checkpoint(
-    model, cli.path(_ADAPTER), prepared_records.read(records, given)
+    model,
+    cli.path(_ADAPTER),
+    prepared_records.read(records, given),
+    cli.path(_MASKS),
   )
   if _ROUTER.value:
     path = checkpoint_report.routers(checkpoint, experiment, out)

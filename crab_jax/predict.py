@@ -5,7 +5,9 @@ r"""Answers the questions of AV-UIE v2 about one clip of your own.
 
 An mp4 with a sound track needs no --audio. --task=all asks whatever fits the
 media. Prints the answers; writes {out}/answers.json and, where an answer has
-a position or times, {out}/{task}.jpg. --gates draws {out}/{task}_gates.png: which
+a position or times, {out}/{task}.jpg. With --masks a mask model draws what
+answers of s4, ms3 and ref_avs point at: into the picture, and into answers.json
+as a run-length code. --gates draws {out}/{task}_gates.png: which
 head of the adapter served which token.
 """
 
@@ -33,6 +35,9 @@ _LONGEST = flags.DEFINE_integer(
   "max_new_tokens", 160, "Tokens of an answer at most.", 1
 )
 _COMPILED = cli.define_compiled_flag()
+_MASKS = flags.DEFINE_string(
+  "masks", None, "A folder of convert sam2: places that answers name are drawn."
+)
 _GATES = flags.DEFINE_bool(
   "gates", False, "Draws the router's gates along each answer."
 )
@@ -59,6 +64,7 @@ def main() -> None:
     task,
     max_new_tokens=_LONGEST.value,
     gates=_GATES.value,
+    masks=cli.path(_MASKS),
   )
   clip_answers.run(
     request,

@@ -95,6 +95,7 @@ _BAD_FILES = {
   ("--video={}/nosuch.mp4",): "nosuch.mp4",
   ("--task=avqa", "--question=" + "why " * 400): "the context of the model 400",
   ("--gates",): "--gates: the model has no router",
+  ("--masks={}/model",): "model is no folder of a mask model",
 }
 
 

@@ -21,6 +21,7 @@ from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
+from crab_jax.evaluation.masking import rows as mask_rows
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import score_sheet
 from crab_jax.paradigms import network
@@ -52,6 +53,7 @@ class Subject:
   tokenizer: tokenizers.Tokenizer
   records: prepared_records.Prepared
   mesh: configs.Mesh = configs.Mesh()  # how a process spreads the model
+  masks: files.Path | None = None  # the folder of a mask model
 
 
 def assess(
@@ -86,11 +88,16 @@ def assess(
       another model.
   """
   folder, first = out / decode.FOLDER, jax.process_index() == 0
+  # Before the model answers, which may take hours: the folder may be damaged.
+  masker = mask_rows.Masker(subject.masks, config) if subject.masks else None
   clips = held_out.clips(subject.records, config)
   with_base = config.base_alone and subject.model.adapter is not None
   if with_base:
     _answer(_base_of(subject), data, config, clips, out / BASE_ALONE)
   layout, params = _answer(subject, data, config, clips, folder)
+  if masker is not None:
+    for answered in [out / BASE_ALONE] * with_base + [folder]:
+      masker.add(answered, clips)
   written = None
   if first:
     sheet = _score(folder, clips)

@@ -20,11 +20,13 @@ class Checkpoint:
     model: a model folder.
     adapter: an adapter folder for it, or None.
     records: the prepared records.
+    masks: the folder of a mask model, or None.
   """
 
   model: files.Path
   adapter: files.Path | None
   records: prepared_records.Prepared
+  masks: files.Path | None = None
 
 
 def answers(
@@ -53,6 +55,7 @@ def answers(
       model.tokenizer,
       records,
       experiment.mesh,
+      checkpoint.masks,
     ),
     experiment.data,
     experiment.evaluation,
@@ -61,6 +64,7 @@ def answers(
     {
       "checkpoint": str(checkpoint.model),
       "adapter": str(checkpoint.adapter or "none"),
+      "mask model": str(checkpoint.masks or "none"),
     },
     [],
   )

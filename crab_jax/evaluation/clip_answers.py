@@ -5,6 +5,8 @@ A model folder and a clip in; answers.json and a picture an answer out.
 
 import dataclasses
 
+import numpy as np
+
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
@@ -16,8 +18,10 @@ from crab_jax.data import tasks
 from crab_jax.evaluation import answer_files
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import folder
+from crab_jax.evaluation.masking import clip_masks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.report import pictures
+from crab_jax.evaluation.scoring import masks
 from crab_jax.routers import sequence_gates
 
 ALL = "all"  # the name that stands for every task that fits
@@ -33,12 +37,14 @@ class Request:
     task: the name of a task, or `ALL`.
     max_new_tokens: tokens of an answer at most.
     gates: also draw the router's gates along each answer.
+    masks: the folder of a mask model, which draws what answers point at.
   """
 
   clip: clip_lib.Clip
   task: str
   max_new_tokens: int
   gates: bool
+  masks: files.Path | None = None
 
 
 def run(
@@ -65,6 +71,7 @@ def run(
   if given is not None:
     table = table.joined(given, f"the checkpoint {checkpoint}", "the task file")
   chosen = _chosen(request, table)
+  pen = clip_masks.ClipMasks(request.masks) if request.masks else None
   model = folder.load(checkpoint, adapter)
   folder.require_numbers(model, table)
   if request.gates and not model.config.routes:
@@ -72,7 +79,7 @@ def run(
       "--gates: the model has no router; give --adapter with one of"
       " several heads"
     )
-  found, drawn = _answer(request, chosen, model, table)
+  found, drawn = _answer(request, chosen, model, table, pen)
   try:
     answer_files.write(out, drawn, found)
   except OSError as error:
@@ -110,23 +117,33 @@ def _answer(
   chosen: list[tasks.Task],
   model: folder.Model,
   table: tasks.Tasks,
+  pen: clip_masks.ClipMasks | None,
 ) -> tuple[list[dict], dict[str, bytes]]:
   """The rows of answers.json, and the pictures by file name."""
   maker = _maker(model, table)
   asked = _records(request.clip, chosen, maker)
   found, drawn = [], {}
-  for row in _answerer(request, model, maker).answers(asked.values()):
-    name = row["task"]
+  rows = list(_answerer(request, model, maker).answers(asked.values()))
+  for row in rows:
     if row["error"]:
-      raise errors.UserError(f"{name}: {row['error']}")
+      raise errors.UserError(f"{row['task']}: {row['error']}")
+  said = [(table[row["task"]], row["text"]) for row in rows]
+  regions = pen.of_answers(request.clip, said) if pen else {}
+  for row in rows:
+    name = row["task"]
     answer = answers.parse(table[name], row["text"])
     print(f"{name}: {' '.join(row['text'].split())}")
     line = {"task": name, "text": row["text"], "answer": answer.to_json()}
     if "cut" in row:
       print(f"{name}: cut off by {_limit(row['cut'], request, model)}")
       line["cut"] = row["cut"]
+    region = regions.get(name)
+    if region is not None:
+      line["mask"] = masks.to_rle(region)
     if (
-      picture := _picture(request.clip, table[name], asked[name], answer)
+      picture := _picture(
+        request.clip, table[name], asked[name], answer, region
+      )
     ) is not None:
       line["picture"] = f"{name}.jpg"
       drawn[line["picture"]] = pictures.jpeg(picture, 90)
@@ -199,13 +216,18 @@ def _picture(
   task: tasks.Task,
   record: records.Record,
   answer: answers.Answer,
+  region: np.ndarray | None = None,
 ):
-  """The frame with its box, or the timeline; None where nothing can be drawn."""
-  if answer.box or answer.points:
+  """The frame with its box and its mask, or the timeline; None: neither."""
+  if answer.box or answer.points or region is not None:
     # Sharper than what the model sees.
     frame = clip_lib.frame(clip, task, _PICTURE)
     return pictures.grounding(
-      frame, said_box=answer.box, points=answer.points, size=_PICTURE
+      frame,
+      said_box=answer.box,
+      points=answer.points,
+      size=_PICTURE,
+      said=region,
     )
   if answer.events:
     seconds = max(10.0, *(event.end for event in answer.events))

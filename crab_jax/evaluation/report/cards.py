@@ -133,8 +133,9 @@ def _grounded(task: tasks.Task, row: dict, record: records.Record):
   box = references.read(task, row["reference"]).box
   if box is None and truth is not None:
     box = masks.extent(truth)
+  said = masks.from_rle(row["mask"]) if row.get("mask") else None
   return pictures.grounding(
-    record.frames[0], truth, box, answer.box, answer.points
+    record.frames[0], truth, box, answer.box, answer.points, said=said
   )
 
 

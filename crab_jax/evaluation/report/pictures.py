@@ -17,6 +17,7 @@ from crab_jax.evaluation.scoring import masks
 
 TRUE = (22, 163, 74)
 SAID = (219, 39, 119)
+_TINT = 35  # per cent of the colour inside an answered mask
 _LINE = 3  # width of the line around a box, pixels
 _GAP = 4  # pixels between frames of a contact sheet
 _BAR = 24  # height of a line of a timeline, pixels
@@ -59,8 +60,9 @@ def grounding(
   said_box=None,
   points=(),
   size: int = 336,
+  said: np.ndarray | None = None,
 ) -> Image.Image:
-  """A frame with the true mask or box and the answered box and points.
+  """A frame with the true mask or box and what was answered.
 
   Args:
     frame: an encoded image.
@@ -70,8 +72,14 @@ def grounding(
       both are seen where they are equal.
     points: answered (x, y).
     size: pixels of the result.
+    said: bool[224, 224] or None; the answered mask is tinted and outlined.
   """
   drawn = image(frame).resize((size, size))
+  if said is not None:
+    drawn.paste(
+      SAID, mask=_inside(said, size).point(lambda x: x * _TINT // 100)
+    )
+    drawn.paste(SAID, mask=_outline(said, size))
   if truth is not None:
     drawn.paste(TRUE, mask=_outline(truth, size))
   pen = ImageDraw.Draw(drawn)
@@ -84,10 +92,15 @@ def grounding(
   return drawn
 
 
-def _outline(truth: np.ndarray, size: int) -> Image.Image:
+def _inside(region: np.ndarray, size: int) -> Image.Image:
+  """A mask as a mask image."""
+  mask = Image.fromarray((region * 255).astype(np.uint8))
+  return mask.resize((size, size), Image.Resampling.NEAREST)
+
+
+def _outline(region: np.ndarray, size: int) -> Image.Image:
   """The rim of a mask, about three pixels wide, as a mask image."""
-  mask = Image.fromarray((truth * 255).astype(np.uint8))
-  mask = mask.resize((size, size), Image.Resampling.NEAREST)
+  mask = _inside(region, size)
   inner = mask.filter(ImageFilter.MinFilter(7))
   return ImageChops.subtract(mask, inner)
 

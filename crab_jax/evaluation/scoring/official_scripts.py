@@ -15,6 +15,7 @@ import numpy as np
 
 from crab_jax.evaluation.scoring import masks
 
+_POINTS = 3  # that count, the last ones
 _COORDINATES = re.compile(r"\[([0-9]+),([0-9]+)(?:,([0-9]+),([0-9]+))?\]")
 
 
@@ -39,7 +40,8 @@ def prompt_of(text: str, existence: bool) -> Prompt | None:
   Args:
     text: the answer.
     existence: the answer says first whether there is an object (Ref-AVS): a
-      box alone suffices then; else a point is needed.
+      box or a point suffices then. Else a box needs a point beside it, and
+      points without a box have to be three.
   """
   if existence and "<answer>false</answer>" in text:
     return Prompt(absent=True)
@@ -50,8 +52,10 @@ def prompt_of(text: str, existence: bool) -> Prompt | None:
     for match in _COORDINATES.findall(text)
   ]
   box = next((numbers for numbers in found if len(numbers) == 4), None)
-  points = tuple(numbers for numbers in found if len(numbers) == 2)[-3:]
-  if not (points or (existence and box)):
+  points = tuple(numbers for numbers in found if len(numbers) == 2)[-_POINTS:]
+  if not (box or points):
+    return None
+  if not existence and len(points) < (1 if box else _POINTS):
     return None
   if not all(
     n < masks.SIZE for numbers in (box or (), *points) for n in numbers

@@ -159,14 +159,16 @@ def _object_frame(sample, truth: np.ndarray | None) -> _Frame:
   failed = sample.failed and not sample.row.get("mask")
   if extent is None and sample.answer.failure == "no_box":
     failed = False  # nothing to find, and nothing pointed at
+  failed = failed or bool(sample.row.get("mask_error"))
   j = 0.0 if failed else masks.jaccard(truth, said)
-  curve = masks.f_curve(truth, said) if extent else None
+  curve = _curve(sample, truth, said) if extent else None
   if failed and curve is not None:
     curve = np.zeros_like(curve)
   part = {
     "score": j,
     "j": j,
-    "f": float(curve[-1]) if curve is not None else None,
+    # At a threshold of one half; of a binary mask all but the first are equal.
+    "f": float(curve[masks.LEVELS // 2]) if curve is not None else None,
     "box_iou": _box_iou(extent, box, failed),
     "ceiling": masks.jaccard(truth, masks.filled_box(extent)),
   }
@@ -181,6 +183,19 @@ def _object_frame(sample, truth: np.ndarray | None) -> _Frame:
   )
 
 
+def _curve(sample, truth: np.ndarray, said: np.ndarray) -> np.ndarray:
+  """F at the thresholds: of the probabilities, where the row has it."""
+  kept = sample.row.get("mask_curve")
+  if not sample.row.get("mask") or kept is None:
+    return masks.f_curve(truth, said)
+  curve = np.asarray(kept, np.float64)
+  if curve.shape != (masks.LEVELS,) or not np.isfinite(curve).all():
+    raise errors.UserError(
+      f"{sample.id}: its mask_curve is no list of {masks.LEVELS} numbers"
+    )
+  return curve
+
+
 def _box_iou(extent, box, failed: bool) -> float:
   """IoU of two boxes, either of which may be none; 1 where both are."""
   if failed or (extent is None) != (box is None):
@@ -192,7 +207,8 @@ def _null_frame(sample) -> _Frame:
   """Scores a frame without the object: an unread answer is a full mask."""
   every = masks.SIZE * masks.SIZE
   pixels = int(_said_mask(sample, sample.answer.box).sum())
-  pixels = every if sample.failed else pixels
+  failed = sample.failed or sample.row.get("mask_error")
+  pixels = every if failed else pixels
   said = pixels / every
   part = {"score": 1 - said, "pixels": pixels}
   return _Frame(

@@ -32,7 +32,7 @@ class Attention(nn.Module):
     q: at.Float[jax.Array, "B T D"],
     k: at.Float[jax.Array, "B S D"],
     v: at.Float[jax.Array, "B S D"],
-    valid: at.Bool[jax.Array, "B S"] | None = None,
+    valid: at.Bool[at.Array, "B S"] | None = None,
   ) -> at.Float[jax.Array, "B T D"]:
     """Attends; keys that are not valid are not seen, None: all are."""
     width = q.shape[-1]
@@ -77,7 +77,7 @@ class Layer(nn.Module):
     image: at.Float[jax.Array, "B S D"],
     token_positions: at.Float[jax.Array, "B T D"],
     image_positions: at.Float[jax.Array, "#B S D"],
-    valid: at.Bool[jax.Array, "B T"],
+    valid: at.Bool[at.Array, "B T"],
   ) -> tuple[at.Float[jax.Array, "B T D"], at.Float[jax.Array, "B S D"]]:
     config, width = self.config, self.config.features
 
@@ -111,7 +111,7 @@ class Transformer(nn.Module):
     tokens: at.Float[jax.Array, "B T D"],
     image: at.Float[jax.Array, "B S D"],
     image_positions: at.Float[jax.Array, "#B S D"],
-    valid: at.Bool[jax.Array, "B T"],
+    valid: at.Bool[at.Array, "B T"],
   ) -> tuple[at.Float[jax.Array, "B T D"], at.Float[jax.Array, "B S D"]]:
     positions, config = tokens, self.config
     for number in range(_LAYERS):
@@ -185,7 +185,7 @@ class MaskDecoder(nn.Module):
     embedding: at.Float[jax.Array, "B side side D"],
     positions: at.Float[jax.Array, "side side D"],
     prompt: at.Float[jax.Array, "B N D"],
-    valid: at.Bool[jax.Array, "B N"],
+    valid: at.Bool[at.Array, "B N"],
   ) -> tuple[
     at.Float[jax.Array, "B 4 _ _"],
     at.Float[jax.Array, "B 4"],

@@ -10,6 +10,7 @@ Reference: SAM 2 (arXiv 2408.00714); verified against transformers' Sam2Model.
 """
 
 from typing import NamedTuple
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -38,9 +39,9 @@ class Encoded(NamedTuple):
 class Prompt(NamedTuple):
   """One prompt an image; unused slots are not valid."""
 
-  points: at.Float[jax.Array, "B N 2"]  # (x, y), pixels of the encoder's image
-  labels: at.Int[jax.Array, "B N"]  # of `prompt_encoder.Label`
-  valid: at.Bool[jax.Array, "B N"]
+  points: at.Float[at.Array, "B N 2"]  # (x, y), pixels of the encoder's image
+  labels: at.Int[at.Array, "B N"]  # of `prompt_encoder.Label`
+  valid: at.Bool[at.Array, "B N"]
 
 
 class Decoded(NamedTuple):
@@ -123,6 +124,26 @@ class Sam2(nn.Module):
   ) -> Decoded:
     """Encodes and decodes; every parameter is used."""
     return self.decode(self.encode(images), prompt, mask)
+
+
+def encode(config: configs.Sam2, params: at.Tree, images: at.Array) -> Encoded:
+  """`Sam2.encode` as a function."""
+  found = Sam2(config).apply({"params": params}, images, method="encode")
+  return cast(Encoded, found)
+
+
+def decode(
+  config: configs.Sam2,
+  params: at.Tree,
+  encoded: Encoded,
+  prompt: Prompt,
+  mask: at.Array | None = None,
+) -> Decoded:
+  """`Sam2.decode` as a function."""
+  found = Sam2(config).apply(
+    {"params": params}, encoded, prompt, mask, method="decode"
+  )
+  return cast(Decoded, found)
 
 
 def select(

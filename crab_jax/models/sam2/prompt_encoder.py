@@ -32,7 +32,7 @@ class Label(enum.IntEnum):
 
 
 def fourier(
-  positions: at.Float[jax.Array, "*B 2"],
+  positions: at.Float[at.Array, "*B 2"],
   gaussian: at.Float[jax.Array, "2 half"],
 ) -> at.Float[jax.Array, "*B _"]:
   """Sines and cosines of positions (x, y) in [0, 1], in float32.
@@ -74,8 +74,8 @@ class PromptEncoder(nn.Module):
 
   def points(
     self,
-    points: at.Float[jax.Array, "B N 2"],
-    labels: at.Int[jax.Array, "B N"],
+    points: at.Float[at.Array, "B N 2"],
+    labels: at.Int[at.Array, "B N"],
     gaussian: at.Float[jax.Array, "2 half"],
   ) -> at.Float[jax.Array, "B N D"]:
     """A token a point.

@@ -32,19 +32,3 @@ def _kernel(x: np.ndarray) -> np.ndarray:
   near = (_A + 2) * x**3 - (_A + 3) * x**2 + 1
   far = _A * x**3 - 5 * _A * x**2 + 8 * _A * x - 4 * _A
   return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
-@functools.cache
-def linear(before: int, after: int) -> np.ndarray:
-  """float32[after, before]: torch's bilinear along one axis, no antialiasing.
-
-  Half-pixel centres; beyond the outermost centres the edge goes on.
-  """
-  centres = (np.arange(after) + 0.5) * before / after - 0.5
-  centres = np.clip(centres, 0, before - 1)
-  first = np.minimum(np.floor(centres).astype(int), max(before - 2, 0))
-  matrix = np.zeros((after, before))
-  rows = np.arange(after)
-  matrix[rows, first] = 1 - (centres - first)
-  matrix[rows, np.minimum(first + 1, before - 1)] += centres - first
-  return matrix.astype(np.float32)

@@ -51,6 +51,16 @@ def test_place_draws_truth_and_answer():
   assert point == pictures.SAID
 
 
+def test_an_answered_mask_is_tinted_and_outlined():
+  said = masks.filled_box((100, 100, 139, 139))
+  drawn = pictures.grounding(_frame("black"), said=said)
+  assert drawn.getpixel((151, 180)) == pictures.SAID
+  inside, outside = drawn.getpixel((180, 180)), drawn.getpixel((100, 100))
+  assert outside == (0, 0, 0)
+  tint = [pictures._TINT * x / 100 for x in pictures.SAID]
+  assert np.abs(np.subtract(inside, tint)).max() <= 3
+
+
 def test_an_answer_on_the_truth_leaves_both_in_sight():
   box = (50, 50, 99, 99)
   drawn = pictures.grounding(_frame("black"), None, box, box)

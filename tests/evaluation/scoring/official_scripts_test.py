@@ -27,6 +27,8 @@ def test_what_is_read(text, existence, box, points):
   ("text", "existence"),
   [
     ("[1,2,30,40]", False),  # no point
+    ("[1,2]", False),  # neither a box nor three points
+    ("[1,2] [3,4]", False),
     ("[1, 2, 30, 40] [5, 6]", False),  # spaces are not read
     ("[1,2,30,224] [5,6]", False),  # outside
     ("[1,2,30,40] [5,224]", False),

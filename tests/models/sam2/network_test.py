@@ -59,14 +59,12 @@ def encoded(params, inputs):
 
 @jax.jit
 def encode(params, images):
-  return network.Sam2(TINY).apply({"params": params}, images, method="encode")
+  return network.encode(TINY, params, images)
 
 
 @jax.jit
 def decode(params, encoded, prompt, mask=None):
-  return network.Sam2(TINY).apply(
-    {"params": params}, encoded, prompt, mask, method="decode"
-  )
+  return network.decode(TINY, params, encoded, prompt, mask)
 
 
 def _prompt(inputs, kinds: str, slots: int = 6) -> network.Prompt:
