@@ -164,11 +164,28 @@ _BATCH = flags.DEFINE_string(
 )
 
 
+_REVIEW = flags.DEFINE_bool(
+  "review", False, "Serve a page on this machine to review what is in --out."
+)
+_REVIEWER = flags.DEFINE_string("reviewer", "me", "Who reviews.")
+_REVIEW_SHARE = flags.DEFINE_float(
+  "review_share",
+  0.05,
+  "Of the texts without findings, 30 a task at least.",
+  0,
+  1,
+)
+_PORT = flags.DEFINE_integer("port", 8765, "Of the page.", 0, 65535)
+
+
 def main() -> None:
   if _LIST_READERS.value:
     from crab_jax.annotation.readers import reading
 
     print(reading.listing())
+    return
+  if _REVIEW.value:
+    _review()
     return
   source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
   teaching = _teaching()
@@ -212,6 +229,26 @@ def main() -> None:
       _DRY_RUN.value,
     )  # fmt: skip
   )
+
+
+def _review() -> None:
+  """Serves the page of the review."""
+  out = cli.required_path(_OUT)
+  try:
+    from crab_jax.annotation.review import app
+  except ModuleNotFoundError as error:
+    raise errors.UserError(
+      f"--review needs {error.name}: pip install 'crab_jax[annotate]'"
+    ) from error
+  from crab_jax.annotation import run
+  from crab_jax.data import tasks
+  from crab_jax.evaluation.scoring import scores
+
+  table = scores.own_tasks(cli.path(_TASK_FILE)) or tasks.Tasks()
+  session = app.Session(
+    out, out / run.STATE, table, _REVIEWER.value, _REVIEW_SHARE.value
+  )
+  app.serve(session, _PORT.value)
 
 
 def _values(holders) -> dict[str, Any]:

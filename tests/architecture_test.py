@@ -337,6 +337,7 @@ _TESTED_BY = {
   "annotation/readers/places": "annotation/readers/reading",
   "annotation/readers/questions": "annotation/readers/reading",
   "annotation/readers/source": "annotation/readers/reading",
+  "annotation/review/entries": "annotation/review/reviews",
   "annotation/rows": "annotation/schema",
   "annotation/settings": "annotation/run",
   "annotation/teaching/asking": "annotation/drafting",

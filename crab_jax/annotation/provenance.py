@@ -1,4 +1,4 @@
-"""Who wrote a row, of what, and where its media are from.
+"""Who wrote a row, of what, and where its media come from.
 
 `{out}/{task}/provenance.jsonl` has a line for each row of the annotation files,
 in their order.

@@ -11,8 +11,10 @@ moment goes on, and gives the bytes of one that was not.
 
 import collections
 import contextlib
+import csv
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from typing import Any
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation import build
+from crab_jax.annotation import conclusions
 from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
@@ -33,12 +36,15 @@ from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
 from crab_jax.annotation import truths
+from crab_jax.annotation.review import entries
+from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
 from crab_jax.data import tasks
 
 STATE = ".annotate"
 SUMMARY = "annotate.json"
+DOUBTS = "label_doubts.csv"
 _VERSION = 1  # grows when the same inputs begin to give other rows
 _LARGEST = 0.5  # share of the rows in one group from which it is told
 _NAMED = 10  # rows that are named with each reason
@@ -111,7 +117,12 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       if answered.count:
         return {}
     drafts = drafting.write(work, show, answered)
+    _keep_drafts(work, drafts)
+    decisions = reviews.read(inputs.out)
+    drafts = reviews.applied(drafts, decisions)
     summary = _build(built, drafts, outcomes, inputs)
+    _write_doubts(built, drafts, inputs.out)
+    summary["review"] = reviews.agreement(decisions)
     summary = {"fingerprint": mark, **summary}
     files.write_json(inputs.out / SUMMARY, summary, sync=True)
     show(table_text(summary))
@@ -165,6 +176,7 @@ def _fingerprint(inputs: Inputs) -> str:
     "tasks": [dataclasses.asdict(task) for task in inputs.table.own],
     "media": {p: files.stamp(inputs.media / p) for p in sorted(paths)},
     "templates": _hash_of(inputs.settings.templates),
+    "reviews": _hash_of(str(inputs.out / reviews.FILE)),
     "teaching": inputs.teaching and dataclasses.asdict(inputs.teaching),
     "prompts": inputs.teaching and _hash_of(inputs.teaching.prompts),
   }
@@ -272,6 +284,41 @@ def _batch(work: drafting.Work, batch: str, show: Show) -> batches.Writer:
   return writer
 
 
+def _keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
+  """Writes what is to be reviewed."""
+  vocabulary = work.vocabulary
+  files.write_json_lines(
+    work.state / entries.FILE,
+    (
+      entries.line(
+        item, drafts[item.id], work.media, vocabulary.get(item.task, ())
+      )
+      for item in work.written()
+      if not drafts[item.id].dropped
+    ),
+  )
+
+
+def _write_doubts(
+  built: Sequence[items.Item], drafts: drafting.Drafts, out: files.Path
+) -> None:
+  """Writes the rows of which a reviewer says that the label is wrong."""
+  doubted = [
+    [item.id, item.task, item.row.where, conclusions.state(item.truth),
+     str(drafts[item.id].facts.get("reviewer", ""))]
+    for item in built
+    if drafts[item.id].review == "label"
+  ]  # fmt: skip
+  if not doubted:
+    files.remove(out / DOUBTS)
+    return
+  buffer = io.StringIO()
+  writer = csv.writer(buffer)
+  writer.writerow(["id", "task", "from", "label", "reviewer"])
+  writer.writerows(doubted)
+  files.write_text(out / DOUBTS, buffer.getvalue())
+
+
 def _build(
   built: Sequence[items.Item],
   drafts: dict[str, provenance.Draft],
@@ -369,7 +416,7 @@ def table_text(summary: dict[str, Any]) -> str:
   """The counts as text: a line a task, then what was not built."""
   lines = [
     f"{name}: "
-    + ", ".join(f"{count} {split}" for split, count in counts.items())
+    + (", ".join(f"{n} {split}" for split, n in counts.items()) or "nothing")
     for name, counts in summary["tasks"].items()
   ]
   lines += [

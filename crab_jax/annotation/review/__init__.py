@@ -1,0 +1,1 @@
+"""Review of drafts by people: a local page, and what they decide."""

@@ -1,0 +1,187 @@
+"""The page of the review, in a browser, by its keys."""
+
+import http.client
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+
+import pytest
+
+from crab_jax.annotation import run
+from crab_jax.annotation import schema
+from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation.review import app
+from crab_jax.data import tasks
+from tests.annotation import sources
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def _inputs(folder):
+  rows = [
+    sources.row("meld", 0), sources.row("avvp", 1), sources.row("arig", 2),
+    sources.row("ks", 0), sources.row("avqa", 1),
+  ]  # fmt: skip
+  lines = [
+    (f"line {i}", {**row, "split": "train", "id": f"row{i}"})
+    for i, row in enumerate(rows)
+  ]
+  found, faults = schema.parse(lines, tasks.Tasks())
+  assert not faults
+  return run.Inputs(
+    found, faults, folder, folder / "out", tasks.Tasks(),
+    settings_lib.Settings(require_review="all"),
+  )  # fmt: skip
+
+
+@pytest.fixture
+def inputs(tmp_path):
+  sources.write_media(tmp_path, 3)
+  made = _inputs(tmp_path)
+  run.annotate(made, lambda text: None)
+  return made
+
+
+@pytest.fixture
+def address(inputs):
+  """Of the page, served by the command."""
+  child = subprocess.Popen(
+    [sys.executable, "-m", "crab_jax.annotate", "--review", "--port=0",
+     f"--out={inputs.out}"],
+    stdout=subprocess.PIPE, text=True, cwd=_ROOT,
+  )  # fmt: skip
+  try:
+    line = child.stdout.readline()
+    yield re.search(r"http://\S+", line)[0]
+  finally:
+    child.terminate()
+    child.wait()
+
+
+def _decisions(inputs):
+  path = inputs.out / "reviews.jsonl"
+  lines = path.read_text().splitlines() if path.exists() else []
+  return [json.loads(line) for line in lines]
+
+
+def _page(browser, address):
+  page = browser.new_page(viewport={"width": 1000, "height": 760})
+  problems = []
+  page.on("pageerror", lambda error: problems.append(error))
+  page.goto(address)
+  page.wait_for_function("document.body.dataset.row")
+  return page, problems
+
+
+def _wait(page, done):
+  page.wait_for_function(f"document.body.dataset.done === '{done}'")
+
+
+@pytest.mark.skipif(_CHROMIUM is None, reason="no chromium")
+def test_accept_edit_reject_and_undo_by_keys(inputs, address):
+  """The file equals what was pressed, and is what gets built."""
+  sync_api = pytest.importorskip("playwright.sync_api")
+  with sync_api.sync_playwright() as play:
+    browser = play.chromium.launch(
+      executable_path=_CHROMIUM, args=["--no-sandbox"]
+    )
+    page, problems = _page(browser, address)
+    order = []
+
+    def row():
+      return page.evaluate("document.body.dataset.row")
+
+    order.append(row())
+    page.keyboard.press("a")
+    _wait(page, 1)
+    order.append(row())
+    page.keyboard.press("e")
+    page.fill("textarea", "It is so, as the label says.")
+    page.wait_for_selector("#findings li:has-text('told')")
+    text = "The picture and the sound of this clip go together over its whole length."
+    page.fill("textarea", text)
+    page.wait_for_function("!document.querySelector('#findings li')")
+    page.keyboard.press("Control+Enter")
+    _wait(page, 2)
+    order.append(row())
+    page.keyboard.press("r")
+    page.keyboard.press("2")
+    _wait(page, 3)
+    order.append(row())
+    page.keyboard.press("l")
+    _wait(page, 4)
+    order.append(row())
+    page.keyboard.press("a")
+    _wait(page, 5)
+    assert "All is reviewed" in page.inner_text("header")
+    page.keyboard.press("u")
+    _wait(page, 4)
+    assert row() == order[4]
+    assert problems == []
+    browser.close()
+  said = _decisions(inputs)
+  assert [(d["id"], d["verdict"]) for d in said] == [
+    (order[0], "accept"), (order[1], "edit"), (order[2], "reject"),
+    (order[3], "label"), (order[4], "accept"), (order[4], "undo"),
+  ]  # fmt: skip
+  assert said[1]["text"] == text
+  assert said[2]["reason"] == "invented"
+  summary = run.annotate(inputs, lambda text: None)
+  found = {
+    row["id"]: row
+    for path in inputs.out.glob("*/train.json")
+    for row in json.loads(path.read_text())
+  }
+  assert set(found) == set(order[:2])
+  assert text in json.dumps(found[order[1]])
+  assert sorted(u["status"] for u in summary["unbuilt"]) == [
+    "label_doubted", "rejected", "unreviewed",
+  ]  # fmt: skip
+  doubts = (inputs.out / run.DOUBTS).read_text()
+  assert order[3] in doubts
+
+
+def _get(address, path, body=None, key=True):
+  url = urllib.parse.urlsplit(address)
+  connection = http.client.HTTPConnection(url.netloc)
+  query = f"?{url.query}" if key else ""
+  method = "GET" if body is None else "POST"
+  connection.request(method, f"{path}{query}", body)
+  reply = connection.getresponse()
+  data = reply.read()
+  connection.close()
+  return reply.status, data
+
+
+def test_without_its_key_it_tells_and_takes_nothing(inputs, address):
+  body = json.dumps({"id": "row0", "verdict": "accept"})
+  for path, sent in (
+    ("/", None), ("/rows", None), ("/media/video/row0", None),
+    ("/check", body), ("/decide", body),
+  ):  # fmt: skip
+    assert _get(address, path, sent, key=False)[0] == 403, path
+  for sent in ("x", "[]", "{}"):
+    assert _get(address, "/decide", sent)[0] in (400, 403)
+  assert _get(address, "/media/..%2f..%2fetc/row0")[0] in (403, 404)
+  assert _decisions(inputs) == []
+  assert (
+    _get(address, "/media/video/row0")[1]
+    == (inputs.media / "v0.mp4").read_bytes()
+  )
+  assert _get(address, "/decide", body)[0] == 200
+  assert [d["verdict"] for d in _decisions(inputs)] == ["accept"]
+
+
+def test_an_edit_that_reads_as_another_answer_is_refused(inputs):
+  session = app.Session(
+    inputs.out, inputs.out / run.STATE, tasks.Tasks(), "ann", 1.0
+  )
+  for text in ("", "It is [1,2,3,4].", "<answer>x</answer>"):
+    said = {"id": "row2", "verdict": "edit", "text": text}
+    assert session.decide(said)
+  assert _decisions(inputs) == []
