@@ -257,7 +257,11 @@ def run(main: Callable[[], int | None]) -> None:
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
     _end(_INTERRUPTED)
-  except Exception:
+  except Exception as error:
+    # A library asked a bucket by itself.
+    if reason := files.refusal(error):
+      print(f"error: {_one_line(Exception(reason))}", file=sys.stderr)
+      _end(USER_EXIT)
     if not _is_one_of_several():
       raise
     traceback.print_exc()

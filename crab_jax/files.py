@@ -12,14 +12,19 @@ beside its own and renamed (`writing` and the functions above it); a folder too
                                 strict JSON, for those that write or send it
   write_together                several files of a folder, the last one last
   new_folder, replace_folder    a folder, whole or not at all
+  begun_folder, finish_folder   a folder that several hosts write together
   Growing                       a file that survives interruptions, in parts
   append                        a line at the end of a log
   lock, claim                   one process of many
-  make_folder, why_not_writable, remove, listing, find, is_same, link, size, stamp, age, touch, absolute
-  Ranges                        pieces of a large file
+  make_folder, why_not_writable, remove, listing, find, is_file, is_same, link, size,
+  sizes, stamp, stamps, age, touch, absolute
+  read_bytes, reading, Ranges   a file, from its beginning, pieces of a large one
+  Copies, local_folder          where libraries that know no bucket can read
+  scratch, store                the local disk for a while; tensorstore's words
 
 The functions take any path; those that commands hand down are `etils.epath`'s.
-Files lie on local or mounted disks: `path` refuses a bucket.
+A path may be of a bucket, gs://BUCKET/NAME (`buckets`): what holds there
+otherwise is said where it does.
 """
 
 import contextlib
@@ -32,15 +37,18 @@ import math
 import os
 import pathlib
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
 
+from crab_jax import buckets
 from crab_jax import errors
 
 Path = pathlib.Path | epath.Path  # what functions take
@@ -59,23 +67,44 @@ def path(text: str | os.PathLike[str]) -> epath.Path:
   """The path that a flag or a setting names.
 
   Raises:
-    UserError: it lies in a bucket.
+    UserError: it is of a bucket that cannot be read, or of a service of which
+      nothing is known here.
   """
-  if "://" in os.fspath(text):
+  name = os.fspath(text)
+  if buckets.holds(name):
+    if not buckets.bucket_of(name):
+      raise errors.UserError(f"{name}: gs:// wants the name of a bucket")
+    buckets.check(buckets.bucket_of(name))
+  elif "://" in name:
     raise errors.UserError(
-      f"{os.fspath(text)}: remote folders are not supported yet; mount"
-      " the bucket (gcsfuse) and give the path where it is mounted"
+      f"{name}: of remote folders only gs:// is known; mount others and give"
+      " the path where they are"
     )
   return epath.Path(text)
 
 
+def is_remote(path: str | os.PathLike[str]) -> bool:
+  """Whether a path is of a bucket."""
+  return buckets.holds(path)
+
+
+def refusal(error: BaseException) -> str | None:
+  """Why a bucket refused, where no call of here reports it; None: not that."""
+  return buckets.refusal(error)
+
+
 def absolute(path: Path) -> Path:
   """The path from the root on: tensorstore and orbax want it so."""
+  if buckets.holds(path):
+    return path
   return type(path)(os.path.abspath(path))
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
   """Writes a file whole or not at all; see `writing`."""
+  if buckets.holds(path):
+    buckets.write(path, data)
+    return
   with writing(path, sync=sync) as file:
     file.write(data)
 
@@ -152,6 +181,10 @@ def writing(path: Path, *, sync: bool = False) -> Iterator[io.BufferedWriter]:
     sync: whether the content is on the disk before it gets its name: it then
       survives a crash of the machine, not of the process alone.
   """
+  if buckets.holds(path):
+    with buckets.writing(path) as file:
+      yield file
+    return
   new, file = _open_new(os.fspath(path))
   with file:
     try:
@@ -195,7 +228,7 @@ def _open_new(name: str) -> tuple[str, io.BufferedWriter]:
 
 def copy(source: Path, path: Path) -> None:
   """Copies a file, whole or not at all."""
-  with open(source, "rb") as old, writing(path) as new:
+  with reading(source) as old, writing(path) as new:
     shutil.copyfileobj(old, new)
 
 
@@ -211,6 +244,11 @@ def write_together(
     contents: by name, "a/b" in a folder of its own.
     last: the name of the file that tells readers that all are there.
   """
+  if buckets.holds(folder):
+    buckets.remove(folder / last)
+    for name in [*(name for name in contents if name != last), last]:
+      buckets.write(folder / name, contents[name])
+    return
   make_folder(folder)
   new = folder / f"{_NEW}-{uuid.uuid4().hex[:8]}"
   try:
@@ -225,18 +263,53 @@ def write_together(
     _remove_begun(folder, _NEW)  # this one, and what a kill left
 
 
-def incomplete(folder: Path) -> Path:
-  """Under what name several hosts write a folder before `replace_folder`."""
+def begun_folder(folder: Path, last: str) -> Path:
+  """Where several hosts write a folder together before `finish_folder`.
+
+  One of them calls this. On a disk it is another folder beside it. In a bucket,
+  which cannot rename, it is the folder itself: what was there is removed, the
+  file `last` first, by which readers know a whole one.
+  """
+  if buckets.holds(folder):
+    buckets.remove(folder, first=last)
+    return folder
+  new = folder.with_name(folder.name + _NEW)
+  remove(new)
+  make_folder(new)
+  return new
+
+
+def begun(folder: Path) -> Path:
+  """The name of what `begun_folder` made, for the other hosts."""
+  if buckets.holds(folder):
+    return folder
   return folder.with_name(folder.name + _NEW)
 
 
+def finish_folder(new: Path, folder: Path) -> None:
+  """Gives a folder of `begun_folder` its name; its file `last` is there."""
+  if not buckets.holds(folder):
+    replace_folder(new, folder)
+
+
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path, last: str | None = None) -> Iterator[Path]:
   """An empty folder to fill, which gets its name when the block ends.
 
   A folder that is there is replaced (`replace_folder`). One process at a time
-  writes a folder.
+  writes a folder. For a bucket it is filled on the local disk and uploaded.
+
+  Args:
+    folder: the name.
+    last: the file by which readers know a whole folder: in a bucket it is the
+      first to be removed and the last to be uploaded. None: there is none.
   """
+  if buckets.holds(folder):
+    with scratch() as local:
+      yield local
+      buckets.remove(folder, first=last)
+      buckets.upload_folder(local, folder, last)
+    return
   make_folder(folder.parent)
   begun = folder.name + _NEW
   _remove_begun(folder.parent, begun)  # what a kill left: it fills the disk
@@ -249,6 +322,21 @@ def new_folder(folder: Path) -> Iterator[Path]:
   except Exception:
     shutil.rmtree(new, ignore_errors=True)
     raise
+
+
+@contextlib.contextmanager
+def uploaded(folder: Path) -> Iterator[Path]:
+  """A folder on the local disk; what the block writes is added to a bucket's."""
+  with scratch() as new:
+    yield new
+    buckets.upload_folder(new, folder, None)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[epath.Path]:
+  """An empty folder on the local disk, removed when the block ends."""
+  with tempfile.TemporaryDirectory(prefix="crab_jax-") as folder:
+    yield epath.Path(folder)
 
 
 def _remove_begun(folder: Path, prefix: str) -> None:
@@ -289,11 +377,21 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def make_folder(folder: Path) -> None:
   """Makes a folder and those above it, where they are missing."""
+  if buckets.holds(folder):
+    return  # a bucket has none: they are what names have in common
   folder.mkdir(parents=True, exist_ok=True)
 
 
 def why_not_writable(folder: Path) -> str:
   """Makes a folder, and says why nothing can be written into it; "": it can."""
+  if buckets.holds(folder):
+    probe = folder / f".writable-{uuid.uuid4().hex[:8]}"
+    try:
+      buckets.write(probe, b"")
+      buckets.remove(probe)
+    except (OSError, errors.UserError) as error:
+      return str(error)
+    return ""
   try:
     make_folder(folder)
   except OSError as error:
@@ -305,7 +403,8 @@ class Growing:
   """A file that is written over several starts, under the name {name}.part.
 
   What was written is there after a kill of the process, at worst but for a
-  last piece that is cut off. The file gets its name by `finish`.
+  last piece that is cut off. The file gets its name by `finish`. That of a
+  bucket grows on the local disk: only there the next start finds the part.
   """
 
   def __init__(self, path: Path, keep: int | None = None):
@@ -316,6 +415,7 @@ class Growing:
       keep: bytes of the part that are good; it goes on behind them. None: all.
     """
     self._path = path
+    make_folder(part_of(path).parent)
     self._file = open(part_of(path), "ab")  # noqa: SIM115  closed by `close`
     if keep is not None:
       self._file.truncate(keep)
@@ -336,16 +436,29 @@ class Growing:
   def finish(self) -> None:
     """Gives the file its name."""
     self._file.close()
-    os.replace(part_of(self._path), self._path)
+    if buckets.holds(self._path):
+      buckets.upload(part_of(self._path), self._path)
+      remove(part_of(self._path))
+    else:
+      os.replace(part_of(self._path), self._path)
 
 
 def part_of(path: Path) -> Path:
   """The part of a `Growing` file."""
+  if buckets.holds(path):
+    # The same for every start, and nobody else's.
+    own = f"crab_jax-{os.getuid()}"
+    bucket, key = buckets.bucket_of(path), buckets.key_of(path)
+    top = epath.Path(tempfile.gettempdir()) / own / bucket
+    return top / (key + _PART)
   return path.with_name(path.name + _PART)
 
 
 def append(path: Path, data: bytes) -> None:
   """Appends to a log, which one process writes; made if need be."""
+  if buckets.holds(path):
+    buckets.append(path, data)
+    return
   with open(path, "ab") as file:
     file.write(data)
 
@@ -357,6 +470,13 @@ def lock(path: Path) -> Iterator[None]:
   Raises:
     Locked: another process holds it.
   """
+  if buckets.holds(path):
+    try:
+      with buckets.lock(path):
+        yield
+    except buckets.Held as error:
+      raise Locked(os.fspath(path)) from error
+    return
   with open(path, "w") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -367,6 +487,8 @@ def lock(path: Path) -> Iterator[None]:
 
 def claim(path: Path, text: str) -> bool:
   """Makes a file that is not there; of all who try, one gets True."""
+  if buckets.holds(path):
+    return buckets.claim(path, text.encode())
   try:
     with open(path, "x", encoding="utf-8") as file:
       file.write(text)
@@ -377,16 +499,24 @@ def claim(path: Path, text: str) -> bool:
 
 def touch(path: Path) -> None:
   """Makes the `age` of a file zero."""
+  if buckets.holds(path):
+    buckets.touch(path)
+    return
   os.utime(path)
 
 
 def age(path: Path) -> float:
   """Seconds since a file was written or touched."""
+  if buckets.holds(path):
+    return buckets.age(path)
   return time.time() - os.stat(path).st_mtime
 
 
 def remove(path: Path) -> None:
   """Removes a file, or a folder and all in it; neither need be there."""
+  if buckets.holds(path):
+    buckets.remove(path)
+    return
   if os.path.isdir(path) and not os.path.islink(path):
     shutil.rmtree(path)
   else:
@@ -396,6 +526,9 @@ def remove(path: Path) -> None:
 
 def listing(folder: Path, pattern: str = "*") -> list[Path]:
   """What lies in a folder, by name; [] where there is no folder."""
+  if buckets.holds(folder):
+    names = buckets.listing(folder)
+    return [folder / name for name in fnmatch.filter(names, pattern)]
   try:
     names = os.listdir(folder)
   except FileNotFoundError:
@@ -405,6 +538,8 @@ def listing(folder: Path, pattern: str = "*") -> list[Path]:
 
 def find(folder: Path, pattern: str) -> list[Path]:
   """The files in a folder and all below it, in order."""
+  if buckets.holds(folder):
+    return sorted(folder / name for name in buckets.sizes(folder, pattern))
   return sorted(
     folder / os.path.relpath(os.path.join(top, name), folder)
     for top, _, names in os.walk(folder)
@@ -422,16 +557,38 @@ def link(source: Path, path: Path) -> None:
 
 def is_same(one: Path, other: Path) -> bool:
   """Whether two paths lead to the same file or folder; both are there."""
+  if buckets.holds(one) or buckets.holds(other):
+    return os.fspath(one) == os.fspath(other)
   return os.path.samefile(one, other)
+
+
+def is_file(path: Path) -> bool:
+  """Whether there is a file; of a bucket cheaper than `path.is_file()`."""
+  return buckets.is_object(path) if buckets.holds(path) else path.is_file()
 
 
 def size(path: Path) -> int:
   """Bytes of a file."""
+  if buckets.holds(path):
+    return buckets.size(path)
   return os.stat(path).st_size
+
+
+def sizes(folder: Path, pattern: str) -> dict[Path, int]:
+  """Bytes of the files in a folder and all below it, in order.
+
+  Of a bucket it is one request for a thousand files.
+  """
+  if buckets.holds(folder):
+    found = buckets.sizes(folder, pattern)
+    return {folder / name: found[name] for name in sorted(found)}
+  return {path: size(path) for path in find(folder, pattern)}
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
   """What changes when a file does: bytes and time; None: it is not there."""
+  if buckets.holds(path):
+    return buckets.stamp(path)
   try:
     found = os.stat(path)
   except (OSError, ValueError):  # ValueError: no name of a file, as with NUL
@@ -439,18 +596,101 @@ def stamp(path: Path) -> tuple[int, int] | None:
   return found.st_size, found.st_mtime_ns
 
 
+def stamps(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
+  """`stamp` of many files; those of a bucket are asked for together."""
+  if any(map(buckets.holds, paths)):
+    return buckets.stamps(paths)
+  return list(map(stamp, paths))
+
+
+def read_bytes(path: Path) -> bytes:
+  """The content of a file; of a bucket in one request."""
+  return buckets.read(path) if buckets.holds(path) else path.read_bytes()
+
+
+def reading(path: str | os.PathLike[str]) -> io.BufferedIOBase:
+  """A file opened for reading its bytes from the beginning."""
+  return buckets.reading(path) if buckets.holds(path) else open(path, "rb")
+
+
 class Ranges:
   """Pieces of one file, read by their offset; a context manager."""
 
   def __init__(self, path: Path):
-    self._file = os.open(path, os.O_RDONLY)
+    self._path = path
+    self._file = None if buckets.holds(path) else os.open(path, os.O_RDONLY)
 
   def read(self, start: int, count: int) -> bytes:
     """`count` bytes from `start` on, fewer at the end of the file."""
+    if self._file is None:  # a request a piece
+      return buckets.read(self._path, start, start + count)
     return os.pread(self._file, count, start)
 
   def __enter__(self) -> "Ranges":
     return self
 
   def __exit__(self, *_) -> None:
-    os.close(self._file)
+    if self._file is not None:
+      os.close(self._file)
+
+
+class Copies:
+  """Files where a library that knows no bucket can open them.
+
+  Those of a disk lie there already. Of a bucket's the last few are kept on the
+  local disk until the object is collected.
+  """
+
+  def __init__(self, keep: int = 8):
+    self._keep = keep
+    self._folder: tempfile.TemporaryDirectory | None = None
+    self._found: dict[str, epath.Path] = {}
+
+  def __call__(self, path: Path) -> Path:
+    """A local file with the content of `path`, and with its ending.
+
+    Of a missing one `path` itself: there is no file of that name.
+    """
+    if not buckets.holds(path):
+      return path
+    name = os.fspath(path)
+    if name in self._found:
+      return self._found[name]
+    if self._folder is None:
+      self._folder = tempfile.TemporaryDirectory(prefix="crab_jax-")
+    # With its ending: some readers go by it.
+    local = epath.Path(self._folder.name) / buckets.key_of(name)
+    make_folder(local.parent)
+    try:
+      buckets.download(name, os.fspath(local))
+    except FileNotFoundError:
+      return path
+    while len(self._found) >= self._keep:
+      os.unlink(self._found.pop(next(iter(self._found))))
+    self._found[name] = local
+    return local
+
+
+@contextlib.contextmanager
+def local_folder(folder: Path) -> Iterator[Path]:
+  """A folder, or a file, on a disk; of a bucket's a copy, for as long."""
+  if not buckets.holds(folder):
+    yield folder
+    return
+  with scratch() as top:
+    local = top / folder.name
+    found = buckets.sizes(folder, "*")
+    for name in found:
+      make_folder((local / name).parent)
+      buckets.download(folder / name, os.fspath(local / name))
+    if not found and folder.is_file():
+      buckets.download(folder, os.fspath(local))
+    yield local
+
+
+def store(folder: Path) -> dict[str, str]:
+  """A folder in the words of tensorstore's `kvstore`."""
+  if buckets.holds(folder):
+    bucket, key = buckets.bucket_of(folder), buckets.key_of(folder)
+    return {"driver": "gcs", "bucket": bucket, "path": f"{key}/"}
+  return {"driver": "file", "path": f"{folder}/"}

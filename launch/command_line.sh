@@ -143,11 +143,9 @@ require_shared_workdir() {
     esac
   done
   case $workdir in
-    /?*) ;;
-    gs://*) fail "--workdir=$workdir: a bucket has to be mounted (gcsfuse," \
-      "--setup), and --workdir is the path where it is" ;;
+    /?* | gs://?*) ;;
     *) fail "the command needs a --workdir that all hosts share and that" \
-      "outlives the slice, an absolute path on a share or a mounted bucket," \
+      "outlives the slice, gs://BUCKET/RUN or an absolute path on a share," \
       "got '$workdir'" ;;
   esac
 }

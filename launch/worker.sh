@@ -34,7 +34,7 @@ install() {
     python3 -m uv venv --python 3.12 "$state/env"
   fi
   python3 -m uv pip install --quiet --python "$state/env/bin/python" \
-    --editable "${checkout}[tpu]"
+    --editable "${checkout}[tpu,gcs]"
   if [[ -n ${1:-} ]]; then
     (cd "$HOME" && bash -c "$1")
   fi

@@ -24,7 +24,7 @@ _WIDTH, _HEIGHT = 196, 76  # of a box, pixels
 _GAP_X, _GAP_Y = 22, 40
 _MARGIN = 20
 _LINE = 31  # characters of a description in a box
-_IN_ROW = 4  # boxes of the base in each of two rows
+_IN_ROW = 5  # boxes of the base in each of two rows
 _COMMANDS = "commands"
 
 # The layers up to this one are the grey rows.

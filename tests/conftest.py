@@ -13,9 +13,19 @@ os.environ["XLA_FLAGS"] = (
 
 import jax  # noqa: E402
 import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jaxtyping.install_import_hook(
   ["crab_jax.models", "crab_jax.data", "crab_jax.training"],
   "beartype.beartype",
 )
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory):
+  """The proxy of a server of buckets; the bucket is `bucket_server.BUCKET`."""
+  from tests import bucket_server
+
+  with bucket_server.serving(tmp_path_factory.mktemp("buckets")) as proxy:
+    yield proxy

@@ -425,6 +425,6 @@ def test_a_path_of_the_working_directory(tmp_path, monkeypatch):
   assert files.path("a") / "b" == pathlib.Path("a/b")
 
 
-def test_a_bucket_is_refused():
-  with pytest.raises(errors.UserError, match="gs://a/b: remote folders"):
-    files.path("gs://a/b")
+def test_other_services_are_refused():
+  with pytest.raises(errors.UserError, match="s3://a/b: of remote folders"):
+    files.path("s3://a/b")

@@ -8,9 +8,10 @@ A folder that several machines may share:
 
 A claim is a file that only one process can create. One that has not touched its
 claim for `expiry` seconds has lost it, and so has at once one that was killed,
-where that can be seen (see `worker`). The run is begun again by whoever asks
+where that can be seen (see `processes`). The run is begun again by whoever asks
 next, under the next number. Needs a file system where creating a file is
-exclusive and renaming atomic (a local disk, NFS, Lustre; not a mounted bucket),
+exclusive and renaming atomic (a local disk, NFS, Lustre, gs://; not a
+mounted bucket),
 and clocks that agree to within the expiry.
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.ablation import worker
+from crab_jax import processes
 
 _BEAT = 0.2  # of the expiry, between two touches of a claim
 
@@ -80,7 +81,7 @@ class Manifest:
     if number and not self._is_lost(self._path(name, number)):
       return False
     path = self._path(name, number + 1)
-    if not files.claim(path, json.dumps(dataclasses.asdict(worker.me()))):
+    if not files.claim(path, json.dumps(dataclasses.asdict(processes.me()))):
       return False
     self._own[name] = path
     return True
@@ -146,6 +147,6 @@ def write_whole(path: files.Path, content: dict) -> None:
 def _holder_is_gone(path: files.Path) -> bool:
   """Whether the process that made a claim is known to have ended."""
   try:
-    return worker.Worker(**json.loads(path.read_text())).is_gone
+    return processes.Process(**json.loads(path.read_text())).is_gone
   except (ValueError, TypeError):
     return False  # it is being written, or was cut off

@@ -93,7 +93,9 @@ def find(
   for name in table:
     if names is None or name in names:
       paths = {split: source / name / f"{split}.json" for split in tasks.SPLITS}
-      found[name] = {s: path for s, path in paths.items() if path.is_file()}
+      found[name] = {
+        s: path for s, path in paths.items() if files.is_file(path)
+      }
     if names is not None and name in names and not found[name]:
       raise errors.UserError(f"no annotations of {name} in {source / name}")
   found = {name: splits for name, splits in found.items() if splits}

@@ -5,10 +5,12 @@ The pure core of the preparation: the process pool and Apache Beam both call
 the settings.
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
 
@@ -95,15 +97,15 @@ class Reader:
     self.source = source
     self.config = config
     self.check = check
+    self._copies = files.Copies()
     self.video = functools.lru_cache(_CACHED_VIDEOS)(self._video)
     self.audio = recent.Recent(
       self._audio, lambda sound: sound.samples.nbytes, _CACHED_SOUND
     )
 
   def _video(self, path: str, frames: int) -> EncodedVideo:
-    video = video_frames.read_video(
-      self.source / path, frames, self.config.frame_size
-    )
+    with self._local(path) as file:
+      video = video_frames.read_video(file, frames, self.config.frame_size)
     return EncodedVideo(
       [self._encode(frame) for frame in video.frames],
       video.seconds,
@@ -112,18 +114,32 @@ class Reader:
     )
 
   def _audio(self, path: str) -> sound.Sound:
-    return sound.read_audio(self.source / path)
+    with self._local(path) as file:
+      return sound.read_audio(file)
 
   def image(self, path: str) -> bytes:
     """The one frame of an image task, encoded."""
-    image = pictures.read_image(self.source / path, self.config.frame_size)
+    with self._local(path) as file:
+      image = pictures.read_image(file, self.config.frame_size)
     return self._encode(image)
 
   def mask(self, path: str | None) -> bytes:
     """The true mask, encoded; b"" where there is none."""
     if path is None or not (self.source / path).is_file():
       return b""
-    return encodings.encode_mask(pictures.read_mask(self.source / path))
+    with self._local(path) as file:
+      return encodings.encode_mask(pictures.read_mask(file))
+
+  @contextlib.contextmanager
+  def _local(self, path: str) -> Iterator[files.Path]:
+    """A media file on a disk; errors name it where it is."""
+    named = files.path(path) if files.is_remote(path) else self.source / path
+    local = self._copies(named)
+    try:
+      yield local
+    except statuses.RecordError as error:
+      reason = error.reason.replace(str(local), str(named))
+      raise statuses.RecordError(error.status, reason) from error
 
   def _encode(self, frame: np.ndarray) -> bytes:
     return encodings.encode_image(

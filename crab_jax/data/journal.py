@@ -10,12 +10,14 @@ has changed, the shard is made anew.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 from collections.abc import Iterator
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import record_index
 from crab_jax.data import records
 from crab_jax.data import tasks
 from crab_jax.data import tfrecord
@@ -58,7 +60,7 @@ def read(path: files.Path) -> tuple[dict, list[dict]]:
 
 
 def _whole_lines(path: files.Path) -> Iterator[dict]:
-  with open(path, "rb") as file:
+  with files.reading(path) as file:
     for line in file:
       try:
         yield json.loads(line)
@@ -109,7 +111,9 @@ def write(
       items.append(data)
       end += len(tfrecord.frame(data))
     lines.append({**row, "end": end})
+  files.remove(record_index.path_of(shard.data_path(out)))
   tfrecord.write(shard.data_path(out), items)
+  _write_index(shard, out, lines)
   files.make_folder(shard.path(out).parent)
   files.write_json_lines(shard.path(out), (header, *lines))
   for path in (shard.data_path(out), shard.path(out)):
@@ -124,11 +128,13 @@ class Writer:
 
   def __init__(self, shard: Shard, out: files.Path, header: dict):
     path, data_path = shard.path(out), shard.data_path(out)
-    for finished in (data_path, path):
+    for finished in (record_index.path_of(data_path), data_path, path):
       files.make_folder(finished.parent)
       files.remove(finished)  # of another fingerprint
     part = files.part_of(path)
+    files.make_folder(part.parent)
     lines, self._end = _recover(part, files.part_of(data_path), header)
+    self._shard, self._out, self._lines = shard, out, lines
     self.done = len(lines)
     # Both files go on behind the last row that is whole in both.
     self._data = files.Growing(data_path, keep=self._end)
@@ -148,15 +154,24 @@ class Writer:
       frame = tfrecord.frame(data)
       self._data.write(frame)
       self._end += len(frame)
-    self._journal.write(files.json_line({**row, "end": self._end}))
+    self._lines.append({**row, "end": self._end})
+    self._journal.write(files.json_line(self._lines[-1]))
 
   def finish(self) -> None:
     """Both files get their names, the journal last."""
     # Both are on the disk before one has its name: see `is_complete`.
     for file in (self._data, self._journal):
       file.sync()
-    for file in (self._data, self._journal):
-      file.finish()
+    self._data.finish()
+    _write_index(self._shard, self._out, self._lines)
+    self._journal.finish()
+
+
+def _write_index(shard: Shard, out: files.Path, lines: list[dict]) -> None:
+  ends = [0, *(line["end"] for line in lines)]
+  # A row that was left out ends where the one before it does.
+  begins = [a for a, b in itertools.pairwise(ends) if a != b]
+  record_index.write(shard.data_path(out), begins, ends[-1])
 
 
 def next_row(shard: Shard, out: files.Path) -> int | None:

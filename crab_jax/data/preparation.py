@@ -32,6 +32,7 @@ from crab_jax.data import preparation_local
 from crab_jax.data import preparation_report as report
 from crab_jax.data import prepared_records
 from crab_jax.data import preparer as preparer_lib
+from crab_jax.data import record_index
 from crab_jax.data import records
 from crab_jax.data import tasks
 
@@ -178,7 +179,7 @@ def _complete(preparer: preparer_lib.Preparer) -> set[str]:
   return {
     name
     for name in preparer.table
-    if (records.folder(preparer.out, name) / metadata.INFO).is_file()
+    if files.is_file(records.folder(preparer.out, name) / metadata.INFO)
   }
 
 
@@ -197,7 +198,11 @@ def _require_settings(out: files.Path, name: str, settings: dict) -> None:
 
 def _remove(folder: files.Path, pattern: str, kept: list[files.Path]) -> None:
   """Removes the files of a folder but `kept`, finished or in the making."""
-  keep = {*kept, *map(files.part_of, kept)}
+  keep = {
+    *kept,
+    *map(files.part_of, kept),
+    *map(record_index.path_of, kept),
+  }
   for path in files.listing(folder, pattern):
     if path not in keep:
       files.remove(path)

@@ -29,7 +29,7 @@ class Prepared:
     found = {}
     for task in self.table:
       info = records.folder(self.root, task) / metadata.INFO
-      if info.is_file():
+      if files.is_file(info):
         found[task] = _split_sizes(info)
     return found
 

@@ -40,18 +40,20 @@ class Preparer:
       "settings": self.settings(),
       "task": self.table[shard.task].recipe(),
       "shard": dataclasses.asdict(shard),
-      "media": [self._stat(shard, row) for row in shard.rows],
+      "media": self._stamps(shard),
     }
     return {
       "fingerprint": journal.fingerprint(facts),
       "settings": self.settings(),
     }
 
-  def _stat(self, shard: journal.Shard, row) -> list:
-    """Sizes and times of a row's files: a mended file is read again."""
+  def _stamps(self, shard: journal.Shard) -> list[list]:
+    """Sizes and times of each row's files: a mended file is read again."""
     task = self.table[shard.task]
-    media = assembly.media_of(task, shard.split, row)
-    return [files.stamp(self.source / path) for path in media]
+    media = [assembly.media_of(task, shard.split, row) for row in shard.rows]
+    paths = [self.source / path for row in media for path in row]
+    every = iter(files.stamps(paths))
+    return [[next(every) for _ in row] for row in media]
 
   def write(
     self,

@@ -13,9 +13,11 @@ Neither writing nor reading needs TensorFlow. This module decodes no media.
 """
 
 import dataclasses
+import fnmatch
 import functools
 import json
 import os
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
@@ -169,6 +171,12 @@ def shards(root: str | os.PathLike, task: str, split: str) -> list[files.Path]:
   return files.listing(folder(root, task), pattern)
 
 
+def shards_among(paths: Iterable[files.Path], split: str) -> list[files.Path]:
+  """The TFRecord files of a split among the files of its folder, in order."""
+  pattern = f"{NAME}-{split}.tfrecord-?????-of-?????"
+  return [path for path in paths if fnmatch.fnmatch(path.name, pattern)]
+
+
 def read_split(
   root: str | os.PathLike, task: str, split: str
 ) -> Iterator[Record]:
@@ -187,6 +195,6 @@ def manifest(root: str | os.PathLike, task: str | None = None) -> str:
   root = files.path(root)
   below = root / NAME if task is None else folder(root, task)
   return "\n".join(
-    f"{path.relative_to(root)} = {files.size(path)} bytes"
-    for path in files.find(below, "*.tfrecord-*")
+    f"{path.relative_to(root)} = {size} bytes"
+    for path, size in files.sizes(below, "*.tfrecord-*-of-?????").items()
   )

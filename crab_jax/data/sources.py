@@ -1,13 +1,13 @@
 """Random access to the records of a split.
 
-A TFRecord file is read at an offset; the offsets come from one pass over the
-12-byte headers when the source is made (a second for the whole of AV-UIE v2
-on a local disk). Random access is what makes the pipeline simple: a shuffle
+A TFRecord file is read at an offset; the offsets come from the index beside it
+(`record_index`) when the source is made. Random access is what makes the pipeline simple: a shuffle
 over a whole dataset holds nothing in memory, and a position in the stream is
 one number.
 """
 
 import concurrent.futures
+import itertools
 import os
 import struct
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from crab_jax import errors
 from crab_jax import files
 from crab_jax.array_types import Int
 from crab_jax.data import prepared_records
+from crab_jax.data import record_index
 from crab_jax.data import records
 from crab_jax.data import samples
 from crab_jax.data import tfrecord
@@ -42,15 +43,18 @@ class RecordSource:
     """
     self.task = task
     self.split = split
-    self._paths = records.shards(files.path(root), task, split)
+    sizes = files.sizes(records.folder(root, task), f"{records.NAME}-{split}.*")
+    self._paths = records.shards_among(sizes, split)
     if not self._paths:
       raise errors.UserError(
         f"{root} has no {split} records of {task}: prepare them, or leave"
         f" {task} out of the mixture"
       )
     with concurrent.futures.ThreadPoolExecutor(_INDEX_THREADS) as pool:
-      self._offsets = list(pool.map(offsets, self._paths))
-    self._ends = np.cumsum([len(shard) for shard in self._offsets])
+      found = pool.map(_bounds, self._paths, itertools.repeat(sizes))
+      self._bounds = list(found)
+    # The last of the bounds of a shard is its end.
+    self._ends = np.cumsum([len(shard) - 1 for shard in self._bounds])
 
   def __len__(self) -> int:
     return int(self._ends[-1])
@@ -66,10 +70,11 @@ class RecordSource:
       raise IndexError(f"record {index} of {len(self)}")
     # An index that is a shard's end is the first of the next: hence "right".
     shard = int(np.searchsorted(self._ends, index, side="right"))
-    inside = index - int(self._ends[shard]) + len(self._offsets[shard])
-    path, offset = self._paths[shard], int(self._offsets[shard][inside])
+    inside = index - int(self._ends[shard]) + len(self._bounds[shard]) - 1
+    path = self._paths[shard]
+    offset, end = map(int, self._bounds[shard][inside : inside + 2])
     try:
-      return records.decode(_read(path, offset))
+      return records.decode(_read(path, offset, end))
     except (ValueError, errors.UserError) as error:
       raise samples.SampleError(
         "bad_record", f"{path} at byte {offset}: {error}"
@@ -116,8 +121,17 @@ def open_mixture(
   return found
 
 
+def _bounds(
+  path: files.Path, sizes: Mapping[files.Path, int]
+) -> Int[np.ndarray, "n"]:
+  """Where each record of a file begins, then its size."""
+  if record_index.path_of(path) in sizes:
+    return record_index.read(path, sizes[path])
+  return np.append(offsets(path), sizes[path])
+
+
 def offsets(path: files.Path) -> Int[np.ndarray, "n"]:
-  """int64[n]: where each record of a TFRecord file begins.
+  """int64[n]: where each record of a TFRecord file begins, by its headers.
 
   Raises:
     UserError: the lengths do not lead to the end of the file.
@@ -146,19 +160,19 @@ def _header_is_good(header: bytes) -> bool:
   return tfrecord.masked_crc(header[:8]) == _HEADER.unpack(header)[1]
 
 
-def _read(path: files.Path, offset: int) -> bytes:
-  """The bytes of the record at an offset.
+def _read(path: files.Path, start: int, end: int) -> bytes:
+  """The bytes of the record between two offsets, by one read.
 
   Raises:
-    ValueError: a checksum differs or the file ends too soon.
+    ValueError: a checksum differs, or the record ends elsewhere.
   """
   with files.Ranges(path) as file:
-    header = file.read(offset, _HEADER.size)
-    if not _header_is_good(header):
-      raise ValueError("damaged header")
-    length = _HEADER.unpack(header)[0]
-    frame = file.read(offset + _HEADER.size, length + _CRC.size)
-  data, crc = frame[:length], frame[length:]
-  if len(crc) < _CRC.size or _CRC.pack(tfrecord.masked_crc(data)) != crc:
+    frame = file.read(start, end - start)
+  header, body = frame[: _HEADER.size], frame[_HEADER.size :]
+  if not _header_is_good(header):
+    raise ValueError("damaged header")
+  length = _HEADER.unpack(header)[0]
+  data, crc = body[:length], body[length:]
+  if _CRC.pack(tfrecord.masked_crc(data)) != crc:
     raise ValueError("wrong checksum")
   return data

@@ -64,7 +64,7 @@ def read(path: str | os.PathLike) -> Iterator[bytes]:
       the file and the frame's offset in bytes.
   """
   offset = 0
-  with open(path, "rb") as file:
+  with files.reading(path) as file:
     while True:
       header = file.read(_HEADER_BYTES)
       if not header:

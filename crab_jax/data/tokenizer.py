@@ -132,7 +132,7 @@ def load(path: os.PathLike | str, grammar: grammars.Grammar) -> Tokenizer:
   if not files.path(path).is_file():
     raise errors.UserError(f"tokenizer {path} does not exist")
   try:
-    engine = tokenizers.Tokenizer.from_file(str(path))
+    engine = tokenizers.Tokenizer.from_str(files.path(path).read_text())
   except Exception as error:  # the library raises nothing narrower
     raise errors.UserError(f"tokenizer {path} does not load: {error}") from None
   return Tokenizer(engine, str(path), grammar)

@@ -38,8 +38,10 @@ def convert_base(
   """
   _check_dtype(dtype)
   model_folder.check_replaceable(out)
-  plan = base.plan(base.find(source), dtype)
-  streaming.save(out, plan.leaves, plan.model, plan.files)
+  # Of a bucket a copy on the disk: what is streamed is read piece by piece.
+  with files.local_folder(base.find(source)) as folder:
+    plan = base.plan(folder, dtype)
+    streaming.save(out, plan.leaves, plan.model, plan.files)
   size = sum(leaf.size for leaf in plan.leaves.values())
   print(f"{size:,} parameters ({plan.model.param_dtype}) in {out}")
   for note in plan.notes:
@@ -66,6 +68,16 @@ def import_adapter(
   Raises:
     UserError: the file is damaged, or does not fit the model.
   """
+  with files.local_folder(source) as local:
+    _import_adapter(local, out, model, alpha)
+
+
+def _import_adapter(
+  source: files.Path,
+  out: files.Path,
+  model: files.Path | None,
+  alpha: float | None,
+) -> None:
   config = None if model is None else model_folder.load_config(model)
   file = adapter_files.find(source)
   if adapter_files.is_peft(file):

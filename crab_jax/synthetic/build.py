@@ -83,7 +83,7 @@ def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
   if final.exists():
     return _present(final, marker)
   try:
-    with files.new_folder(final) as folder:
+    with files.new_folder(final, MARKER) as folder:
       # The marker is last: `_present` takes a folder with it for a whole world.
       counts, jobs = _write_annotations(folder, world)
       _render(folder, jobs, world)

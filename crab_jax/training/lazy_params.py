@@ -70,12 +70,11 @@ def open_leaves(folder: files.Path, paths: list[str]) -> dict[str, Leaf]:
 def _spec(params: files.Path, path: str) -> dict[str, Any]:
   name = path.replace("/", ".")
   if (params / _DATABASE).is_file():
-    base = {"driver": "file", "path": f"{params}/"}
     store: dict[str, Any] = {
       "driver": "ocdbt",
-      "base": base,
+      "base": files.store(params),
       "path": f"{name}/",
     }
   else:
-    store = {"driver": "file", "path": f"{params / name}/"}
+    store = files.store(params / name)
   return {"driver": "zarr", "kvstore": store}

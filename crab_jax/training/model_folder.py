@@ -4,8 +4,8 @@
   {folder}/model.json    `configs.Model`
   {folder}/...           what else its writer lays beside them
 
-A folder is written under another name and renamed, so it is complete or not
-there. Arrays that lie on several hosts are written and read by all of them,
+A folder is written under another name and renamed, or in a bucket its model.json
+is written last, so it is complete or not there. Arrays that lie on several hosts are written and read by all of them,
 each its own parts. `streaming` writes the same, a block at a time.
 """
 
@@ -42,10 +42,9 @@ def save(
 
   Parameters that lie on several hosts are written by all of them together.
   """
-  new = files.incomplete(folder)
+  new = files.begun(folder)
   if hosts.is_first():
-    files.remove(new)
-    files.make_folder(new)
+    files.begun_folder(folder, CONFIG_FILE)
   hosts.barrier(f"{folder.name} is to be written")
   with ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(files.absolute(new) / "params", params)
@@ -55,10 +54,11 @@ def save(
 
 
 def _finish(new, folder, model, beside) -> None:
-  files.write_text(new / CONFIG_FILE, config_text(model))
   for name, path in beside.items():
     files.copy(path, new / name)
-  files.replace_folder(new, folder)
+  # Last: in a bucket it is what makes the folder one.
+  files.write_text(new / CONFIG_FILE, config_text(model))
+  files.finish_folder(new, folder)
 
 
 def config_text(model: configs.Model) -> str:

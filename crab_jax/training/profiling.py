@@ -1,5 +1,6 @@
 """A trace of a few steps, for xprof (`tensorboard --logdir`, plugin xprof)."""
 
+import contextlib
 import dataclasses
 import re
 from typing import Any
@@ -38,7 +39,8 @@ class Profiler:
 
   def __init__(self, window: Window | None, folder: files.Path):
     self._window = window
-    self._folder = folder
+    self._folder = self._local = folder
+    self._ending = contextlib.ExitStack()  # of what begins with a trace
     self._on = False
 
   def before_step(self, step: int) -> None:
@@ -47,7 +49,9 @@ class Profiler:
       self._window.first <= step <= self._window.last
     )
     if wanted and not self._on:
-      jax.profiler.start_trace(self._folder)
+      if files.is_remote(self._folder):  # it writes to disks only
+        self._local = self._ending.enter_context(files.uploaded(self._folder))
+      jax.profiler.start_trace(self._local)
       self._on = True
 
   def after_step(self, step: int, arguments: Any, sums: Any) -> None:
@@ -61,5 +65,6 @@ class Profiler:
     """Ends a trace that the loop did not come to end."""
     if self._on:
       jax.profiler.stop_trace()
+      self._ending.close()
       self._on = False
       print(f"trace: {self._folder}", flush=True)

@@ -77,7 +77,7 @@ def write(
     UserError: a block cannot be read or the disk is full; nothing remains.
   """
   try:
-    with files.new_folder(folder) as new:
+    with files.new_folder(folder, model_folder.CONFIG_FILE) as new:
       params = files.absolute(new) / "params"
       # Orbax would hold a copy of each whole parameter. So it writes a tree of
       # scalars, and tensorstore puts the arrays where those were, in zarr too.

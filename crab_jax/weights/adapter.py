@@ -91,7 +91,7 @@ def save(
   }
   settings = {"adapter": dataclasses.asdict(config), "base": base}
   try:
-    with files.new_folder(folder) as new:
+    with files.new_folder(folder, SETTINGS) as new:
       safetensors.numpy.save_file(tensors, new / TENSORS)
       files.write_json(new / SETTINGS, settings)
       for name, path in (beside or {}).items():
@@ -114,7 +114,8 @@ def read(
     config = configs.ILora(**fields["adapter"])
     base = fields["base"]
     path = folder / TENSORS
-    flat = safetensors.numpy.load_file(path)
+    with files.local_folder(path) as local:
+      flat = safetensors.numpy.load_file(local)
   except FileNotFoundError as error:
     raise errors.UserError(
       f"{folder} is no adapter folder: {path} is missing"

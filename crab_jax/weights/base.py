@@ -74,7 +74,9 @@ def find(source: str) -> files.Path:
   Raises:
     UserError: there is no such folder and no such hub id.
   """
-  folder = files.path(source).expanduser()
+  folder = files.path(source)
+  if not files.is_remote(folder):
+    folder = folder.expanduser()
   if folder.is_dir():
     return folder
   if not _HUB_ID.fullmatch(source):

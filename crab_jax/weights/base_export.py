@@ -51,7 +51,7 @@ def write(
     raise errors.UserError(f"the model cannot be exported: {error}") from error
   tensors = list(_tensors(checkpoint, model, leaves))
   try:
-    with files.new_folder(folder) as new:
+    with files.new_folder(folder, hf_config.FILE) as new:
       for name, text in beside.items():
         files.write_text(new / name, text)
       files.write_text(new / hf_config.FILE, json.dumps(fields, indent=2))

@@ -113,8 +113,12 @@ def test_a_shard_written_at_once_is_the_same(tmp_path):
   journal.write(_shard(), tmp_path / "once", _HEADER, rows)
   for path in (_shard().data_path, _shard().path):
     grown, once = path(tmp_path / "grown"), path(tmp_path / "once")
-    assert once.read_bytes() == grown.read_bytes()
-    assert list(once.parent.iterdir()) == [once]
+    found = {file.name: file.read_bytes() for file in once.parent.iterdir()}
+    assert once.name in found
+    assert found == {
+      file.name: file.read_bytes() for file in grown.parent.iterdir()
+    }
+    assert not any(name.endswith(".part") for name in found)
 
 
 def test_finished_shards_are_found_in_order(tmp_path):

@@ -172,7 +172,7 @@ def test_evaluate_reads_what_train_wrote(finished, tmp_path):
     ("--gin_param=ILora.rnk=1", "rnk"),
     ("--gin_file=gin/none.gin", "gin/none.gin"),
     ("--wokdir=x", "wokdir"),
-    ("--workdir=gs://bucket/run", "gs://bucket/run"),
+    ("--workdir=gs://bucket/run", "--workdir=gs://bucket"),
     ("--gin_param=Stage.mixture={'nosuch': 1}", "nosuch"),
   ],
 )

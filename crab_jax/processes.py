@@ -17,7 +17,7 @@ _ENDED = {"Z", "X"}  # a zombie, dead
 
 
 @dataclasses.dataclass(frozen=True)
-class Worker:
+class Process:
   """A process, distinct from all others.
 
   Attributes:
@@ -47,9 +47,9 @@ class Worker:
     return state in _ENDED or started != self.started
 
 
-def me() -> Worker:
+def me() -> Process:
   """This process."""
-  return Worker(_machine(), os.getpid(), _stat(os.getpid())[1])
+  return Process(_machine(), os.getpid(), _stat(os.getpid())[1])
 
 
 def _machine() -> str:
