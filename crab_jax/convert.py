@@ -2,6 +2,8 @@
 
   python -m crab_jax.convert base --source=HF_DIR_OR_ID --out=DIR
       [--dtype=bfloat16]
+  python -m crab_jax.convert base --base=LANGUAGE_MODEL --vision=CLIP
+      --audio=BEATs.pt --out=DIR [--projectors=finetune_weights.bin]
   python -m crab_jax.convert base-export --source=MODEL --out=HF_DIR
   python -m crab_jax.convert adapter-import --source=FILE_OR_DIR
       --out=ADAPTER [--base=DIR] [--alpha=256]
@@ -13,8 +15,9 @@
   python -m crab_jax.convert sam2-export --source=MASKS --out=HF_DIR
 
 `base` turns the safetensors of Qwen2.5-Omni (a local folder, or an id of the
-Hugging Face hub, which is downloaded) into a model folder; `base-export` is the
-way back, for transformers. `adapter-import` reads the official adapter file, or
+Hugging Face hub, which is downloaded) into a model folder, or LLaMA-2 or Qwen2,
+CLIP, BEATs and Q-Formers into one; `base-export` is the way back, for
+transformers. `adapter-import` reads the official adapter file, or
 a plain LoRA of PEFT, ms-swift or LLaMA-Factory as an adapter of one head,
 without torch and without running what is in it, and checks it against --base;
 `adapter-export` writes the official file. `merge` adds an adapter that does not
@@ -34,7 +37,7 @@ from crab_jax import files
 
 # command -> its flags besides --source and --out.
 _COMMANDS = {
-  "base": ("dtype",),
+  "base": ("dtype", "base", "vision", "audio", "projectors"),
   "adapter-import": ("base", "alpha"),
   "adapter-export": ("dtype",),
   "merge": ("base",),
@@ -55,6 +58,18 @@ _ALPHA = flags.DEFINE_float(
   None,
   "adapter-import: of the official file's run; absent: twice the rank.",
 )
+_VISION = flags.DEFINE_string(
+  "vision",
+  None,
+  "base, of CLIP + BEATs + Q-Formers: the folder of CLIP; --source, or --base,"
+  " is then the language model.",
+)
+_AUDIO = flags.DEFINE_string("audio", None, "base: BEATs' torch file.")
+_PROJECTORS = flags.DEFINE_list(
+  "projectors",
+  [],
+  "base: torch files of projectors; absent: they are drawn.",
+)
 _DTYPE = flags.DEFINE_string(
   "dtype",
   None,
@@ -69,11 +84,16 @@ def main(command: str) -> None:
     raise errors.UserError(
       f"say what to convert: {', '.join(_COMMANDS)} (see --help)"
     )
-  source, out = cli.required(_SOURCE), cli.required_path(_OUT)
-  for flag in (_BASE, _ALPHA, _DTYPE):
+  for flag in (_BASE, _ALPHA, _DTYPE, _VISION, _AUDIO, _PROJECTORS):
     owners = [name for name, own in _COMMANDS.items() if flag.name in own]
     if command not in owners:
       cli.refuse(f"is for {', '.join(owners)}, not for {command}", flag)
+  if command == "base" and (_VISION.value or _AUDIO.value):
+    _convert_parts(cli.required_path(_OUT))
+    return
+  if command == "base":
+    cli.refuse("is for a base with --vision and --audio", _BASE, _PROJECTORS)
+  source, out = cli.required(_SOURCE), cli.required_path(_OUT)
   # After the flags: it imports jax, which takes seconds.
   from crab_jax.experiment import conversion
   from crab_jax.experiment import mask_conversion
@@ -94,6 +114,26 @@ def main(command: str) -> None:
     mask_conversion.export(files.path(source), out)
   else:
     conversion.export_adapter(files.path(source), out, _DTYPE.value)
+
+
+def _convert_parts(out: files.Path) -> None:
+  """The command `base` where its parts come from sources of their own."""
+  language_model = _SOURCE.value or _BASE.value
+  if language_model is None or None in (_VISION.value, _AUDIO.value):
+    raise errors.UserError(
+      "a base of several parts needs --base=LANGUAGE_MODEL, --vision=CLIP and"
+      " --audio=BEATs.pt"
+    )
+  from crab_jax.experiment import conversion
+
+  conversion.convert_parts(
+    language_model,
+    cli.required(_VISION),
+    cli.required_path(_AUDIO),
+    tuple(files.path(name) for name in _PROJECTORS.value),
+    out,
+    _DTYPE.value,
+  )
 
 
 if __name__ == "__main__":

@@ -365,6 +365,8 @@ _TESTED_BY = {
   "models/sam2/prompt_encoder": "models/sam2/network",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps
   "paradigms/encoder_projector/clip": "parity/encoder_projector_transformers",
+  "paradigms/encoder_projector/checkpoint_config": "weights/encoder_projector",
+  "paradigms/encoder_projector/names": "weights/encoder_projector",
   "paradigms/encoder_projector/projectors": (
     "parity/encoder_projector_transformers"
   ),

@@ -79,6 +79,7 @@ def test_the_header_of_a_mesh_has_the_compilers_figures(name):
     ("gin/crab_plus.gin", configs.qwen2_5_omni_7b),
     ("gin/crab_plus_7b.gin", configs.qwen2_5_omni_7b),
     ("gin/crab_plus_3b.gin", configs.qwen2_5_omni_3b),
+    ("gin/clip_beats_llama2_7b.gin", configs.clip_beats_llama2_7b),
   ],
 )
 def test_it_has_the_sizes_of_the_preset(name, preset):

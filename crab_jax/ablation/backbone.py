@@ -59,10 +59,10 @@ def _settings(experiment: configs.Experiment) -> configs.Experiment:
   """The experiment that makes the backbone."""
   if experiment.base is not None:
     return experiment
-  stages = [stage for stage in experiment.stages if stage.trains == "all"]
+  stages = [x for x in experiment.stages if "adapter" not in x.groups]
   if not stages:
     raise errors.UserError(
       "a study of transfer needs a backbone: set Experiment.base to a model"
-      ' folder, or give Experiment.stages one with trains="all"'
+      " folder, or give Experiment.stages one that does not train the adapter"
     )
   return dataclasses.replace(experiment, stages=stages)

@@ -60,8 +60,14 @@ class Experiment(checked.Checked):
     )
     checked.require(
       self.model.adapter is not None
-      or all(stage.trains != "adapter" for stage in self.stages),
-      'a Stage with trains="adapter" needs Model.adapter',
+      or not any("adapter" in stage.groups for stage in self.stages),
+      'a Stage that trains the "adapter" needs Model.adapter',
+    )
+    adapts = ["adapter" in stage.groups for stage in self.stages]
+    checked.require(
+      adapts == sorted(adapts),
+      f"of Experiment.stages {names} one without the adapter follows one that"
+      " trains it",
     )
     checked.require(
       self.transfer is None or self.model.frozen_dtype is None,

@@ -27,13 +27,26 @@ class Optimizer(checked.Checked):
     )
 
 
+# What a stage may train: the adapter, or what of the base (the groups of
+# `paradigms.network`; "boundary": embeddings that a family adds).
+GROUPS = ("adapter", "projectors", "boundary", "towers", "lm")
+Trains = str | tuple[str, ...]
+
+
+def groups(trains: Trains) -> frozenset[str]:
+  """The groups that a value of `Stage.trains` names; "all": the whole base."""
+  named = (trains,) if isinstance(trains, str) else trains
+  base = frozenset(GROUPS) - {"adapter"}
+  return frozenset(named) - {"all"} | (base if "all" in named else frozenset())
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage(checked.Checked):
   """One stage of training: what it reads, what it trains, for how long."""
 
   name: str
   steps: int  # 0: `Experiment` leaves the stage out
-  trains: str  # "all" or "adapter"
+  trains: Trains  # "all" (the base), one of GROUPS, or several of them
   optimizer: Optimizer = Optimizer()
   mixture: dict[str, float] | None = None  # dataset -> weight; None: by size
   rows: pipeline.Rows = pipeline.Rows()
@@ -42,8 +55,9 @@ class Stage(checked.Checked):
 
   def check(self):
     checked.require(
-      self.trains in ("all", "adapter"),
-      f'Stage.trains={self.trains!r} must be "all" or "adapter"',
+      bool(self.groups) and self.groups <= {*GROUPS},
+      f'Stage.trains={self.trains!r} must be "all", or one or more of'
+      f" {', '.join(GROUPS)}",
     )
     checked.require(
       self.steps >= 0, f"Stage.steps={self.steps} must be at least 0"
@@ -57,3 +71,8 @@ class Stage(checked.Checked):
       self.targets in ("reasoning", "answer"),
       f'Stage.targets={self.targets!r} must be "reasoning" or "answer"',
     )
+
+  @property
+  def groups(self) -> frozenset[str]:
+    """What it trains, of GROUPS."""
+    return groups(self.trains)

@@ -18,6 +18,7 @@ from crab_jax.weights import adapter
 from crab_jax.weights import adapter_files
 from crab_jax.weights import base
 from crab_jax.weights import base_export
+from crab_jax.weights import encoder_projector
 from crab_jax.weights import merging
 from crab_jax.weights import official
 from crab_jax.weights import peft
@@ -41,12 +42,56 @@ def convert_base(
   # Of a bucket a copy on the disk: what is streamed is read piece by piece.
   with files.local_folder(base.find(source)) as folder:
     plan = base.plan(folder, dtype)
-    streaming.save(out, plan.leaves, plan.model, plan.files)
+    _write(plan, out)
+  _note_missing(plan, source, out, base.TOKENIZER, base.CHAT_TEMPLATE)
+
+
+def convert_parts(
+  language_model: str,
+  vision: str,
+  audio: files.Path,
+  projectors: tuple[files.Path, ...],
+  out: files.Path,
+  dtype: str | None = None,
+) -> None:
+  """A language model, CLIP, BEATs and Q-Formers -> a model folder.
+
+  Args:
+    language_model: a folder of LLaMA or Qwen2, or an id of the hub.
+    vision: a folder of CLIP, or an id of the hub.
+    audio: BEATs' torch file.
+    projectors: torch files of projectors; none: they are drawn.
+    out: the model folder to write.
+    dtype: of the parameters, "bfloat16" or "float32"; None: that of most of the
+      language model.
+
+  Raises:
+    UserError: a source is none, or damaged, or an unknown dtype.
+  """
+  _check_dtype(dtype)
+  model_folder.check_replaceable(out)
+  with (
+    files.local_folder(base.find(language_model)) as text,
+    files.local_folder(base.find(vision)) as clip,
+  ):
+    sources = encoder_projector.Sources(text, clip, audio, projectors)
+    plan = encoder_projector.plan(sources, dtype)
+    _write(plan, out)
+  _note_missing(plan, language_model, out, base.TOKENIZER)
+
+
+def _write(plan: base.Plan, out: files.Path) -> None:
+  streaming.save(out, plan.leaves, plan.model, plan.files)
   size = sum(leaf.size for leaf in plan.leaves.values())
   print(f"{size:,} parameters ({plan.model.param_dtype}) in {out}")
   for note in plan.notes:
     print(f"note: {note}")
-  for name in (base.TOKENIZER, base.CHAT_TEMPLATE):
+
+
+def _note_missing(
+  plan: base.Plan, source: str, out: files.Path, *names: str
+) -> None:
+  for name in names:
     if name not in plan.files:
       print(f"note: {source} has no {name}, and so {out} has none")
 

@@ -16,6 +16,7 @@ from crab_jax import errors
 from crab_jax import files
 from crab_jax.data import task_files
 from crab_jax.experiment import setup
+from crab_jax.models import ilora
 from crab_jax.models import quantised
 from crab_jax.paradigms import thinker
 from crab_jax.training import hosts
@@ -29,10 +30,8 @@ from crab_jax.weights import base as base_lib
 def stage_model(
   experiment: configs.Experiment, stage: configs.Stage
 ) -> configs.Model:
-  """The model of a stage: no adapter and no int8 while the base trains."""
-  if stage.trains == "adapter":
-    return experiment.model
-  return _plain(experiment.model)
+  """See `state.stage_model`."""
+  return state_lib.stage_model(experiment.model, stage.trains)
 
 
 def _plain(model: configs.Model) -> configs.Model:
@@ -99,7 +98,9 @@ def with_adapter(
   seed: int,
   runner: runner_lib.Runner,
 ) -> array_types.Tree:
-  """The parameters with a fresh adapter beside them."""
+  """The parameters with a fresh adapter beside them, unless they have one."""
+  if ilora.leaves(params):
+    return params
 
   def make(key):
     made = nn.meta.unbox(thinker.init(key, model))

@@ -92,7 +92,7 @@ def train(
     params = parameters.base(experiment, runner)
     before = Trained(params, parameters.origin(experiment, params))
   params = parameters.stored(model, before.params, runner)
-  if stage.trains == "adapter":
+  if "adapter" in stage.groups:
     params = parameters.with_adapter(model, params, experiment.seed, runner)
   print(f"stage {stage.name}: {stage.steps} steps")
   print(state_lib.describe(params, stage.trains), flush=True)

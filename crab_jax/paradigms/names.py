@@ -73,6 +73,8 @@ class Checkpoint:
     write_config: a model -> config.json. Raises ValueError if the library that
       reads it has no such network.
     tied: names of the tensors that may be one.
+    beside: whether an adapter's file may hold a tensor of this name that is of
+      the base.
     unread: a model -> shape of each tensor, by name, that a checkpoint has and
       the network never reads.
   """
@@ -85,6 +87,7 @@ class Checkpoint:
   read_config: Callable[[dict[str, Any], str], Described]
   write_config: Callable[[configs.Model], dict[str, Any]]
   tied: tuple[str, ...] = ()
+  beside: Callable[[str], bool] = lambda _: False
   unread: Callable[[configs.Model], dict[str, tuple[int, ...]]] = lambda _: {}
 
 

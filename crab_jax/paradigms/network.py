@@ -17,6 +17,9 @@ from crab_jax.paradigms.encoder_projector import encoders
 from crab_jax.paradigms.encoder_projector import (
   flops as encoder_projector_flops,
 )
+from crab_jax.paradigms.encoder_projector import (
+  names as encoder_projector_names,
+)
 from crab_jax.paradigms.qwen2_5_omni import audio_tower
 from crab_jax.paradigms.qwen2_5_omni import flops as qwen2_5_omni_flops
 from crab_jax.paradigms.qwen2_5_omni import names as qwen2_5_omni_names
@@ -98,6 +101,7 @@ FAMILIES: dict[type[configs.VisionUnits], Network] = {
     ),
     labels={"clip": "vision tower", "beats": "audio tower"},
     encoders=encoder_projector_flops.encoders,
+    checkpoint=encoder_projector_names.CHECKPOINT,
   ),
 }
 
@@ -124,6 +128,17 @@ def checkpoint_of(model: configs.Model) -> names.Checkpoint:
     name = type(model.vision).__name__
     raise errors.UserError(f"the family of {name} has no published weights")
   return found
+
+
+def group(path: str) -> str:
+  """One of `GROUPS`: what the parameter at `path` belongs to.
+
+  Families that give one name to the top of a tree mean the same by it.
+  """
+  for family in FAMILIES.values():
+    if (found := family.group(path)) != "lm":
+      return found
+  return "lm"
 
 
 def label(path: str) -> str:

@@ -21,6 +21,7 @@ from crab_jax.planning import chips
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
+from crab_jax.training import state as state_lib
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -70,13 +71,6 @@ def devices(topology: str) -> list[Any]:
   return found.devices
 
 
-def stage_model(model: configs.Model, trains: str) -> configs.Model:
-  """The model of a stage: no adapter and no int8 while the base trains."""
-  if trains == "adapter":
-    return model
-  return dataclasses.replace(model, adapter=None, frozen_dtype=None)
-
-
 def runner(
   model: configs.Model,
   stage: configs.Stage,
@@ -88,7 +82,7 @@ def runner(
   Raises:
     UserError: the mesh does not fit the devices, the rows or the model.
   """
-  model = stage_model(model, stage.trains)
+  model = state_lib.stage_model(model, stage.trains)
   return meshed.MeshRunner(
     stage.rows.rows,
     stage.accumulate,

@@ -14,6 +14,7 @@ Reference: the adapter's share is the analytic count of its equation,
 import dataclasses
 
 from crab_jax import configs
+from crab_jax.configs import schedule
 from crab_jax.paradigms import network
 from crab_jax.paradigms import stacks
 
@@ -125,30 +126,39 @@ def decode(model: configs.Model, rows: int, keys: float) -> Count:
   )
 
 
-def train_step(model: configs.Model, rows: configs.Rows, trains: str) -> Count:
+def train_step(
+  model: configs.Model, rows: configs.Rows, trains: schedule.Trains
+) -> Count:
   """FLOPs of one step.
 
   Args:
     model: the sizes, and which towers are adapted.
     rows: the static shape of the step.
-    trains: "all" or "adapter", as `Stage.trains`.
+    trains: as `Stage.trains`.
   """
-  whole = trains == "all"
-  adapter = None if whole else model.adapter
-  towers_train = whole or (adapter and adapter.in_towers)
-  weight = _TRAINED if whole else _FROZEN
-  tower_weight = weight if towers_train else 1  # else no gradient enters them
+  groups = schedule.groups(trains)
+  adapter = model.adapter if "adapter" in groups else None
+  in_towers = adapter is not None and adapter.in_towers
+  towers_train = "towers" in groups or in_towers
+
+  def weight_of(group: str, reached: bool) -> int:
+    # Unless something at or below it trains, no gradient enters a product.
+    return _TRAINED if group in groups else _FROZEN if reached else 1
+
+  # All that may train lies in the decoder or below it.
+  weight = weight_of("lm", True)
   decoder = _decoder(model, rows.tokens)
   encoders = network.of(model).encoders(model, rows)
-  towers = tower_weight * (_sum(encoders.stacks, _base) + encoders.last)
+  towers = weight_of("towers", in_towers) * _sum(encoders.stacks, _base)
+  towers += weight_of("projectors", towers_train) * encoders.last
   # Nothing that trains lies below the layers that read pixels and spectrograms.
-  towers += encoders.first * (2 if whole else 1)
+  towers += encoders.first * (2 if "towers" in groups else 1)
   seen = _TRAINED if towers_train else 1
   attention = _TRAINED * _sum((decoder,), _attention)
   attention += seen * _sum(encoders.stacks, _attention)
   adapted = 0.0
   if adapter:
-    parts = (decoder, *encoders.stacks) if towers_train else (decoder,)
+    parts = (decoder, *encoders.stacks) if in_towers else (decoder,)
     adapted = _sum(parts, lambda stack: adapter_forward(stack, adapter))
   head = 2 * rows.supervised * model.decoder.width * model.decoder.vocabulary
   return Count(

@@ -14,6 +14,7 @@ import jax
 
 from crab_jax import batch as batch_lib
 from crab_jax import configs
+from crab_jax.configs import schedule
 from crab_jax.planning import aot
 from crab_jax.planning import chips
 from crab_jax.planning import costs
@@ -110,7 +111,7 @@ def shard_bytes(tree: Any) -> float:
 
 def _memory(
   runner: meshed.MeshRunner,
-  trains: str,
+  trains: schedule.Trains,
   batch: dict[str, Any],
   program: aot.Program,
   chip: chips.Chip,

@@ -10,12 +10,12 @@ from typing import Any
 import jax
 
 from crab_jax import configs
-from crab_jax.planning import aot
 from crab_jax.planning import generation as generation_lib
 from crab_jax.planning import generation_programs
 from crab_jax.planning import report
 from crab_jax.planning import sweep as sweep_lib
 from crab_jax.planning import text
+from crab_jax.training import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def generation(
   wanted = [generation_lib.PREFILL] * prefill + [generation_lib.DECODE] * decode
   config = target.experiment.evaluation
   phases = generation_lib.plan(
-    aot.stage_model(target.experiment.model, target.stage.trains),
+    state_lib.stage_model(target.experiment.model, target.stage.trains),
     target.experiment.mesh,
     target.topology,
     generation_programs.Prompts(config.batch, *prompt, config.max_new_tokens),

@@ -16,7 +16,6 @@ from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import tasks
-from crab_jax.planning import aot
 from crab_jax.planning import chips
 from crab_jax.planning import flops
 from crab_jax.training import compilation
@@ -72,7 +71,7 @@ def peak_bytes() -> int:
 
 def begin(model: configs.Model, stage: configs.Stage, mesh: configs.Mesh):
   """The runner, and its state and frozen leaves with random weights."""
-  model = aot.stage_model(model, stage.trains)
+  model = state_lib.stage_model(model, stage.trains)
   optimizer = optim.optimizer(stage.optimizer, stage.steps)
   runner = runner_lib.build(
     stage.rows.rows,
@@ -151,7 +150,7 @@ def _timing(
   chip = chips.of_kind(kind)
   median = statistics.median(seconds)
   work = flops.train_step(
-    aot.stage_model(model, stage.trains), stage.rows, stage.trains
+    state_lib.stage_model(model, stage.trains), stage.rows, stage.trains
   ).total
   peak = chip and chip.flops * count
   if model.compute_dtype != "bfloat16":

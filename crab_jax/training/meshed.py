@@ -24,6 +24,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.configs import schedule
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
 from crab_jax.training import step as step_lib
@@ -99,11 +100,11 @@ class MeshRunner:
     """The sharding of every leaf; see `sharding.tree_shardings`."""
     return sharding.tree_shardings(tree, self.specs, self.mesh)
 
-  def abstract(self, trains: str):
+  def abstract(self, trains: schedule.Trains):
     """Shapes, dtypes and shardings of the state and the frozen leaves.
 
     Args:
-      trains: "all" or "adapter", as `Stage.trains`.
+      trains: as `Stage.trains`.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     shapes = jax.eval_shape(
@@ -207,11 +208,11 @@ class MeshRunner:
     with self._scope():
       return function(params, self.shard_batch(batch))
 
-  def lower(self, trains: str, batch):
+  def lower(self, trains: schedule.Trains, batch):
     """The step lowered for shapes alone, ready to be compiled.
 
     Args:
-      trains: "all" or "adapter".
+      trains: as `Stage.trains`.
       batch: shapes and dtypes of the global batch.
     """
     state, frozen = self.abstract(trains)

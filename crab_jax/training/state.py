@@ -2,9 +2,10 @@
 
 What trains is data: `labels` names every leaf "train" or "frozen", and the
 run prints the counts a subtree. Which leaves are the adapter's,
-`models.ilora.is_leaf` says; nothing else decides.
+`models.ilora.is_leaf` says, to which group others belong, `network.group`.
 """
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -17,7 +18,9 @@ from flax import linen as nn
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax.configs import schedule
 from crab_jax.models import ilora
+from crab_jax.paradigms import network
 from crab_jax.paradigms import thinker
 
 
@@ -30,24 +33,39 @@ class State(flax.struct.PyTreeNode):
   opt_state: Any  # of the optimizer: Adam's moments, the schedule's count
 
 
-def labels(params: array_types.Tree, trains: str) -> dict[str, str]:
+def stage_model(model: configs.Model, trains: schedule.Trains) -> configs.Model:
+  """The model of a stage: its adapter where that trains; int8 where nothing else.
+
+  Args:
+    model: with the adapter.
+    trains: `Stage.trains`.
+  """
+  groups = schedule.groups(trains)
+  return dataclasses.replace(
+    model,
+    adapter=model.adapter if "adapter" in groups else None,
+    frozen_dtype=model.frozen_dtype if groups == {"adapter"} else None,
+  )
+
+
+def labels(params: array_types.Tree, trains: schedule.Trains) -> dict[str, str]:
   """ "train" or "frozen" for every parameter path ("a/b/c").
 
   Args:
     params: nested dict of arrays or shapes.
-    trains: "all" (the base; a model in this stage has no adapter) or
-      "adapter".
+    trains: `Stage.trains`: the groups of those that do.
   """
   flat = flax.traverse_util.flatten_dict(params, sep="/")
-  wanted = trains == "adapter"
-  return {
-    path: "train" if ilora.is_leaf(path) == wanted else "frozen"
-    for path in flat
-  }
+  wanted = schedule.groups(trains)
+
+  def group(path):
+    return "adapter" if ilora.is_leaf(path) else network.group(path)
+
+  return {path: "train" if group(path) in wanted else "frozen" for path in flat}
 
 
 def split(
-  params: array_types.Tree, trains: str
+  params: array_types.Tree, trains: schedule.Trains
 ) -> tuple[array_types.Tree, array_types.Tree]:
   """The trainable and the frozen leaves, each as a nested dict."""
   flat = flax.traverse_util.flatten_dict(params, sep="/")
@@ -89,7 +107,7 @@ def init(
   key: jax.Array,
   model: configs.Model,
   optimizer: optax.GradientTransformation,
-  trains: str,
+  trains: schedule.Trains,
 ) -> tuple[State, array_types.Tree]:
   """A state and frozen leaves with random weights; for `init_sharded`."""
   params = nn.meta.unbox(thinker.init(key, model))
@@ -97,7 +115,7 @@ def init(
   return create(trained, optimizer), frozen
 
 
-def describe(params: array_types.Tree, trains: str) -> str:
+def describe(params: array_types.Tree, trains: schedule.Trains) -> str:
   """A table: trainable and frozen parameters of each subtree."""
   names = labels(params, trains)
   flat = flax.traverse_util.flatten_dict(params, sep="/")

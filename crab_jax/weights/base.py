@@ -114,39 +114,40 @@ def plan(folder: files.Path, dtype: str | None = None) -> Plan:
   model = described.model
   if described.tied:
     notes += shards.tie(found, checkpoint.tied)
-  shapes = _shapes(model)
+  shapes = shapes_of(model)
   rows = [row for row in checkpoint.rows if row.path in shapes]
-  problems += _problems(found, _expected(rows, checkpoint, model, shapes))
+  problems += problems_of(found, expected(rows, checkpoint, model, shapes))
   if problems:
     raise errors.UserError(
       f"{folder} does not fit its {hf_config.FILE}: {'; '.join(problems)}"
     )
   leaves = {
-    row.path: _leaf(row, shapes[row.path], dtype, found) for row in rows
+    row.path: leaf_of(row, shapes[row.path], dtype, found) for row in rows
   }
   notes += shards.notes_on_dtypes(found, dtype)
   return Plan(model, leaves, _files(folder), (*notes, *described.notes))
 
 
-def _shapes(model: configs.Model) -> dict[str, tuple[int, ...]]:
+def shapes_of(model: configs.Model) -> dict[str, tuple[int, ...]]:
+  """Parameter path -> its shape."""
   tree = nn.meta.unbox(thinker.abstract(model))
   flat = flax.traverse_util.flatten_dict(tree, sep="/")
   return {path: leaf.shape for path, leaf in flat.items()}
 
 
-def _expected(
+def expected(
   rows: list[table.Row],
   checkpoint: table.Checkpoint,
   model: configs.Model,
   shapes: dict[str, tuple[int, ...]],
 ) -> dict[str, tuple[int, ...]]:
   """Canonical tensor name -> shape in the checkpoint."""
-  expected = {}
+  made = {}
   for row in rows:
     shape = shapes[row.path]
     one = checkpoint.torch_shape(row, shape[row.stacked :], model.vision)
-    expected.update(dict.fromkeys(_tensors(row, shape), one))
-  return expected
+    made.update(dict.fromkeys(_tensors(row, shape), one))
+  return made
 
 
 def _tensors(row: table.Row, shape: tuple[int, ...]) -> list[str]:
@@ -155,7 +156,7 @@ def _tensors(row: table.Row, shape: tuple[int, ...]) -> list[str]:
   return [row.torch.format(layer) for layer in range(count)]
 
 
-def _problems(found, expected: dict[str, tuple[int, ...]]) -> list[str]:
+def problems_of(found, expected: dict[str, tuple[int, ...]]) -> list[str]:
   """What keeps `found` from being `expected`, a line a kind."""
   kinds = {
     "missing": [name for name in expected if name not in found],
@@ -189,9 +190,10 @@ def _place(part: shards.Tensor) -> str:
   return f"{part.name} in {part.file.name}"
 
 
-def _leaf(row, shape, dtype, found) -> Leaf:
+def leaf_of(row, shape, dtype, found) -> Leaf:
+  """The parameter of a row of the table, out of the tensors by name."""
   parts = [found[name][0] for name in _tensors(row, shape)]
-  dtype = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32)
+  dtype = numpy_dtype(dtype)
   whole = parts[0].shape
   bytes_per_row = int(np.prod(whole[1:])) * dtype.itemsize
   rows = _even(whole[0], max(BLOCK_BYTES // bytes_per_row, 1))
@@ -218,6 +220,11 @@ def _leaf(row, shape, dtype, found) -> Leaf:
         yield tuple(place), np.stack(made) if row.stacked else made[0]
 
   return Leaf(shape, dtype, tuple(chunk), blocks)
+
+
+def numpy_dtype(name: str) -> np.dtype:
+  """Of "bfloat16" or "float32"."""
+  return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else np.float32)
 
 
 def _even(total: int, most: int) -> int:

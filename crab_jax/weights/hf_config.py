@@ -19,9 +19,9 @@ def family(folder: files.Path) -> names.Checkpoint:
   Raises:
     UserError: it has no config.json, or one of no family.
   """
-  fields = _fields(folder)
+  said = fields(folder)
   for _, checkpoint in network.converted():
-    if checkpoint.recognises(fields):
+    if checkpoint.recognises(said):
       return checkpoint
   known = ", ".join(row.name for row in front.FAMILIES.values())
   raise errors.UserError(
@@ -42,19 +42,24 @@ def describe(folder: files.Path, dtype: str) -> names.Described:
   """
   checkpoint, path = family(folder), folder / FILE
   try:
-    return checkpoint.read_config(_fields(folder), dtype)
+    return checkpoint.read_config(fields(folder), dtype)
   except (ValueError, TypeError, AttributeError) as error:
     raise errors.UserError(f"{path}: {error}") from error
 
 
-def _fields(folder: files.Path) -> dict[str, Any]:
+def fields(folder: files.Path) -> dict[str, Any]:
+  """What `folder`/config.json holds.
+
+  Raises:
+    UserError: it is missing or no JSON object.
+  """
   path = folder / FILE
   try:
-    fields = json.loads(path.read_text())
+    found = json.loads(path.read_text())
   except FileNotFoundError as error:
     raise errors.UserError(f"{path} is missing") from error
   except ValueError as error:
     raise errors.UserError(f"{path}: {error}") from error
-  if not isinstance(fields, dict):
+  if not isinstance(found, dict):
     raise errors.UserError(f"{path} is no JSON object")
-  return fields
+  return found

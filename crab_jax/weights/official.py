@@ -61,6 +61,11 @@ def read(
   """
   tensors = torch_file.read(path)
   family, checkpoint = _family(tensors)
+  if base is not None:
+    family, checkpoint = network.of(base), network.checkpoint_of(base)
+  if beside := [name for name in tensors if checkpoint.beside(name)]:
+    print(f"note: {len(beside)} tensors of projectors in {path} are the base's")
+    tensors = {n: x for n, x in tensors.items() if not checkpoint.beside(n)}
   adapted = checkpoint.adapted
   found, problems = _canonical(tensors, checkpoint)
   if misplaced := prefixes.wrong(found, checkpoint):
@@ -110,7 +115,10 @@ def _family(
   def known(family: tuple[network.Network, table.Checkpoint]) -> int:
     checkpoint = family[1]
     modules = {module for module, _ in checkpoint.adapted}
-    return sum(_module(name, checkpoint) in modules for name in tensors)
+    return sum(
+      _module(name, checkpoint) in modules or checkpoint.beside(name)
+      for name in tensors
+    )
 
   return max(network.converted(), key=known)
 

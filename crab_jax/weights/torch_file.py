@@ -8,7 +8,9 @@ views of the mapped file: none is in memory until it is used.
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +34,28 @@ def read(path: files.Path, inside: str | None = None) -> dict[str, np.ndarray]:
     UserError: the file is damaged, or holds anything but a flat dict of
       bfloat16, float16 and float32 tensors.
   """
+  return _read(
+    path,
+    lambda pickle, load: torch_pickle.follow(pickle, load, inside),
+    "a flat dict of tensors",
+  )
+
+
+def read_tree(path: files.Path) -> dict[Any, Any]:
+  """The dict that `path` holds: of tensors, plain values and such dicts.
+
+  Raises:
+    UserError: the file is damaged, or holds anything else.
+  """
+  kinds = "a dict of tensors and plain values"
+  return _read(path, torch_pickle.follow_tree, kinds)
+
+
+def _read(path: files.Path, follow: Callable, kinds: str) -> dict[Any, Any]:
   try:
     with zipfile.ZipFile(path) as archive:
       members = _Members(path, archive)
-    pickle = bytes(members.get("data.pkl"))
-    return torch_pickle.follow(pickle, members.storage, inside)
+    return follow(bytes(members.get("data.pkl")), members.storage)
   except FileNotFoundError as error:
     raise errors.UserError(f"{path} is missing") from error
   except zipfile.BadZipFile as error:
@@ -45,7 +64,7 @@ def read(path: files.Path, inside: str | None = None) -> dict[str, np.ndarray]:
     ) from error
   except torch_pickle.Refused as error:
     raise errors.UserError(
-      f"{path} was not loaded: {error}; it must be a flat dict of tensors"
+      f"{path} was not loaded: {error}; it must be {kinds}"
     ) from error
   except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
     raise errors.UserError(f"{path} is damaged: {error}") from error

@@ -60,6 +60,22 @@ def follow(
     Refused: it describes anything else.
     ValueError, LookupError, TypeError: it is damaged.
   """
+  found = follow_tree(pickle, load)
+  if isinstance(found.get(inside), dict):
+    found = found[inside]
+  for name, tensor in found.items():
+    if not isinstance(name, str) or not isinstance(tensor, np.ndarray):
+      raise Refused(f"{str(name)[:80]!r} is not the name of a tensor")
+  return found
+
+
+def follow_tree(pickle: bytes, load: Load) -> dict[Any, Any]:
+  """The dict that a pickle describes: of tensors, plain values and such dicts.
+
+  Raises:
+    Refused: it describes anything else.
+    ValueError, LookupError, TypeError: it is damaged.
+  """
   stack: list[Any] = []
   memo: dict[int, Any] = {}
   for opcode, argument, _ in pickletools.genops(pickle):
@@ -67,13 +83,8 @@ def follow(
       break
     _step(opcode.name, argument, stack, memo, load)
   found = stack.pop()
-  if isinstance(found, dict) and isinstance(found.get(inside), dict):
-    found = found[inside]
   if not isinstance(found, dict):
     raise Refused("it holds no dict")
-  for name, tensor in found.items():
-    if not isinstance(name, str) or not isinstance(tensor, np.ndarray):
-      raise Refused(f"{str(name)[:80]!r} is not the name of a tensor")
   return found
 
 
@@ -84,7 +95,7 @@ def _step(opcode: str, argument: Any, stack: list, memo: dict, load: Load):
       pass
     case "BINUNICODE" | "SHORT_BINUNICODE":
       stack.append(argument)
-    case "BININT" | "BININT1" | "BININT2" | "LONG1":
+    case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
       stack.append(argument)
     case "NEWTRUE" | "NEWFALSE" | "NONE":
       stack.append({"NEWTRUE": True, "NEWFALSE": False}.get(opcode))

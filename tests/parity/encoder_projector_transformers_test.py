@@ -89,7 +89,7 @@ def test_clip(layers):
   embed = found["embeddings.patch_embedding.weight"]
   params = {
     "patch_embedding": {"kernel": embed.reshape(len(embed), -1).T},
-    "class_embedding": found["embeddings.class_embedding"][None],
+    "class_embedding": found["embeddings.class_embedding"],
     "position_embedding": found["embeddings.position_embedding.weight"],
     "pre_layrnorm": _norm(found, "pre_layrnorm"),
     "layers": _stacked([layer(i) for i in range(layers)]),
@@ -159,8 +159,7 @@ def test_q_former():
     "norm": {"weight": np.ones(32), "bias": np.zeros(32)},
     "query_tokens": queries,
     "query_norm": _norm(found, "layernorm"),
-    "layer_0": layer(0),
-    "layer_1": layer(1),
+    "layers": _stacked([layer(0), layer(1)]),
     "proj_0": {"kernel": widen[0], "bias": zeros},
     "proj_2": {"kernel": widen[1], "bias": zeros},
   }

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from crab_jax import configs
 from crab_jax import errors
 from crab_jax.planning import aot
 
@@ -36,13 +35,6 @@ def test_a_program_that_does_not_fit_is_a_result():
 
   program = aot.compile_lowered(Lowered())
   assert (program.text, program.peak_bytes) == ("", 40 * _GIB)
-
-
-def test_the_base_trains_without_adapter_and_int8():
-  model = configs.tiny(adapter=configs.ILora(), frozen_dtype="int8")
-  assert aot.stage_model(model, "adapter") is model
-  plain = aot.stage_model(model, "all")
-  assert plain.adapter is None and plain.frozen_dtype is None
 
 
 def test_a_topology_that_nobody_knows_is_refused():

@@ -72,3 +72,25 @@ def test_a_prefill_is_the_forward_pass_of_a_step():
   assert first.towers == pytest.approx((step.towers + pixels) / 3)
   towers = configs.qwen2_5_omni_7b(adapter=configs.ILora(targets="lm+towers"))
   assert flops.prefill(towers, _ROWS).adapter > first.adapter
+
+
+def test_what_trains_in_a_stage_decides_where_gradients_go():
+  """Counted of each part: forward, with one gradient, or with two."""
+  adapter = configs.ILora(targets="lm")
+  model = configs.clip_beats_llama2_7b(adapter=adapter)
+  encoders = network.of(model).encoders(model, _ROWS)
+  tower = sum(x.positions * flops._base(x) for x in encoders.stacks)
+  times = {
+    "projectors": (1, 3, 1, 2),
+    ("projectors", "adapter"): (1, 3, 1, 2),
+    "adapter": (1, 1, 1, 2),
+    "towers": (3, 2, 2, 2),
+    "all": (3, 3, 2, 3),
+  }
+  forward = flops.prefill(model, _ROWS).decoder
+  for trains, (towers, last, first, decoder) in times.items():
+    count = flops.train_step(model, _ROWS, trains)
+    expected = towers * tower + last * encoders.last + first * encoders.first
+    assert count.towers == pytest.approx(expected), trains
+    assert count.decoder == pytest.approx(decoder * forward), trains
+    assert bool(count.adapter) == ("adapter" in trains)

@@ -16,10 +16,10 @@ from absl import flags
 from crab_jax import cli
 from crab_jax import gin_utils
 from crab_jax.data import tasks
-from crab_jax.planning import aot
 from crab_jax.planning import timing
 from crab_jax.routers import monitor
 from crab_jax.training import huge_pages
+from crab_jax.training import state as state_lib
 
 cli.define_config_flags()
 _TURNS = flags.DEFINE_integer("turns", 30, "Steps timed, and looks.", 1)
@@ -37,7 +37,9 @@ def main() -> None:
   stage, model = experiment.stages[-1], experiment.model
   runner, state, frozen = timing.begin(model, stage, experiment.mesh)
   batch = batch_lib.random(model, stage.rows)
-  look = monitor.of(aot.stage_model(model, stage.trains), len(tasks.Tasks()))
+  look = monitor.of(
+    state_lib.stage_model(model, stage.trains), len(tasks.Tasks())
+  )
   key = jax.random.key(0)
   steps, looks = [], []
 

@@ -1,10 +1,13 @@
 """What trains is data: the label tree, split and merge."""
 
+import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from crab_jax import configs
+from crab_jax.paradigms import thinker
 from crab_jax.training import optim
 from crab_jax.training import state
 
@@ -48,3 +51,34 @@ def test_masters_are_float32():
 def test_description_counts_each_subtree():
   text = state.describe(_PARAMS, "adapter")
   assert "model   train             2  frozen               6" in text
+
+
+def test_groups_of_a_family_train_alone():
+  model = configs.tiny_clip_beats(adapter=configs.ILora(targets="lm"))
+  params = nn.meta.unbox(thinker.abstract(model))
+
+  def tops(trains):
+    trained = state.split(params, trains)[0]
+    flat = flax.traverse_util.flatten_dict(trained, sep="/")
+    return {"/".join(path.split("/")[:2]) for path in flat}
+
+  assert tops("projectors") == {"clip/projector", "beats/projector"}
+  assert tops("boundary") == {"model/embed_tokens"}
+  assert tops("towers") == {"clip/tower", "beats/tower"}
+  assert tops(("boundary", "towers")) == tops("boundary") | tops("towers")
+  assert tops("adapter") == {"model/layers"}
+  lm = {"model/embed_tokens", "model/layers", "model/norm", "lm_head/kernel"}
+  assert tops("lm") == lm
+  assert tops("all") == lm | tops("towers") | tops("projectors")
+  boundary = state.split(params, "boundary")[0]["model"]["embed_tokens"]
+  assert set(boundary) == {"boundary"}
+
+
+def test_the_model_of_a_stage():
+  model = configs.tiny(adapter=configs.ILora(), frozen_dtype="int8")
+  assert state.stage_model(model, "adapter") == model
+  both = state.stage_model(model, ("projectors", "adapter"))
+  assert (both.adapter, both.frozen_dtype) == (model.adapter, None)
+  for trains in ("projectors", "all"):
+    plain = state.stage_model(model, trains)
+    assert plain.adapter is None and plain.frozen_dtype is None

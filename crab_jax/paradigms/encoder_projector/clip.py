@@ -117,9 +117,10 @@ class Clip(nn.Module):
     x = layers.Linear(
       tower.width, config, names, use_bias=False, name="patch_embedding"
     )(rows)
-    first = self._table("class_embedding", 1)
+    first = self._table("class_embedding", (tower.width,))
     first = jnp.broadcast_to(first, (*x.shape[:2], 1, tower.width))
-    positions = self._table("position_embedding", tower.patches + 1)
+    shape = (tower.patches + 1, tower.width)
+    positions = self._table("position_embedding", shape)
     x = jnp.concatenate([first.astype(x.dtype), x], axis=2)
     x = layers.LayerNorm(config, name="pre_layrnorm")(x + positions)
     x = axes.constrain(x, *RESIDUAL)
@@ -132,8 +133,10 @@ class Clip(nn.Module):
     x, _ = stack(config, name="layers")(x, context)
     return x[:, :, 1:]
 
-  def _table(self, name: str, rows: int) -> at.Float[at.Array, "1 1 P D"]:
-    config, tower = self.config, configs.ClipVision.of(self.config.vision)
-    init = axes.named(nn.initializers.normal(0.02), None, "tower_embed")
-    table = self.param(name, init, (rows, tower.width), config.param_dtype)
-    return table.astype(config.compute_dtype)[None, None]
+  def _table(
+    self, name: str, shape: tuple[int, ...]
+  ) -> at.Float[at.Array, "1 1 P D"]:
+    names = (None, "tower_embed")[-len(shape) :]
+    init = axes.named(nn.initializers.normal(0.02), *names)
+    table = self.param(name, init, shape, self.config.param_dtype)
+    return table.astype(self.config.compute_dtype).reshape(1, 1, -1, shape[-1])

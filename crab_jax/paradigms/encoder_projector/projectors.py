@@ -20,6 +20,7 @@ from crab_jax.models import attention
 from crab_jax.models import axes
 from crab_jax.models import ilora
 from crab_jax.models import layers
+from crab_jax.models import scanning
 
 _EPSILON = 1e-12  # of BERT's norms
 
@@ -87,7 +88,7 @@ class QueryLayer(nn.Module):
     y: at.Float[at.Array, "B U Q D"],
     features: at.Float[at.Array, "B U S E"],
     valid: at.Bool[at.Array, "B U S"] | None,
-  ) -> at.Float[at.Array, "B U Q D"]:
+  ) -> tuple[at.Float[at.Array, "B U Q D"], None]:
     config, sizes = self.config, self.sizes
     fields = (config, sizes, self.deterministic)
     y = QueryAttention(*fields, name="attention")(y, y, None)
@@ -97,7 +98,7 @@ class QueryLayer(nn.Module):
     z = layers.gelu(z)
     z = layers.Linear(sizes.query_width, config, names[::-1], name="fc2")(z)
     z = Dropout(sizes.query_dropout, self.deterministic)(z)
-    return layers.LayerNorm(config, _EPSILON, name="norm")(z + y)
+    return layers.LayerNorm(config, _EPSILON, name="norm")(z + y), None
 
 
 class QueryProjector(nn.Module):
@@ -131,10 +132,14 @@ class QueryProjector(nn.Module):
     )
     y = layers.LayerNorm(config, _EPSILON, name="query_norm")(y)
     y = Dropout(sizes.query_dropout, deterministic)(y)
-    # Not scanned: keys of a layer are few, and so are the layers.
-    for index in range(sizes.query_layers):
-      layer = QueryLayer(config, sizes, deterministic, name=f"layer_{index}")
-      y = layer(y, features, valid)
+    stack = scanning.stack(
+      QueryLayer,
+      config.tower_remat or config.remat,
+      sizes.query_layers,
+      (nn.broadcast,) * 2,
+    )
+    layer = stack(config, sizes, deterministic, name="layers")
+    y, _ = layer(y, features, valid)
     width = config.decoder.width
     # Not "tower_embed" and "embed": two dimensions cannot claim one mesh axis.
     y = layers.Linear(

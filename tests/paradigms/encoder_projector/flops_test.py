@@ -50,7 +50,7 @@ def test_first_and_last_layers():
   last = 0
   for top, units, queries, keys in (("clip", 5, 4, 16), ("beats", 7, 2, 24)):
     tree = f"{top}/projector/"
-    wide = _matrices(f"{tree}layer_0/crossattention", ("key", "value"))
+    wide = _matrices(f"{tree}layers/crossattention", ("key", "value"))
     names = ("query", "key", "value", "dense", "fc1", "fc2", "proj_0", "proj_2")
     rest = _matrices(tree, names) - wide
     scores = 2 * queries * (queries + keys) * 64
