@@ -194,39 +194,46 @@ def _lead(mask: at.Array, ndim: int) -> at.Array:
 
 
 def attend_cache(
-  q: at.Float[at.Array, "B 1 N H"],
+  q: at.Float[at.Array, "B T N H"],
   *parts: tuple[
     at.Float[at.Array, "B K _ H"],
     at.Float[at.Array, "B K _ H"],
-    at.Bool[at.Array, "B _"],
+    at.Bool[at.Array, "B _ _"],
   ],
-) -> at.Float[at.Array, "B 1 N H"]:
-  """`attend` for one query a row, over a cache with its heads in front.
+) -> at.Float[at.Array, "B T N H"]:
+  """`attend` for few queries a row, over a cache with its heads in front.
 
   Args:
     q: queries.
-    *parts: keys, values and whether they are visible, of the parts of the
-      cache.
+    *parts: keys [B, K, S, H], values and which of them are visible to each
+      query, [B, T, S] or [B, 1, S], of the parts of the cache.
   """
-  batch, _, heads, size = q.shape
+  batch, length, heads, size = q.shape
   kv_heads = parts[0][0].shape[1]
   q = q * jnp.asarray(size**-0.5, q.dtype)
-  # [B, 1, N, H] -> [B, K, G, H]
-  q = q.reshape(batch, kv_heads, heads // kv_heads, size)
+  group = heads // kv_heads
+  # [B, T, N, H] -> [B, K, M = T*G, H]: they read the same keys.
+  q = q.reshape(batch, length, kv_heads, group, size).swapaxes(1, 2)
+  q = q.reshape(batch, kv_heads, length * group, size)
   scores = []
   for keys, _, visible in parts:
     part = jnp.einsum(
-      "BKGH,BKSH->BKGS", q, keys, preferred_element_type=jnp.float32
+      "BKMH,BKSH->BKMS", q, keys, preferred_element_type=jnp.float32
     )
-    scores.append(jnp.where(visible[:, None, None], part, MASKED))
+    if visible.shape[1] > 1:
+      visible = jnp.repeat(visible, group, axis=1)  # [B, T, S] -> [B, M, S]
+    scores.append(jnp.where(visible[:, None], part, MASKED))
   # One softmax over all parts. Only scores are joined: to join keys and values
   # would copy the cache.
   weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
   ends = np.cumsum([part.shape[-1] for part in scores])[:-1]
   sums = [
-    jnp.einsum("BKGS,BKSH->BKGH", part.astype(values.dtype), values)
+    jnp.einsum("BKMS,BKSH->BKMH", part.astype(values.dtype), values)
     for part, (_, values, _) in zip(
       jnp.split(weights, ends, axis=-1), parts, strict=True
     )
   ]
-  return functools.reduce(jnp.add, sums).reshape(batch, 1, heads, size)
+  out = functools.reduce(jnp.add, sums)
+  # [B, K, M, H] -> [B, T, N, H]
+  out = out.reshape(batch, kv_heads, length, group, size).swapaxes(1, 2)
+  return out.reshape(batch, length, heads, size)

@@ -31,7 +31,7 @@ KeyValues = tuple[at.Array, at.Array]
 
 
 class Cache(NamedTuple):
-  """What a layer remembers of the tokens before the one it decodes.
+  """What a layer remembers of the tokens before those that it is given.
 
   The prompt and the new tokens lie apart: a step writes only into the small
   part, of which XLA:CPU makes copies that it would else make of both.
@@ -40,7 +40,8 @@ class Cache(NamedTuple):
   prompt: KeyValues  # [B, K, T, H] each
   visible: at.Array  # bool[B, T]: what of the prompt is no padding
   new: KeyValues  # [B, K, R, H] each: room for R new tokens
-  step: at.Array  # int32[]: the index of the decoded token among the new ones
+  column: at.Array  # int32[]: where of R the first of the given tokens goes
+  written: at.Array  # bool[B, X, R]: new ones that each of X given may see
 
 
 class SelfAttention(nn.Module):
@@ -86,9 +87,9 @@ class SelfAttention(nn.Module):
       x: normalised residual.
       table: rotary table of the queries, [B, T, H/2].
       segments: as in the batch; 0 is padding. Not read with a cache.
-      context: of the tokens of x. With a `Cache`, x is one token to decode,
-        which sees the cache and itself; the second result is then
-        `Cache.new` with it.
+      context: of the tokens of x. With a `Cache`, they are written into it
+        first, and see what its masks say; the second result is then
+        `Cache.new` with them.
     """
     sizes, cache = self.config.decoder, context.cache
     # q, k and v read the same x, so they may share a dropout mask.
@@ -103,11 +104,8 @@ class SelfAttention(nn.Module):
       out = self._attend(q, k, v, segments)
     else:
       k, v = append(cache, (k, v))
-      # Behind the step's own token the room for new ones is still empty.
-      written = jnp.arange(k.shape[2])[None] <= cache.step
-      written = jnp.broadcast_to(written, (len(k), k.shape[2]))  # [B, R]
       out = attention.attend_cache(
-        q, (*cache.prompt, cache.visible), (k, v, written)
+        q, (*cache.prompt, cache.visible[:, None]), (k, v, cache.written)
       )
     out = out.reshape(*x.shape[:-1], -1)  # [B, T, N, H] -> [B, T, N * H]
     o_proj = self._linear("o_proj", x.shape[-1], ("heads", "embed"), False)
@@ -115,9 +113,9 @@ class SelfAttention(nn.Module):
 
 
 def append(cache: Cache, new: KeyValues) -> KeyValues:
-  """`cache.new` with `new`, [B, 1, K, H] each, written at its step."""
-  start = (0, 0, cache.step, 0)
-  # [B, 1, K, H] -> [B, K, 1, H]: a cache has its heads in front.
+  """`cache.new` with `new`, [B, T, K, H] each, written from its column on."""
+  start = (0, 0, cache.column, 0)
+  # [B, T, K, H] -> [B, K, T, H]: a cache has its heads in front.
   keys, values = (
     jax.lax.dynamic_update_slice(old, part.swapaxes(1, 2), start)
     for old, part in zip(cache.new, new, strict=True)

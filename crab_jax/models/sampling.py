@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from crab_jax import array_types as at
 
 # The smallest normal float32: below it devices compute with zero.
-_COLDEST = float(jnp.finfo(jnp.float32).tiny)
+COLDEST = float(jnp.finfo(jnp.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sampling:
 def penalise(
   logits: at.Float[at.Array, "B V"],
   seen: at.Bool[at.Array, "B V"],
-  penalty: float,
+  penalty: float | at.Float[at.Array, "B 1"],
 ) -> at.Float[at.Array, "B V"]:
   """Divides positive and multiplies negative logits of the tokens `seen`."""
   lower = jnp.where(logits > 0, logits / penalty, logits * penalty)
@@ -57,7 +57,7 @@ def keep_top_k(
 
 
 def keep_top_p(
-  logits: at.Float[at.Array, "B V"], p: float
+  logits: at.Float[at.Array, "B V"], p: float | at.Float[at.Array, "B 1"]
 ) -> at.Float[at.Array, "B V"]:
   """-inf outside the fewest most probable tokens whose sum reaches p."""
   # Ascending and by a stable sort: of equal logits at the edge the last stay,
@@ -92,7 +92,7 @@ def next_token(
   if sampling.repetition_penalty != 1:
     assert seen is not None  # `generate.start` made it
     logits = penalise(logits, seen, sampling.repetition_penalty)
-  if sampling.temperature < _COLDEST:
+  if sampling.temperature < COLDEST:
     return largest(logits)
   # The largest becomes 0, or a small temperature would make it infinite.
   logits = logits - jnp.max(logits, axis=-1, keepdims=True)

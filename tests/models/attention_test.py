@@ -104,7 +104,19 @@ def test_cache_equals_the_last_query(first):
       np.pad(x[:, place].swapaxes(1, 2), room, constant_values=9)
       for x in (k, v)
     )
-    visible = np.arange(keys.shape[2])[None] < keys.shape[2] - 2
+    visible = np.arange(keys.shape[2])[None, None] < keys.shape[2] - 2
     parts.append((keys, values, np.repeat(visible, 2, axis=0)))
   found = attention.attend_cache(q[:, -1:], *parts)
   np.testing.assert_allclose(found, whole[:, -1:], atol=1e-6)
+
+
+def test_cache_equals_the_last_queries():
+  """Three queries, each of which sees those before it."""
+  q, k, v, _ = _inputs(7)
+  whole = attention.attend(q, k, v, causal=True)
+  keys, values = (x.swapaxes(1, 2) for x in (k, v))
+  past = (keys[:, :, :4], values[:, :, :4], np.ones((2, 1, 4), bool))
+  visible = np.broadcast_to(np.tri(3, dtype=bool)[None], (2, 3, 3))
+  new = (keys[:, :, 4:], values[:, :, 4:], visible)
+  found = attention.attend_cache(q[:, 4:], past, new)
+  np.testing.assert_allclose(found, whole[:, 4:], atol=1e-6)
