@@ -372,9 +372,10 @@ _TESTED_BY = {
   ),
   "paradigms/front": "paradigms/network",  # the two tables agree
   "paradigms/names": "paradigms/qwen2_5_omni/names",
+  "paradigms/slots": "serving/programs",
   "planning/generation_programs": "planning/generation",
   "planning/run": "plan",
-  "serving/interface": "serving/scheduler",
+  "serving/interface": "serving/engine",
   "train": "experiment/run",
   "training/mask_folder": "weights/sam2",
   "training/pmapped": "training/runner",  # both runners, the same promises

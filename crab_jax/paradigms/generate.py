@@ -124,7 +124,7 @@ def prefill(
   return State(
     token=token,
     step=jnp.int32(0),
-    done=is_stop(token, sampling) | (limit <= 1),
+    done=is_stop(token, sampling.stop_tokens) | (limit <= 1),
     limit=limit,
     position=(last + 1).astype(jnp.int32),
     prompt=real,
@@ -152,10 +152,10 @@ def room(like: at.Array, size: int) -> at.Array:
 
 
 def is_stop(
-  token: at.Int[at.Array, "B"], sampling: Sampling
+  token: at.Int[at.Array, "B"], stop_tokens: tuple[int, ...]
 ) -> at.Bool[at.Array, "B"]:
   """Whether a token ends its row."""
-  stops = jnp.asarray(sampling.stop_tokens, jnp.int32).reshape(1, -1)
+  stops = jnp.asarray(stop_tokens, jnp.int32).reshape(1, -1)
   return jnp.any(token[:, None] == stops, axis=1)
 
 
@@ -244,7 +244,9 @@ def advance(
     state,
     token=token,
     step=step,
-    done=state.done | is_stop(token, sampling) | (step + 1 >= state.limit),
+    done=state.done
+    | is_stop(token, sampling.stop_tokens)
+    | (step + 1 >= state.limit),
     seen=mark(state.seen, token),
     cache=cache,
   )

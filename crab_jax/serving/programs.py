@@ -1,0 +1,353 @@
+"""The compiled programs of an engine, and the slots that they change.
+
+Every program is compiled before the first prompt, so that nobody waits for a
+compiler; `compilations` counts, and a shape that was forgotten shows there.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crab_jax import array_types as at
+from crab_jax import batch as batch_lib
+from crab_jax import configs
+from crab_jax.data import packing
+from crab_jax.data import samples
+from crab_jax.models import quantised
+from crab_jax.models import row_sampling
+from crab_jax.paradigms import generate
+from crab_jax.paradigms import slots
+from crab_jax.serving import interface
+from crab_jax.serving import shapes as shapes_lib
+from crab_jax.training import generation_sharding
+
+
+class Read(NamedTuple):
+  """A prompt that waits for its slot."""
+
+  prompt: slots.Prompt
+  pieces: tuple[slots.Piece, ...]
+  choice: row_sampling.Choice
+
+
+class Programs:
+  """Reads prompts, puts them into slots, decodes the slots.
+
+  Nothing is compiled or put on a device before `warm_up`.
+
+  Args:
+    config: the model; a dropout of its adapter plays no part.
+    params: its parameters.
+    stop_tokens: any of them ends an answer.
+    settings: rows and room.
+    layout: the devices; None: the default one.
+  """
+
+  def __init__(
+    self,
+    config: configs.Model,
+    params: at.Tree,
+    stop_tokens: tuple[int, ...],
+    settings: configs.Slots,
+    layout: generation_sharding.Layout | None = None,
+  ):
+    self.config, self.settings = config, settings
+    self.stop_tokens = stop_tokens
+    self._layout = layout or generation_sharding.one_device()
+    self._compiled: dict[tuple, Callable] = {}
+    # Prompts are read one at a time; the other devices of a mesh take padding.
+    self._prompts = self._layout.whole_rows(1)
+    self.slots = self._layout.whole_rows(settings.slots)
+    self.shapes = shapes_lib.of(config, settings)
+    self._given = params
+    self._decoding = decoding_model(config, settings.decode_dtype)
+
+  @property
+  def compilations(self) -> int:
+    """Programs that were compiled."""
+    return len(self._compiled)
+
+  def warm_up(self) -> None:
+    """Compiles all programs, by running each; empties the slots."""
+    self._set_up()
+    for shape in self.shapes:
+      text = _text_alone(self.config, shape.tokens)
+      read = self._read(text, shape, interface.Decoding())
+      self.insert(0, read, limit=2, stops=True)
+      if self.settings.prefix_bytes:
+        piece = self.beginning(read, 1)
+        text = _text_alone(self.config, 2)
+        more = self.extend(text, 1, piece, interface.Decoding())
+        self.insert(0, more, limit=2, stops=True)
+    for rows in self._rows:
+      self.decode(rows, steps=1, leave=False)
+    self.release(0)
+
+  def _set_up(self) -> None:
+    """Puts the weights and the empty slots on the devices."""
+    settings = self.settings
+    self._params = self._layout.shard(self._given)
+    self._layers = self._run(
+      ("split",),
+      functools.partial(
+        decoding_layers, config=self.config, dtype=settings.decode_dtype
+      ),
+      self._params,
+    )
+    room = settings.prompt_tokens + settings.suffix_tokens
+    self._state = self._run(
+      ("empty",),
+      lambda: slots.empty(self.config, self.slots, room, settings.new_tokens),
+    )
+    self._where = jax.tree.map(lambda leaf: leaf.sharding, self._state)
+    self._rows = self._row_counts()
+
+  def read(self, sample: samples.Sample, decoding: interface.Decoding) -> Read:
+    """Reads a whole prompt.
+
+    Args:
+      sample: fits `shapes`.
+      decoding: how its first token is picked.
+    """
+    shape = shapes_lib.smallest(packed_lengths(sample), self.shapes)
+    assert shape is not None  # as `Engine.submit` has looked
+    return self._read(sample, shape, decoding)
+
+  def _read(self, sample, shape: samples.Lengths, decoding) -> Read:
+    rows = configs.Rows(
+      rows=self._prompts,
+      tokens=shape.tokens,
+      frame_pairs=shape.pairs,
+      chunks=shape.chunks,
+      supervised=1,
+      samples=1,
+    )
+    layout = packing.Layout(self._prompts, rows, self.config, pad=0)
+    batch = batch_lib.inputs(layout.stack([[sample]]))
+    choice = _choice(decoding, self._prompts)
+    prompt, piece = self._run(
+      ("prefill", shape),
+      functools.partial(slots.prefill, config=self.config),
+      self._params,
+      batch,
+      choice,
+    )
+    piece = dataclasses.replace(piece, visible=batch["segments"] > 0)
+    return Read(prompt, (piece,), choice)
+
+  def beginning(self, read: Read, tokens: int) -> slots.Piece:
+    """The first tokens of a prompt that `read` has read as a whole."""
+    (piece,) = read.pieces
+    index = np.arange(piece.visible.shape[1])[None]
+    return dataclasses.replace(piece, visible=piece.visible & (index < tokens))
+
+  def extend(
+    self,
+    sample: samples.Sample,
+    size: int,
+    piece: slots.Piece,
+    decoding: interface.Decoding,
+  ) -> Read:
+    """Reads what a prompt has behind the beginning of another.
+
+    Args:
+      sample: of the prompt.
+      size: tokens of the beginning.
+      piece: its keys and values.
+      decoding: how the first token is picked.
+    """
+    room = piece.visible.shape[1]
+    whole = self._text(sample, slice(0, None), room + self._suffix)
+    suffix = self._text(sample, slice(size, None), self._suffix)
+    choice = _choice(decoding, self._prompts)
+    prompt, more = self._run(
+      ("extend", room),
+      functools.partial(slots.extend, config=self._decoding),
+      self._layers,
+      piece,
+      whole,
+      suffix,
+      choice,
+    )
+    more = dataclasses.replace(more, visible=suffix["segments"] > 0)
+    return Read(prompt, (piece, more), choice)
+
+  def first_token(self, read: Read) -> int:
+    """The first new token of a prompt; waits until it is there."""
+    return int(np.asarray(read.prompt.token)[0])
+
+  def insert(self, slot: int, read: Read, limit: int, stops: bool) -> None:
+    """Puts a prompt into a slot; see `slots.insert`."""
+    sizes = tuple(piece.visible.shape[1] for piece in read.pieces)
+    self._state = self._run(
+      ("insert", sizes),
+      slots.insert,
+      self._state,
+      np.int32(slot),
+      *read[:2],
+      np.int32(limit),
+      np.bool_(stops),
+      read.choice,
+      donate=(0,),
+      out=self._where,
+    )
+
+  def release(self, slot: int) -> None:
+    """Ends the answer of a slot."""
+    self._state = self._run(
+      ("release",),
+      slots.release,
+      self._state,
+      np.int32(slot),
+      donate=(0,),
+      out=self._where,
+    )
+
+  def decode(self, rows: int, steps: int, leave: bool) -> np.ndarray:
+    """One token or more in the first `rows` slots: int32[burst, rows or more].
+
+    Args:
+      rows: behind them no slot is in use.
+      steps: at most.
+      leave: stop as soon as a row has ended.
+    """
+    count = next(count for count in self._rows if count >= rows)
+    self._state, tokens = self._run(
+      ("decode", count),
+      functools.partial(
+        slots.decode,
+        config=self._decoding,
+        stop_tokens=self.stop_tokens,
+        rows=count,
+        burst=self.settings.burst,
+      ),
+      self._layers,
+      self._state,
+      np.int32(steps),
+      np.bool_(leave),
+      donate=(1,),
+      out=(self._where, None),
+    )
+    return np.asarray(tokens)
+
+  @property
+  def _suffix(self) -> int:
+    return self.settings.suffix_tokens
+
+  def _row_counts(self) -> list[int]:
+    """Rows that a step may compute, ascending."""
+    device = next(iter(self._state.token.devices()))
+    # Only where a step of few rows is faster than one of all is it worth a
+    # program: accelerators read the same weights for any.
+    if device.platform != "cpu" or self._layout.mesh is not None:
+      return [self.slots]
+    powers = [2**i for i in range(self.slots.bit_length())]
+    return sorted(
+      {count for count in powers if count < self.slots} | {self.slots}
+    )
+
+  def _text(self, sample, part: slice, room: int) -> at.Batch:
+    """Tokens, positions, segments and tasks of a prompt, padded."""
+    tokens = sample["tokens"][part]
+    made: at.Batch = {
+      "tokens": np.zeros((self._prompts, room), np.int32),
+      "segments": np.zeros((self._prompts, room), np.int32),
+      "positions": np.zeros((self._prompts, room, 3), np.int32),
+      "tasks": np.full((self._prompts, room), -1, np.int32),
+    }
+    here = slice(0, len(tokens))
+    made["tokens"][0, here] = tokens
+    made["segments"][0, here] = 1
+    made["positions"][0, here] = sample["positions"][part]
+    made["tasks"][0, here] = sample["task"]
+    return made
+
+  def _run(self, key: tuple, function, *arguments, donate=(), out=None) -> Any:
+    """Calls a program, which is compiled when it is called first."""
+    with self._layout.scope():
+      if key not in self._compiled:
+        jitted = jax.jit(function, donate_argnums=donate, out_shardings=out)
+        self._compiled[key] = jitted.lower(*arguments).compile()
+      return self._compiled[key](*arguments)
+
+
+def packed_lengths(sample: samples.Sample) -> samples.Lengths:
+  """What a prompt takes of a row."""
+  return samples.Lengths(
+    len(sample["tokens"]), len(sample["frames"]), len(sample["mel_lengths"])
+  )
+
+
+def decoding_model(config: configs.Model, dtype: str | None) -> configs.Model:
+  """The model as decoding reads it."""
+  if dtype != "int8":
+    return config
+  return dataclasses.replace(config, frozen_dtype="int8")
+
+
+def decoding_layers(
+  params: at.Tree, config: configs.Model, dtype: str | None
+) -> at.Tree:
+  """The decoder's parameters, its frozen projections stored in `dtype`.
+
+  Args:
+    params: all of the model.
+    config: the model.
+    dtype: "bfloat16" or "int8"; None: as they are.
+  """
+  layers = generate.split_layers(params, config)
+  if dtype is None or config.frozen_dtype == "int8":
+    return layers
+  if dtype == "int8":
+    model = dict(layers["model"])
+    model["layers"] = [
+      quantised.fit(layer, decoding_model(config, dtype))
+      for layer in model["layers"]
+    ]
+    return {**layers, "model": model}
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: (
+      leaf.astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
+    ),
+    layers,
+  )
+
+
+def _choice(decoding: interface.Decoding, rows: int) -> row_sampling.Choice:
+  def alike(value, dtype):
+    return np.full(rows, value, dtype)
+
+  return row_sampling.Choice(
+    temperature=alike(decoding.temperature, np.float32),
+    top_k=alike(decoding.top_k, np.int32),
+    top_p=alike(decoding.top_p, np.float32),
+    penalty=alike(decoding.repetition_penalty, np.float32),
+    seed=alike(decoding.seed, np.uint32),
+  )
+
+
+def _text_alone(config: configs.Model, tokens: int) -> samples.Sample:
+  """A prompt of so many tokens, without media."""
+  rows = configs.Rows(
+    rows=1, tokens=tokens, frame_pairs=1, chunks=1, supervised=1, samples=1
+  )
+  row = {
+    name: np.asarray(v[0]) for name, v in batch_lib.empty(config, rows).items()
+  }
+  return {
+    "tokens": row["tokens"],
+    "labels": np.full(tokens, -100, np.int32),
+    "positions": row["positions"],
+    "kinds": np.full(tokens, at.TokenKind.TEXT, np.uint8),
+    "frames": row["frames"][:0],
+    "mel": row["mel"][:0],
+    "mel_lengths": row["mel_lengths"][:0],
+    "task": 0,
+    "row": 0,
+  }

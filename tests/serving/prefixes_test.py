@@ -1,0 +1,57 @@
+"""Which prompts begin alike, and what is kept of them."""
+
+import numpy as np
+import pytest
+
+from crab_jax.paradigms import slots
+from crab_jax.serving import prefixes
+from tests.serving import small
+
+
+def test_a_beginning_ends_with_the_media():
+  sample = small.sample(3)
+  size = prefixes.length(sample)
+  assert sample["kinds"][size - 1] != 1
+  assert np.all(sample["kinds"][size:] == 1)
+  assert prefixes.length(dict(sample, kinds=np.ones(9, np.uint8))) == 0
+
+
+def test_questions_about_one_clip_have_one_key():
+  keys = {prefixes.key_of(small.sample(n, clip=1), False) for n in range(4)}
+  assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+  "name", ["tokens", "positions", "frames", "mel", "mel_lengths"]
+)
+def test_whatever_the_keys_depend_on_is_in_the_hash(name):
+  sample = small.sample(0)
+  other = dict(sample, **{name: sample[name].copy()})
+  other[name].flat[0] += 1
+  assert prefixes.key_of(sample, False) != prefixes.key_of(other, False)
+
+
+def test_the_task_counts_only_where_the_model_reads_it():
+  sample = small.sample(0)
+  other = dict(sample, task=1)
+  assert prefixes.key_of(sample, False) == prefixes.key_of(other, False)
+  assert prefixes.key_of(sample, True) != prefixes.key_of(other, True)
+
+
+def test_the_least_used_go_first_and_the_limit_holds():
+  def piece(size=100):
+    return slots.Piece((), np.zeros((1, size), bool))
+
+  made = prefixes.Prefixes(250)
+  made.put(b"a", piece())
+  made.put(b"b", piece())
+  assert made.get(b"a") is not None
+  made.put(b"c", piece())  # b goes
+  assert [made.get(key) is None for key in (b"a", b"b", b"c")] == [
+    False,
+    True,
+    False,
+  ]
+  made.put(b"d", piece(251))  # never fits, and costs nobody else
+  assert made.get(b"d") is None
+  assert (len(made), made.size) == (2, 200)
