@@ -2,6 +2,7 @@
 
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
+from crab_jax.ablation import rates
 from crab_jax.ablation import statistics
 
 
@@ -170,6 +171,14 @@ def _rate_table(results: comparison.Results) -> list[str]:
       for loss in losses.values()
     ]
     lines.append(f"| {arm} | {' | '.join(cells)} |")
+  ends = {min(study.rates), max(study.rates)}
+  edge = [arm for arm, own in found.items() if rates.best(own) in ends]
+  if edge:
+    lines += [
+      "",
+      f"The best is the smallest or the largest rate tried for {', '.join(edge)}: a"
+      " better one may lie beyond.",
+    ]
   return lines
 
 

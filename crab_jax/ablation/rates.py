@@ -15,6 +15,7 @@ rate of their method on all datasets.
 
 import math
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -97,4 +98,9 @@ def chosen(
   if not study.rates:
     return study.optimizer.peak
   found = losses(study, groups, arm(run), results)
-  return None if found is None else min(found, key=lambda rate: found[rate])
+  return None if found is None else best(found)
+
+
+def best(found: Mapping[float, float]) -> float:
+  """The rate of the least loss; of equals the first that was tried."""
+  return min(found, key=lambda rate: found[rate])

@@ -26,6 +26,10 @@ def test_rates_and_curves_have_tables_where_there_are_some():
   assert "| arm | 0.001 | 0.01 |" in text
   assert "| alone | +0.000 | **-0.693** |" in text
   assert "| lora | reasoning | 60 | 0.500 [0.500, 0.500] |" in text
+  assert "tried for lora, ilora_e2, alone: a better one may lie beyond" in text
+  wider = dataclasses.replace(study, rates=(1e-3, 1e-2, 1e-1))
+  made = fake_runs.results(lambda *_: 0.5, loss, study=wider)
+  assert "lie beyond" not in markdown.text(made, [], "plots")
   plain = fake_runs.results(lambda *_: 0.5, loss)
   text = markdown.text(plain, [], "plots")
   assert (
