@@ -14,6 +14,7 @@ from crab_jax import configs
 from crab_jax import gin_utils
 from crab_jax.ablation import study
 from crab_jax.data import tasks
+from crab_jax.synthetic import perception
 from crab_jax.training import sharding
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -93,10 +94,24 @@ def test_the_tiny_preset_is_what_the_base_builds():
   assert configs.tiny(adapter=built.adapter) == built
 
 
-@pytest.mark.parametrize("name", ["transfer", "transfer_tuned"])
+def test_a_base_that_perceives_learns_none_of_the_sets():
+  """Its stage has the rows of prose alone; the sets are the adapter's."""
+  for name in ("gin/perceiving_base.gin", "gin/ablation/transfer_gpu.gin"):
+    built = gin_utils.experiment(_files(name), [])
+    base, *rest = built.stages
+    assert set(base.mixture) == {row.name for row in perception.ROWS}
+    assert base.trains == "all"
+    (tuning,) = rest
+    assert tuning.trains == "adapter"
+    assert set(tuning.mixture) == set(tasks.Tasks())
+    chosen = built.transfer.tasks if built.transfer else built.evaluation.tasks
+    assert set(chosen) == set(tasks.Tasks())
+
+
+@pytest.mark.parametrize("name", ["transfer", "transfer_tuned", "transfer_gpu"])
 def test_the_header_of_a_study_counts_its_runs(name):
   path = f"gin/ablation/{name}.gin"
-  built = gin_utils.experiment(["gin/ablation/transfer.gin", path], []).transfer
+  built = gin_utils.experiment(_files(path), []).transfer
   runs = study.every(built, tasks.Tasks().by_family(built.tasks))
   assert f"{len(runs)} runs" in _header(path)
 

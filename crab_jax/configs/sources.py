@@ -15,6 +15,7 @@ class World(checked.Checked):
   train_factors: dict[str, int] | None = None
   val_samples: int = 24  # records of val.json, each dataset
   test_samples: int = 32  # records of test.json, each dataset that has one
+  perception: bool = False  # also scenes described in prose, for a base
   video_size: int = 112  # pixels, square, of the mp4 and jpg files
   video_fps: int = 4  # frames per second of the mp4 files
 

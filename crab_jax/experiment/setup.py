@@ -136,6 +136,7 @@ def _records(
       workdir / "world" / build.FOLDER,
       root,
       config=experiment.preparation,
+      table=build.table(experiment.world),
       check=references.has_object,
     )
   elif not root.is_dir():

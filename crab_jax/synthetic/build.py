@@ -23,6 +23,7 @@ from crab_jax.synthetic import emotion
 from crab_jax.synthetic import localization
 from crab_jax.synthetic import matching
 from crab_jax.synthetic import music
+from crab_jax.synthetic import perception
 from crab_jax.synthetic import plans
 from crab_jax.synthetic import reference
 from crab_jax.synthetic import segmentation
@@ -46,7 +47,13 @@ _OF_FAMILY = {
   "localization": localization.plan,
   "segmentation": segmentation.plan,
   "captioning": captioning.plan,
+  perception.FAMILY: perception.plan,
 }
+
+
+def table(world: configs.World) -> tasks.Tasks:
+  """The sets that a world has: the 19, and what a base learns from."""
+  return perception.table() if world.perception else tasks.Tasks()
 
 
 def plan(
@@ -79,7 +86,12 @@ def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
   """
   _check(world)
   final = files.path(root) / FOLDER
-  marker = {"version": VERSION, "config": dataclasses.asdict(world)}
+  config = dataclasses.asdict(world)
+  if (
+    not world.perception
+  ):  # a world of the sets alone is that of earlier versions
+    config.pop("perception")
+  marker = {"version": VERSION, "config": config}
   if final.exists():
     return _present(final, marker)
   try:
@@ -96,7 +108,7 @@ def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
 
 
 def _check(world: configs.World) -> None:
-  tasks.Tasks().require(world.train_factors or (), "World.train_factors")
+  table(world).require(world.train_factors or (), "World.train_factors")
   if world.video_size % 16 or world.video_size < 32:
     raise errors.UserError(
       f"World.video_size={world.video_size} must be a multiple of 16 from 32"
@@ -133,7 +145,7 @@ def _write_annotations(folder: files.Path, world: configs.World):
   """Writes the JSON files; the counts, and the media still to write."""
   counts: dict[str, dict[str, int]] = {}
   jobs: list[plans.Job] = []
-  for task in tasks.Tasks().values():
+  for task in table(world).values():
     files.make_folder(folder / task.name)
     counts[task.name] = {}
     for split in attributes.SPLITS:

@@ -1,0 +1,79 @@
+"""A scene in prose: all of it, once, in words that are true."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from crab_jax.synthetic import descriptions
+from crab_jax.synthetic import scenes
+
+_SCENE = scenes.Scene(
+  seconds=10,
+  things=(
+    scenes.Thing("drum", "red", "northwest", spans=((2, 5),)),
+    scenes.Thing("flute", "blue", "southeast", spans=((0, 10),)),
+  ),
+  sounds=(scenes.Sound("horn", 6, 9), scenes.Sound("drum", 1, 4)),
+  seed=1,
+  take=2,
+)
+_DANCE = scenes.Scene(
+  10,
+  (
+    scenes.Thing(
+      "dancer", "pink", "northeast", motion="standing", spotlight=True
+    ),
+  ),
+  (scenes.Sound("bell", 0, 10),),
+  seed=3,
+  take=4,
+)
+_FACE = scenes.Face(4, "open mouth", "shaking", "yellow", "meld", seed=5)
+
+
+@pytest.mark.parametrize(
+  ("scene", "seen", "heard"),
+  [
+    (
+      _SCENE,
+      "a red drum northwest that plays from 2 to 5 and a blue flute southeast",
+      "a drum from 1 to 4, then a horn from 6 to 9",
+    ),
+    (_DANCE, "a pink dancer northeast that is standing", "a bell"),
+    (_FACE, "a yellow face with an open mouth", "a shaking voice"),
+  ],
+)
+def test_all_of_a_scene_is_said(scene, seen, heard):
+  assert descriptions.seen(scene) == seen
+  assert descriptions.heard(scene) == heard
+  said = descriptions.described(np.random.default_rng(0), scene)
+  assert seen in said and heard in said and said.count(".") == 2
+
+
+def test_of_a_long_clip_the_lengths_are_said():
+  sounds = scenes.Sound("horn", 0, 12), scenes.Sound("drum", 4, 8)
+  scene = dataclasses.replace(_SCENE, seconds=20, sounds=sounds)
+  assert descriptions.heard(scene) == "a long horn, then a short drum"
+
+
+def test_questions_are_answered_with_the_truth():
+  found = dict(descriptions.questions_of(_SCENE))
+  assert found == {
+    "What do you hear?": "a drum from 1 to 4, then a horn from 6 to 9.",
+    "What do you see?": f"{descriptions.seen(_SCENE)}.",
+    "Which colour is the drum?": "the drum is red.",
+    "Where is the drum?": "the drum is northwest.",
+    "When do you see the drum play?": "from 2 to 5.",
+    "Which colour is the flute?": "the flute is blue.",
+    "Where is the flute?": "the flute is southeast.",
+    "When do you hear the horn?": "from 6 to 9.",
+    "When do you hear the drum?": "from 1 to 4.",
+  }
+  assert dict(descriptions.questions_of(_DANCE))[
+    "What does the dancer do?"
+  ] == ("the dancer is standing.")
+  assert dict(descriptions.questions_of(_FACE)) == {
+    "Which expression has the face?": "an open mouth.",
+    "How does the voice sound?": "a shaking voice.",
+  }
