@@ -50,6 +50,28 @@ must() {
   fi
 }
 
+# What a slice may be created with, beside its type; a switch has no value.
+readonly creation_valued="network subnetwork service_account scopes labels \
+data_disk gcloud_flag"
+readonly creation_switches="spot reserved internal_ips"
+gcloud_flags=() # those of --gcloud_flag, which may be repeated
+
+# Sets the array `creation` to gcloud's words for NAMES... that have a value.
+# gcloud writes them with dashes; what --gcloud_flag gives passes as it is.
+set_creation() {
+  local name variable
+  creation=()
+  for name in "$@"; do
+    variable="flag_$name"
+    case ${!variable:-} in
+      '' | false) ;;
+      true) creation+=("--${name//_/-}") ;;
+      *) creation+=("--${name//_/-}=${!variable}") ;;
+    esac
+  done
+  creation+=(${gcloud_flags[@]+"${gcloud_flags[@]}"})
+}
+
 # _set_flag NAME [VALUE]: checks that the script has such a flag.
 _set_flag() {
   local name=$1
@@ -62,7 +84,11 @@ _set_flag() {
     printf -v "flag_$name" true
   else
     (($# == 2)) || fail "--$name needs a value"
-    printf -v "flag_$name" %s "$2"
+    if [[ $name == gcloud_flag ]]; then
+      gcloud_flags+=("$2")
+    else
+      printf -v "flag_$name" %s "$2"
+    fi
   fi
 }
 
@@ -99,6 +125,17 @@ parse_flags() {
 # The comment at the head of the calling script is its help.
 usage() {
   awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
+}
+
+# Stops where --dry_run follows `--`: meant for us or not, nothing may happen.
+refuse_late_dry_run() {
+  local word
+  for word in ${rest[@]+"${rest[@]}"}; do
+    case $word in
+      --dry_run | --dry_run=* | --dry-run) fail "$word after -- belongs to the" \
+        "training, which has no such flag; give --dry_run before --" ;;
+    esac
+  done
 }
 
 # require NAME...: stops unless each of these flags has a value.

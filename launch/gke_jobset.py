@@ -64,6 +64,11 @@ def slices() -> dict[str, dict[str, str]]:
 
 
 def _checked(flags: argparse.Namespace) -> None:
+  if {"--dry_run", "--dry-run"} & set(flags.arguments):
+    _fail(
+      "--dry_run after -- belongs to the training, which has no such flag; give"
+      " --dry_run before --"
+    )
   if flags.slice not in slices():
     _fail(f"--slice={flags.slice} is none of: {', '.join(slices())}")
   if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", flags.name):

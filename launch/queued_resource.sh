@@ -19,6 +19,10 @@
 # --poll: seconds between two looks (60).
 # --max_failures: failed requests, crashes and silent hosts before it gives up
 #         (5); preemptions do not count.
+# --reservation: of the project, with --reserved. --valid_until: how long the
+#         request may wait, e.g. 6h.
+# --spot, --internal_ips, --network, --subnetwork, --service_account, --scopes,
+#         --labels, --data_disk, --gcloud_flag=FLAG: see tpu_vm.sh create.
 # --project: the Google Cloud project; otherwise gcloud's own setting.
 # --dry_run: prints the commands of a run without preemption instead.
 #
@@ -29,7 +33,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/command_line.sh"
 
 flag_name='' flag_zone='' flag_project='' flag_slice='' flag_runtime_version=''
-flag_setup='' flag_poll=60 flag_max_failures=5 flag_spot=false flag_keep=false
+flag_setup='' flag_poll=60 flag_max_failures=5 flag_keep=false
 
 readonly training_mistake='failed 2' # the door's exit code for a user's mistake
 
@@ -60,14 +64,16 @@ vm() {
 }
 
 create() {
-  local type version spot=()
+  local type version
   type=$(slice_field "$flag_slice" accelerator_type)
   version=$(slice_field "$flag_slice" runtime_version)
-  [[ $flag_spot == false ]] || spot=(--spot)
+  # shellcheck disable=SC2086 # words
+  set_creation $creation_switches network subnetwork service_account scopes \
+    labels data_disk reservation valid_until_duration
   gcloud_tpus queued-resources create --node-id="$flag_name" \
     --accelerator-type="$type" \
     --runtime-version="${flag_runtime_version:-$version}" \
-    ${spot[@]+"${spot[@]}"} --async
+    ${creation[@]+"${creation[@]}"} --async
 }
 
 delete() {
@@ -320,8 +326,9 @@ train() {
 verb=${1:-}
 case $verb in
   train)
-    valued="slice runtime_version setup poll max_failures"
-    switches="spot keep"
+    valued="slice runtime_version setup poll max_failures reservation"
+    valued+=" valid_until $creation_valued"
+    switches="keep $creation_switches"
     ;;
   status | delete) valued='' switches='' ;;
   --help | -h) usage && exit 0 ;;
@@ -332,7 +339,11 @@ parse_flags "name zone project $valued" "dry_run $switches" "$@"
 if [[ $verb != train ]] && ((${#rest[@]})); then
   fail "$verb takes nothing after --"
 fi
+refuse_late_dry_run
 require name zone
+# gcloud's name of it; "6h": the request fails if it waits so long.
+# shellcheck disable=SC2034 # set_creation reads it
+flag_valid_until_duration=${flag_valid_until:-}
 require_program gcloud "install the Google Cloud CLI"
 case $verb in
   train) train ;;

@@ -15,6 +15,9 @@
 # --setup: a shell command for every host, run in its home folder after the
 #         install, e.g. to mount a file share or to copy records from a bucket.
 # --slice: a row of slices.txt. --runtime_version replaces the row's.
+# create also takes --reserved, --internal_ips, --network, --subnetwork,
+#         --service_account, --scopes, --labels and --data_disk with gcloud's
+#         values, and --gcloud_flag=FLAG, as often as need be, for any other.
 # --project: the Google Cloud project; otherwise gcloud's own setting.
 # --dry_run: prints the commands instead of running them.
 set -euo pipefail
@@ -23,7 +26,7 @@ set -euo pipefail
 
 flag_name='' flag_zone='' flag_project='' flag_slice='' flag_runtime_version=''
 flag_setup='' flag_door=train flag_worker=0 flag_lines=100
-flag_spot=false flag_once=false
+flag_once=false
 
 # tpu VERB TARGET FLAGS...: one gcloud command in our zone and project.
 tpu() {
@@ -46,13 +49,16 @@ worker() {
 }
 
 vm_create() {
-  local type version spot=()
+  local type version
   require slice
   type=$(slice_field "$flag_slice" accelerator_type)
   version=$(slice_field "$flag_slice" runtime_version)
-  [[ $flag_spot == false ]] || spot=(--spot)
+  # shellcheck disable=SC2086 # words
+  set_creation $creation_switches network subnetwork service_account scopes \
+    labels data_disk
   tpu create "$flag_name" --accelerator-type="$type" \
-    --version="${flag_runtime_version:-$version}" ${spot[@]+"${spot[@]}"}
+    --version="${flag_runtime_version:-$version}" \
+    ${creation[@]+"${creation[@]}"}
 }
 
 # Packs what git tracks or would track, as it lies on the disk; never build/,
@@ -109,7 +115,10 @@ vm_delete() {
 
 verb=${1:-}
 case $verb in
-  create) valued="slice runtime_version" switches=spot ;;
+  create)
+    valued="slice runtime_version $creation_valued"
+    switches=$creation_switches
+    ;;
   install) valued=setup switches='' ;;
   run) valued=door switches='' ;;
   logs) valued="worker lines" switches=once ;;
@@ -122,6 +131,7 @@ parse_flags "name zone project $valued" "dry_run $switches" "$@"
 if [[ $verb != run ]] && ((${#rest[@]})); then
   fail "$verb takes nothing after --"
 fi
+refuse_late_dry_run
 require name zone
 require_program gcloud "install the Google Cloud CLI"
 "vm_$verb"

@@ -26,6 +26,43 @@ def test_create_asks_for_the_slice(cloud):
   ]
 
 
+def test_create_takes_what_a_project_asks_for(cloud):
+  flags = ("--slice=v5e_4", "--reserved", "--internal_ips", "--network=n")
+  more = (
+    "--labels=a=b,c=d",
+    "--gcloud_flag=--tags=x y",
+    "--gcloud_flag=--async",
+  )
+  done = cloud.run("tpu_vm.sh", "create", *_WHERE, *flags, *more)
+  assert done.returncode == 0, done.stderr
+  call = cloud.calls()[0]
+  assert {"--reserved", "--internal-ips", "--network=n"} <= set(call)
+  assert {"--labels=a=b,c=d", "--tags=x y", "--async"} <= set(call)
+  assert "--spot" not in call
+
+
+def test_a_dry_run_after_the_dashes_does_nothing(cloud):
+  done = cloud.run(
+    "queued_resource.sh", "train", *_WHERE, "--slice=v5e_4", "--", *_TRAIN,
+    "--dry_run",
+  )  # fmt: skip
+  assert done.returncode == 2
+  assert "before --" in done.stderr
+  assert cloud.calls() == []
+
+
+def test_a_queued_request_names_its_reservation(cloud):
+  done = cloud.run(
+    "queued_resource.sh", "train", *_WHERE, "--slice=v5e_4", "--dry_run",
+    "--reserved", "--reservation=r", "--valid_until=6h", "--", *_TRAIN,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  create = done.stdout.splitlines()[1]
+  for word in ("--reserved", "--reservation=r", "--valid-until-duration=6h"):
+    assert word in create
+  assert cloud.calls() == []
+
+
 def test_runtime_version_and_project_can_be_given(cloud):
   flags = ("--slice=v6e_16", "--runtime_version=new one", "--project", "p-1")
   assert cloud.run("tpu_vm.sh", "create", *_WHERE, *flags).returncode == 0
