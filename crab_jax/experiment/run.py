@@ -8,7 +8,7 @@
   {workdir}/validation/     {stage}/{step}.jsonl: clips decoded while training
   {workdir}/base/           the frozen model: parameters, tokenizer
   {workdir}/adapter/        what tuning added to it
-  {workdir}/metrics.jsonl, tensorboard/
+  {workdir}/metrics.jsonl, health.jsonl, tensorboard/
   {workdir}/compiled/       compiled programs, for a quick restart
   {workdir}/profile/        traces of steps, when they are wanted
   {workdir}/predictions/    a file a dataset

@@ -15,9 +15,12 @@ from crab_jax.experiment import parameters
 from crab_jax.experiment import resumption
 from crab_jax.experiment import setup
 from crab_jax.experiment import validators
+from crab_jax.planning import chips
+from crab_jax.planning import flops
 from crab_jax.routers import monitor
 from crab_jax.training import checkpoint
 from crab_jax.training import compilation
+from crab_jax.training import health
 from crab_jax.training import hosts
 from crab_jax.training import losses
 from crab_jax.training import metrics
@@ -203,6 +206,7 @@ def _loop(
       optim.schedule(stage.optimizer, stage.steps),
       tuple(table),
       monitor.of(model, len(table)),
+      _peak(model, stage),
     ),
     validator=validators.make(experiment, stage, model, runner, workspace),
     callbacks=(
@@ -212,6 +216,14 @@ def _loop(
       ),
     ),
   )
+
+
+def _peak(model: configs.Model, stage: configs.Stage) -> health.Peak:
+  """What a step asks for, and what the devices of all hosts could do."""
+  chip = chips.of_kind(jax.local_devices()[0].device_kind)
+  asked = flops.train_step(model, stage.rows, stage.trains).total
+  could = None if chip is None else chip.flops * jax.device_count()
+  return health.Peak(asked, could)
 
 
 def _loader(

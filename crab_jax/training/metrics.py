@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from crab_jax import errors
 from crab_jax import files
 
 FILE = "metrics.jsonl"
+HEALTH = "health.jsonl"
+_WANDB = "wandb_run.txt"  # the id of the run
 
 
 class Writer:
@@ -78,11 +81,28 @@ class Writer:
       for name, value in values.items()
       if isinstance(value, int | float)
     }
+    self._show(step, scalars)
+
+  def _show(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Hands numbers to TensorBoard and wandb."""
     if self._board is not None:
       for name, value in scalars.items():
         self._board.add_scalar(name, value, step)
     if self._wandb is not None:
       self._wandb.log(scalars)
+
+  def health(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+    """Appends a line to health.jsonl: numbers of the machine (`health`).
+
+    No start takes lines away: they tell the times of all starts.
+    """
+    if self._silent:
+      return
+    line = files.json_line({"stage": stage, "step": step, **values})
+    files.append(self._path.with_name(HEALTH), line)
+    self._show(
+      step, {f"health/{stage}/{name}": x for name, x in values.items()}
+    )
 
   def close(self) -> None:
     if self._board is not None:
@@ -102,7 +122,17 @@ def _wandb_run(folder: files.Path):
     raise errors.UserError(
       "Logging.wandb=True needs wandb: pip install 'crab_jax[wandb]'"
     ) from error
-  return wandb.init(project="crab_jax", dir=str(folder), name=folder.name)
+  path = folder / _WANDB
+  known = path.read_text() if path.is_file() else uuid.uuid4().hex[:12]
+  files.write_text(path, known)
+  return wandb.init(
+    project="crab_jax",
+    # It writes to disks only; of a bucket's run where the command was started.
+    dir=None if files.is_remote(folder) else str(folder),
+    name=folder.name,
+    id=known,
+    resume="allow",  # a start that goes on has the run of the first one
+  )
 
 
 def read(folder: files.Path) -> list[dict]:
@@ -159,12 +189,16 @@ class Meter:
     return found
 
   def show(self, scalars: Mapping[str, float]) -> None:
+    """Shows loss, rates and, where they are known, MFU and memory."""
+    mfu, hbm = scalars.get("mfu"), scalars.get("hbm_peak_gib")
     self._bar.set_postfix_str(
       f"loss {scalars['loss']:.3f}"
       f" {scalars['samples_per_second']:.1f} samples/s"
       f" {scalars['tokens_per_second']:.0f} tok/s"
       f" wait {scalars['data_wait_share']:.1%}"
       f" padding {scalars['padding_share']:.1%}"
+      + ("" if mfu is None else f" MFU {mfu:.1%}")
+      + ("" if hbm is None else f" HBM {hbm:.1f} GiB")
     )
 
   def close(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from crab_jax import array_types
 from crab_jax import configs
+from crab_jax.training import health
 from crab_jax.training import metrics
 from crab_jax.training import runner as runner_lib
 from crab_jax.training import state as state_lib
@@ -52,6 +53,12 @@ class Log(Protocol):
       batch: this host's rows, whole.
     """
 
+  def restored(self, step: int, seconds: float) -> None:
+    """The loop begins behind a step, whose state it read in so long."""
+
+  def saved(self, seconds: float) -> None:
+    """The loop stood still for a checkpoint."""
+
   def step_saved(self) -> None:
     """All that belongs to a step is done."""
 
@@ -76,6 +83,12 @@ class NoLog:
     pass
 
   def step_done(self, step: int, sums, state, frozen, batch) -> None:
+    pass
+
+  def restored(self, step: int, seconds: float) -> None:
+    pass
+
+  def saved(self, seconds: float) -> None:
     pass
 
   def step_saved(self) -> None:
@@ -105,6 +118,7 @@ class StepLog:
     learning_rate: updates done -> rate of the next one.
     task_names: of the datasets, by number.
     monitor: of the routers; None: there are none.
+    peak: what MFU is measured by; None: it is not.
   """
 
   def __init__(
@@ -116,19 +130,30 @@ class StepLog:
     learning_rate: Callable[[int], Any],
     task_names: tuple[str, ...],
     monitor: Monitor | None = None,
+    peak: health.Peak | None = None,
   ):
+    self._peak = peak
     self._stage, self._config, self._writer = stage, config, writer
     self._runner, self._learning_rate = runner, learning_rate
     self._task_names, self._monitor = task_names, monitor
     self._meter: metrics.Meter  # of `begin`
+    self._health: health.Health
 
   def begin(self, first: int) -> None:
     # Lines behind the checkpoint will be written again.
     self._writer.rewind(self._stage.name, first)
     self._meter = metrics.Meter(self._stage.name, first, self._stage.steps)
+    self._health = health.Health(self._peak)
+
+  def restored(self, step: int, seconds: float) -> None:
+    self._health.restored(step, seconds)
+
+  def saved(self, seconds: float) -> None:
+    self._health.spent("save", seconds)
 
   def batch_read(self, batch: array_types.Batch, seconds: float) -> None:
     self._meter.waited(seconds)
+    self._health.spent("data", seconds)
     self._meter.count(batch, jax.process_count())
 
   def step_done(self, step: int, sums, state, frozen, batch) -> None:
@@ -137,7 +162,11 @@ class StepLog:
     if last or routers or step % self._config.every == 0:
       scalars = {**self._scalars(step, sums), **routers}
       self._writer.write(self._stage.name, step, scalars)
-      self._meter.show(scalars)
+      found, slow = self._health.line(step)
+      self._writer.health(self._stage.name, step, found)
+      self._meter.show({**scalars, **found})
+      if slow:
+        print(f"{self._stage.name}, step {step}: {slow}", flush=True)
 
   def _routers(self, step: int, state, frozen, batch) -> dict[str, Any]:
     """What the routers do, where their interval ends."""
@@ -176,7 +205,9 @@ class StepLog:
   ) -> None:
     self._writer.write(self._stage.name, step, scalars)
     # A validation counts in no rate of training.
-    self._meter.paused(time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    self._meter.paused(seconds)
+    self._health.spent("evaluation", seconds)
 
   def close(self) -> None:
     self._meter.close()

@@ -86,10 +86,12 @@ class Loop:
       UserError: a checkpoint cannot be written.
       Stopped: SIGTERM came; the state is saved.
     """
+    start = time.perf_counter()
     state = self.recovery.resume(state)
     first = int(state.step)
     state = self.runner.shard(state)
     self.log.begin(first)
+    self.log.restored(first, time.perf_counter() - start)
     try:
       # A run that was stopped in a validation makes up for it.
       if first and self._due(first) and not self.log.has_validation(first):
@@ -116,7 +118,9 @@ class Loop:
       self.log.step_done(step, sums, state, frozen, batch)
       if last or due or stop or self.recovery.due(step):
         self._check(pending)  # no checkpoint holds what is not finite
+        start = time.perf_counter()
         self.recovery.save(state)
+        self.log.saved(time.perf_counter() - start)
       self.log.step_saved()
       if stop and not last:
         self.recovery.wait()

@@ -1,5 +1,6 @@
 """The run's log: lines, what is rewound, and the optional wandb."""
 
+import json
 import sys
 import types
 
@@ -42,6 +43,33 @@ def test_wandb_gets_every_line_and_is_finished(tmp_path, monkeypatch):
   writer.write("a", 1, {"loss": 0.5})
   writer.close()
   assert got == [{"a/loss": 0.5}, "end"]
+
+
+def test_wandb_goes_on_with_the_run_of_the_first_start(tmp_path, monkeypatch):
+  asked = []
+
+  def init(**settings):
+    asked.append(settings)
+    return types.SimpleNamespace(log=lambda _: None, finish=lambda: None)
+
+  fake = types.SimpleNamespace(init=init)
+  monkeypatch.setitem(sys.modules, "wandb", fake)
+  for folder in (tmp_path / "one", tmp_path / "one", tmp_path / "two"):
+    _writer(folder, wandb=True).close()
+  first, again, other = (settings["id"] for settings in asked)
+  assert first == again != other
+  assert {settings["resume"] for settings in asked} == {"allow"}
+
+
+def test_the_health_of_all_starts_is_kept(tmp_path):
+  for _ in range(2):
+    writer = _writer(tmp_path)
+    writer.rewind("a", 0)
+    writer.health("a", 1, {"goodput": 0.5})
+    writer.close()
+  lines = (tmp_path / metrics.HEALTH).read_text().splitlines()
+  assert [json.loads(line)["goodput"] for line in lines] == [0.5, 0.5]
+  assert metrics.read(tmp_path) == []
 
 
 def test_wandb_that_is_not_installed_is_an_error(tmp_path, monkeypatch):
