@@ -26,6 +26,7 @@ from crab_jax import errors
 from crab_jax import files
 
 USER_EXIT = 2
+DOUBTFUL_EXIT = 3  # a check found something wrong with the user's data
 INCOMPLETE_EXIT = 4  # a report is written, and it lacks scores
 _DEFECT = 1
 _INTERRUPTED = 130

@@ -2,6 +2,7 @@
 
   python -m crab_jax.prepare --source=AVUIE_2 --out=DIR [--tasks=ave,s4]
 
+--check tells beforehand what is missing, and whether the data are as assumed.
 Interrupted and started again, it goes on where it was. With --runner=beam (the
 extra `beam`) the same records are made by Apache Beam; every worker must see
 both folders under the same paths.
@@ -19,6 +20,12 @@ _SOURCE = flags.DEFINE_string("source", None, "The folder AVUIE_2.")
 _OUT = flags.DEFINE_string("out", None, "The folder to write.")
 _TASKS = flags.DEFINE_list("tasks", [], "Datasets, by commas; all if empty.")
 _TASK_FILE = cli.define_task_file_flag()
+_CHECK = flags.DEFINE_bool(
+  "check",
+  False,
+  "Only tell what is there and missing, what the whole would take, and whether"
+  " the data are as assumed; exits with 3 if not. Needs no --out.",
+)
 _RUNNER = flags.DEFINE_string(
   "runner",
   "local",
@@ -62,7 +69,9 @@ _SETTINGS = (
 )
 
 
-def main() -> None:
+def main() -> int | None:
+  if _CHECK.value:
+    return _check()
   source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
   settings: dict[str, Any] = {flag.name: flag.value for flag in _SETTINGS}
   config = configs.Preparation(**settings)
@@ -82,6 +91,20 @@ def main() -> None:
     check=references.has_object,
   )
   print(f"{summary['records']} records in {out}")
+  return None
+
+
+def _check() -> int:
+  """Looks at the source; `cli.DOUBTFUL_EXIT` if something is wrong with it."""
+  source = cli.required_path(_SOURCE)
+  from crab_jax.annotation.inspection import inspect_source
+  from crab_jax.data import tasks
+  from crab_jax.evaluation.scoring import scores
+
+  table = scores.own_tasks(cli.path(_TASK_FILE)) or tasks.Tasks()
+  names = tuple(_TASKS.value) or None
+  report = inspect_source.check(source, names, table)
+  return 0 if report.good else cli.DOUBTFUL_EXIT
 
 
 if __name__ == "__main__":

@@ -329,6 +329,8 @@ _TESTED_BY = {
   "annotation/cutting": "annotation/run",
   "annotation/expansion": "annotation/run",
   "annotation/facts": "annotation/writer_template",
+  "annotation/inspection/assumptions": "annotation/inspection/inspect_source",
+  "annotation/inspection/inventory": "annotation/inspection/inspect_source",
   "annotation/licences": "annotation/drafting",
   "annotation/media_files": "annotation/run",
   "annotation/placing": "annotation/run",
