@@ -31,6 +31,7 @@ from crab_jax.annotation import items
 from crab_jax.annotation import media_files
 from crab_jax.annotation import placing
 from crab_jax.annotation import provenance
+from crab_jax.annotation import report
 from crab_jax.annotation import rows
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
@@ -123,6 +124,7 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
     summary = _build(built, drafts, outcomes, inputs)
     _write_doubts(built, drafts, inputs.out)
     summary["review"] = reviews.agreement(decisions)
+    report.write(report.make(built, drafts, summary), inputs.out)
     summary = {"fingerprint": mark, **summary}
     files.write_json(inputs.out / SUMMARY, summary, sync=True)
     show(table_text(summary))
