@@ -164,6 +164,9 @@ _BATCH = flags.DEFINE_string(
 )
 
 
+_RECORDS = flags.DEFINE_string(
+  "records", None, "Prepare what is built into this folder at once."
+)
 _REVIEW = flags.DEFINE_bool(
   "review", False, "Serve a page on this machine to review what is in --out."
 )
@@ -215,7 +218,7 @@ def main() -> None:
     lines = list(tables.read(source))
   found, faults = schema.parse(lines, table, settings.task)
   faults = [*broken, *faults]
-  run.annotate(
+  summary = run.annotate(
     run.Inputs(
       found,
       faults,
@@ -229,6 +232,21 @@ def main() -> None:
       _DRY_RUN.value,
     )  # fmt: skip
   )
+  built = tuple(name for name, n in summary.get("tasks", {}).items() if n)
+  if _RECORDS.value and built:
+    _prepare(out, built, table)
+
+
+def _prepare(out, names: tuple[str, ...], table) -> None:
+  """Makes the records of what is built, as the command `prepare` does."""
+  from crab_jax.data import preparation
+  from crab_jax.evaluation.reading import references
+
+  records = cli.required_path(_RECORDS)
+  made = preparation.prepare(
+    out, records, names, table=table, check=references.has_object
+  )
+  print(f"{made['records']} records in {records}")
 
 
 def _review() -> None:

@@ -300,6 +300,7 @@ def test_gin_holds_no_python():
 
 # Tests of several modules together, or of what is no module.
 _TESTS_OF_MORE = {
+  "annotation/own_data",  # from a CSV to a scored adapter
   "adapter_variants",  # every router through the package
   "architecture",
   "architecture_picture",

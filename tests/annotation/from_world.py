@@ -1,0 +1,98 @@
+"""The embedded world as a stranger's source: clips and labels, no reasoning."""
+
+import csv
+import json
+import pathlib
+from typing import Any
+
+from crab_jax.data import annotations
+from crab_jax.data import tasks
+from crab_jax.evaluation.reading import answers
+from crab_jax.evaluation.reading import references
+
+COLUMNS = (
+  "task", "id", "split", "video", "audio", "image", "video2", "audio2",
+  "label", "events", "question", "answer", "options", "question_type",
+  "object", "expression", "exists", "box", "box_format", "points", "mask",
+  "frame", "caption", "subset", "fid", "question_relation",
+)  # fmt: skip
+
+
+def truth(task: tasks.Task, found: annotations.Annotation) -> answers.Answer:
+  """What a row of the world says, without its reasoning."""
+  if found.target:
+    return answers.parse(task, found.target)
+  return references.read(task, found.reference)
+
+
+def _numbers(*values: float) -> str:
+  return ",".join(f"{value / 224:.9f}" for value in values)
+
+
+def row(
+  found: annotations.Annotation, values: dict[str, Any]
+) -> dict[str, Any]:
+  """A row of a CSV for a row of the world."""
+  task, answer = found.task, truth(found.task, found)
+  made: dict[str, Any] = {
+    "task": task.name,
+    "id": f"{task.name}-{found.split}-{found.row}",
+    "split": found.split,
+  }
+  count: dict[str, int] = {}
+  for kind, path in found.media:
+    count[kind] = count.get(kind, 0) + 1
+    made[f"{kind}{count[kind] if count[kind] > 1 else ''}"] = path
+  if task.kind == "label":
+    made["label"] = answer.label
+    made["answer"] = answer.label if found.question else ""
+    made["question"] = found.question.get("question", "")
+    made["options"] = json.dumps(found.question.get("options", ""))
+    made["question_type"] = values.get("type", values.get("question_type", ""))
+  elif task.kind == "events":
+    made["events"] = json.dumps([vars(event) for event in answer.events])
+  elif task.kind == "caption":
+    made["caption"] = answer.caption
+  else:
+    made |= _place(found, answer, values)
+  return {k: v for k, v in made.items() if v != '""' and v is not None}
+
+
+def _place(
+  found: annotations.Annotation, answer: answers.Answer, values: dict[str, Any]
+) -> dict[str, Any]:
+  made: dict[str, Any] = {
+    "object": values.get("a_obj", ""),
+    "expression": found.question.get("description", ""),
+    "frame": values.get("frame_idx", values.get("idx")),
+    "box_format": "norm",
+    "fid": values.get("fid", ""),
+    "subset": values.get("split", ""),
+  }
+  if answer.exists is not None:
+    made["exists"] = str(answer.exists).lower()
+  if answer.box is not None:
+    made["box"] = _numbers(*answer.box)
+    made["points"] = ";".join(_numbers(*point) for point in answer.points)
+  if found.mask and answer.exists is not False:
+    made["mask"] = found.mask
+  return made
+
+
+def write(
+  source: pathlib.Path, path: pathlib.Path, names=None, splits=tasks.SPLITS
+) -> int:
+  """Writes the CSV of a world; its number of rows."""
+  table = tasks.Tasks()
+  rows = []
+  for name, paths in annotations.find(source, table, names).items():
+    for split in splits:
+      if split in paths:
+        for number, values in enumerate(annotations.read(paths[split])):
+          found = annotations.parse(table[name], split, number, values)
+          rows.append(row(found, values))
+  with open(path, "w", newline="", encoding="utf-8") as file:
+    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+  return len(rows)
