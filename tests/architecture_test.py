@@ -311,6 +311,7 @@ _TESTS_OF_MORE = {
   "data/media/fuzz",  # damaged files of every kind
   "models/parameters",  # names, shapes and axes of the whole tree
   "paradigms/linear_family",  # a family that is only a folder
+  "paradigms/encoder_projector/run",  # the whole path, as the family before
   "paradigms/qwen2_5_omni/unchanged",
   "planning/compiled",  # what the TPU compiler makes of the recipes
   "planning/presets",  # every recipe on every slice
