@@ -316,6 +316,7 @@ _TESTS_OF_MORE = {
   "planning/compiled",  # what the TPU compiler makes of the recipes
   "planning/presets",  # every recipe on every slice
   "real_clips",
+  "serving/clients",  # clients that nobody here wrote
   "survival",  # runs that are killed
 }
 _FOLDERS_OF_MORE = ("launch/", "parity/")
@@ -367,6 +368,16 @@ _TESTED_BY = {
   "models/sam2/hiera": "models/sam2/network",
   "models/sam2/mask_decoder": "models/sam2/network",
   "models/sam2/prompt_encoder": "models/sam2/network",
+  "serving/asked": "serving/protocol",
+  "serving/clips": "serving/app",
+  "serving/facts": "serving/app",
+  "serving/failures": "serving/protocol",
+  "serving/fields": "serving/protocol",
+  "serving/media_pool": "serving/app",
+  "serving/metrics": "serving/app",
+  "serving/opening": "serving/app",
+  "serving/replies": "serving/app",
+  "serving/service": "serving/limiting",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps
   "paradigms/encoder_projector/clip": "parity/encoder_projector_transformers",
   "paradigms/encoder_projector/checkpoint_config": "weights/encoder_projector",

@@ -31,6 +31,7 @@ from crab_jax.configs.sam2 import SAM2_SIZES as SAM2_SIZES
 from crab_jax.configs.sam2 import Sam2 as Sam2
 from crab_jax.configs.schedule import Optimizer as Optimizer
 from crab_jax.configs.schedule import Stage as Stage
+from crab_jax.configs.serving import Serving as Serving
 from crab_jax.configs.slots import Slots as Slots
 from crab_jax.configs.sources import Preparation as Preparation
 from crab_jax.configs.sources import World as World

@@ -103,9 +103,11 @@ class Reader:
       self._audio, lambda sound: sound.samples.nbytes, _CACHED_SOUND
     )
 
-  def _video(self, path: str, frames: int) -> EncodedVideo:
+  def _video(
+    self, path: str, frames: int, cut: video_frames.Cut = video_frames.WHOLE
+  ) -> EncodedVideo:
     with self._local(path) as file:
-      video = video_frames.read_video(file, frames, self.config.frame_size)
+      video = video_frames.read_video(file, frames, self.config.frame_size, cut)
     return EncodedVideo(
       [self._encode(frame) for frame in video.frames],
       video.seconds,

@@ -15,6 +15,7 @@ from crab_jax.data import records
 from crab_jax.data import statuses
 from crab_jax.data import tasks
 from crab_jax.data import windows
+from crab_jax.data.media import frames as video_frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Clip:
     video: a file with frames, or None.
     image: a picture, or None: the middle frame of the video.
     audio: a file with sound, or None: the video's own sound track.
+    pictures: files of pictures that stand for a video, one for each second.
+    video_cut: the part of the video that counts, its sound track included.
+    audio_cut: the part of the sound that counts.
     question: for the tasks that ask one; for ref_avs a description.
     options: of a question with a choice.
   """
@@ -34,6 +38,14 @@ class Clip:
   audio: files.Path | None = None
   question: str | None = None
   options: tuple[str, ...] = ()
+  pictures: tuple[files.Path, ...] = ()
+  video_cut: video_frames.Cut = video_frames.WHOLE
+  audio_cut: video_frames.Cut = video_frames.WHOLE
+
+  @property
+  def is_seen(self) -> bool:
+    """Whether it has frames, of a video or as pictures."""
+    return self.video is not None or bool(self.pictures)
 
 
 def misfit(clip: Clip, task: tasks.Task) -> str | None:
@@ -42,9 +54,9 @@ def misfit(clip: Clip, task: tasks.Task) -> str | None:
     return "it compares two candidates"
   if clip.audio is None and clip.video is None:
     return "it needs --audio or a --video with sound"
-  if task.visual == "video" and clip.video is None:
+  if task.visual == "video" and not clip.is_seen:
     return "it needs --video"
-  if task.visual == "image" and clip.image is None and clip.video is None:
+  if task.visual == "image" and clip.image is None and not clip.is_seen:
     return "it needs --image or --video"
   fields = task.question_keys("test")
   if fields and clip.question is None:
@@ -55,17 +67,28 @@ def misfit(clip: Clip, task: tasks.Task) -> str | None:
 
 
 def record(
-  clip: Clip, task: tasks.Task, config: configs.Preparation
+  clip: Clip,
+  task: tasks.Task,
+  config: configs.Preparation,
+  reader: assembly.Reader | None = None,
 ) -> records.Record:
   """The record of a clip for a task that it fits.
 
   A task that looks at one frame of the video hears the part of the sound that
   runs with it.
 
+  Args:
+    clip: what there is.
+    task: what is asked.
+    config: the size of frames.
+    reader: with those settings, which may have the media already; None: one
+      for this record.
+
   Raises:
-    UserError: a file is missing, does not decode, or has no frames or sound.
+    UserError: a file is missing, does not decode, or has no frames or sound;
+      its cause is a RecordError.
   """
-  reader = assembly.Reader(files.absolute(files.path(".")), config)
+  reader = reader or assembly.Reader(files.absolute(files.path(".")), config)
   try:
     frames, seconds = _sight(reader, clip, task)
   except statuses.RecordError as error:
@@ -102,11 +125,31 @@ def _sound(reader: assembly.Reader, clip: Clip) -> windows.Waveform:
   Raises:
     UserError: there is none.
   """
+  cut = clip.video_cut if clip.audio is None else clip.audio_cut
   try:
-    return reader.audio(str(clip.audio or clip.video)).samples
+    samples = reader.audio(str(clip.audio or clip.video)).samples
+    return _cut(samples, cut)
   except statuses.RecordError as error:
     hint = "" if clip.audio else "; --audio=FILE gives it a sound"
     raise errors.UserError(f"{error.status}: {error.reason}{hint}") from error
+
+
+def _cut(samples: windows.Waveform, cut: video_frames.Cut) -> windows.Waveform:
+  """The part of a sound inside of a cut.
+
+  Raises:
+    RecordError: there is none.
+  """
+  rate = configs.SAMPLE_RATE
+  end = len(samples) if cut.end is None else round(cut.end * rate)
+  part = samples[round(cut.start * rate) : end]
+  if not len(part) and len(samples):
+    raise statuses.RecordError(
+      statuses.Status.BAD_AUDIO,
+      f"there is no sound from {cut.start:g} s on: it ends at"
+      f" {len(samples) / rate:.1f} s",
+    )
+  return part
 
 
 def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:
@@ -125,9 +168,19 @@ def frame(clip: Clip, task: tasks.Task, size: int) -> bytes:
 def _sight(reader: assembly.Reader, clip: Clip, task: tasks.Task):
   """Encoded frames and their seconds."""
   if task.visual == "video":
-    video = reader.video(str(clip.video), task.frames)
-    return video.frames, video.seconds
+    return _frames(reader, clip, task.frames)
   if clip.image is not None:
     return [reader.image(str(clip.image))], [0.0]
-  video = reader.video(str(clip.video), 3)
-  return [video.frames[1]], [video.seconds[1]]
+  frames, seconds = _frames(reader, clip, 3)
+  return [frames[1]], [seconds[1]]
+
+
+def _frames(reader: assembly.Reader, clip: Clip, wanted: int):
+  """Encoded frames of what stands for the video, and their seconds."""
+  if clip.video is not None:
+    video = reader.video(str(clip.video), wanted, clip.video_cut)
+    # Of a cut the first frame is second 0, as its sound begins there.
+    return video.frames, [x - clip.video_cut.start for x in video.seconds]
+  indices = video_frames.frame_indices(len(clip.pictures), wanted).tolist()
+  images = {i: reader.image(str(clip.pictures[i])) for i in set(indices)}
+  return [images[i] for i in indices], [float(i) for i in indices]

@@ -60,6 +60,44 @@ class _Decoded:
   duration: float | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Cut:
+  """The part of a clip that counts.
+
+  Attributes:
+    start, end: seconds after its first frame or sample; None: to its end.
+  """
+
+  start: float = 0.0
+  end: float | None = None
+
+  def indices(self, times: list[float], count: int, wanted: int) -> list[int]:
+    """Which frames to take.
+
+    Args:
+      times: seconds of the frames, on any clock; [] where nobody knows.
+      count: frames of the whole video.
+      wanted: frames to take.
+
+    Raises:
+      ValueError: no frame lies inside of the cut.
+    """
+    if self == WHOLE or not times:
+      return frame_indices(count, wanted).tolist() if count else []
+    seconds = np.asarray(times) - times[0]
+    end = np.inf if self.end is None else self.end
+    inside = np.flatnonzero((seconds >= self.start) & (seconds < end))
+    if not len(inside):
+      raise ValueError(
+        f"it has no frame from {self.start:g} to {end:g} s: it ends at"
+        f" {seconds[-1]:.1f} s"
+      )
+    return inside[frame_indices(len(inside), wanted)].tolist()
+
+
+WHOLE = Cut()
+
+
 def frame_indices(decodable: int, wanted: int) -> Int[np.ndarray, "n"]:
   """round(linspace(0, N - 1, n)) in float32, ties to even; int64[n].
 
@@ -76,27 +114,32 @@ def frame_indices(decodable: int, wanted: int) -> Int[np.ndarray, "n"]:
   return np.rint(points if wanted > 1 else place).astype(np.int64)
 
 
-def read_video(path: str | os.PathLike, wanted: int, size: int) -> Video:
+def read_video(
+  path: str | os.PathLike, wanted: int, size: int, cut: Cut = WHOLE
+) -> Video:
   """Frames of a video, spread evenly over all that decode.
 
   Args:
     path: a file that FFmpeg reads.
     wanted: frames to take.
     size: height and width of the frames, in pixels.
+    cut: the part of the video to spread them over.
 
   Raises:
-    RecordError: missing_file, bad_video, truncated.
+    RecordError: missing_file, bad_video, truncated; also where the video has
+      no frame inside of the cut.
   """
   with streams.failures(statuses.Status.BAD_VIDEO, path):
     index, span = _demux(path)
-    found = _decode(path, index, span.packets, wanted, size)
+    guess = cut.indices(sorted(span.times), span.packets, wanted)
+    found = _decode(path, index, guess, size)
     decodable = len(found.times)
-    if decodable != span.packets:
-      found = _decode(path, index, decodable, wanted, size)
+    indices = cut.indices(found.times, decodable, wanted)
+    if not set(indices) <= set(found.images):
+      found = _decode(path, index, indices, size)
     streams.require_all(span, found.times)
     if np.diff(found.times).min(initial=0.0) < -_BACKWARDS:
       raise ValueError("its timestamps run backwards")
-    indices = frame_indices(decodable, wanted).tolist()
     first = found.times[0]
     return Video(
       [found.images[i] for i in indices],
@@ -117,10 +160,10 @@ def _demux(path: str | os.PathLike) -> tuple[int, streams.Span]:
 
 
 def _decode(
-  path: str | os.PathLike, stream_index: int, count: int, wanted: int, size: int
+  path: str | os.PathLike, stream_index: int, indices: list[int], size: int
 ) -> _Decoded:
-  """Decodes the whole video, keeping only the frames that `count` asks for."""
-  keep = set(frame_indices(count, wanted).tolist()) if count else set()
+  """Decodes the whole video, keeping only the frames of some indices."""
+  keep = set(indices)
   images: dict[int, np.ndarray] = {}
   times: list[float] = []
   reformatter = av.video.reformatter.VideoReformatter()

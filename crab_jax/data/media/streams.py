@@ -6,6 +6,7 @@ is demuxed to its end, which costs about a hundredth of decoding it.
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 
@@ -30,6 +31,8 @@ _STILL = (
 # that FFmpeg meets behind the header (FLV) are opened without it, with 200 MB
 # at most, as FFmpeg has a bound of its own.
 MOST_PIXELS = {"max_pixels": str(8192 * 4320)}
+# A playlist or a reference inside a file may name an address of the network.
+_OPTIONS = {**MOST_PIXELS, "protocol_whitelist": "file"}
 _GAP = 0.1  # seconds, and two intervals, that a decoder may leave out
 _HEADER = 64  # bytes of the last packet that are kept: a frame header
 
@@ -74,24 +77,41 @@ def opened(path: str | os.PathLike) -> Iterator[Container]:
   # An absolute path is never taken for a protocol or an option. Tags of old
   # files are often in another encoding than UTF-8. Opening decodes already.
   with av.open(
-    os.path.abspath(path), metadata_errors="replace", options=MOST_PIXELS
+    os.path.abspath(path), metadata_errors="replace", options=_OPTIONS
   ) as container:
     yield container
 
 
-def spans(container: Container) -> dict[int, Span]:
+class TooLongError(ValueError):
+  """A file has more packets or seconds than are wanted."""
+
+
+def spans(
+  container: Container, packets: float = math.inf, seconds: float = math.inf
+) -> dict[int, Span]:
   """Demuxes a container to its end: what each stream of frames or sound holds.
+
+  Args:
+    container: an open file.
+    packets: of all streams together at most.
+    seconds: of each stream at most.
 
   Raises:
     FFmpegError: the container is damaged.
+    TooLongError: there is more than that.
   """
   wanted = [s for s in container.streams if s.type in _KINDS]
   found = {stream.index: Span() for stream in wanted}
   last: dict[int, av.Packet] = {}
-  for packet in container.demux(wanted):
+  for count, packet in enumerate(container.demux(wanted)):
+    if count >= packets:
+      raise TooLongError(f"it has over {packets:g} packets")
     if packet.size and not packet.is_discard:
-      _add(found[packet.stream_index], packet)
+      span = found[packet.stream_index]
+      _add(span, packet)
       last[packet.stream_index] = packet
+      if span.seconds > seconds:
+        raise TooLongError(f"it has over {seconds:g} s")
   for index, packet in last.items():
     span = found[index]
     span.header, span.size = bytes(packet)[:_HEADER], packet.size
