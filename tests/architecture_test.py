@@ -316,6 +316,7 @@ _TESTS_OF_MORE = {
   "planning/compiled",  # what the TPU compiler makes of the recipes
   "planning/presets",  # every recipe on every slice
   "real_clips",
+  "serving/browser",  # the page
   "serving/clients",  # clients that nobody here wrote
   "survival",  # runs that are killed
 }

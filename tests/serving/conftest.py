@@ -5,6 +5,8 @@ import dataclasses
 import json
 import threading
 
+import av
+import numpy as np
 import pytest
 import uvicorn
 
@@ -19,16 +21,19 @@ from tests.serving import doubles
 
 def _mp4(folder):
   """A video with sound, without, and a sound; four seconds each."""
-  import av
-  import numpy as np
-
   clips.write_video(folder / "silent.mp4", 16)
   clips.write_audio(folder / "a.wav", clips.tone(4.0))
   clips.write_image(folder / "p.png", np.full((30, 60, 3), 90, np.uint8))
-  with av.open(str(folder / "clip.mp4"), "w") as out:
-    video = out.add_stream("mpeg4", rate=4)
+  _clip(folder / "clip.mp4", "mpeg4", "aac")
+  _clip(folder / "shown.mp4", "libx264", "aac")  # that a browser plays
+
+
+def _clip(path, pictures, sounds):
+  """Four seconds of growing grey and of a tone."""
+  with av.open(str(path), "w") as out:
+    video = out.add_stream(pictures, rate=4)
     video.width, video.height, video.pix_fmt = 128, 64, "yuv420p"
-    sound = out.add_stream("aac", rate=16000, layout="mono")
+    sound = out.add_stream(sounds, rate=16000, layout="mono")
     for index in range(16):
       image = np.full((64, 128, 3), 10 * index, np.uint8)
       out.mux(video.encode(av.VideoFrame.from_ndarray(image)))

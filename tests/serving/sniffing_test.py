@@ -9,6 +9,7 @@ def test_media_are_known(media):
   kinds = {name: sniffing.kind(data[:600]) for name, data in media.items()}
   assert kinds == {
     "clip.mp4": "clip",
+    "shown.mp4": "clip",
     "silent.mp4": "clip",
     "a.wav": "clip",
     "p.png": "image",

@@ -1,0 +1,148 @@
+"""The page in a real browser: drop a clip, read the answers, follow them."""
+
+import shutil
+
+import pytest
+
+from tests.serving import doubles
+
+playwright = pytest.importorskip("playwright.sync_api")
+_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason="no chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+  with playwright.sync_playwright() as found:
+    yield found.chromium.launch(
+      executable_path=_CHROMIUM, args=["--no-sandbox"]
+    )
+
+
+def _is_bad(message):
+  """Chromium notes a refused request; that is no error of the page."""
+  return message.type == "error" and "status of 400" not in message.text
+
+
+@pytest.fixture
+def open_page(browser, listening):
+  """Opens the page, and checks that it has neither failed nor strayed."""
+  problems, pages = [], []
+
+  def opened(**settings):
+    page = browser.new_page(**settings)
+    page.on("console", lambda m: problems.append(m.text) if _is_bad(m) else 0)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+      "request",
+      lambda r: (
+        None
+        if r.url.startswith((listening.url, "blob:", "data:"))
+        else problems.append(r.url)
+      ),
+    )
+    page.goto(listening.url)
+    page.wait_for_selector("text=all that fit")
+    pages.append(page)
+    return page
+
+  yield opened
+  for page in pages:
+    page.close()
+  assert not problems
+
+
+def _choose(page, media, *names):
+  kinds = {"mp4": "video/mp4", "wav": "audio/wav", "png": "image/png"}
+  page.set_input_files(
+    "#file",
+    [{"name": n, "mimeType": kinds[n[-3:]], "buffer": media[n]} for n in names],
+  )
+
+
+def _answered(page):
+  page.wait_for_function(
+    "() => /Done|Failed/.test(document.querySelector('#state').textContent)",
+    timeout=60_000,
+  )
+  return page.inner_text("#state")
+
+
+def test_a_clip_is_asked_everything(open_page, media, tmp_path):
+  page = open_page(viewport={"width": 1280, "height": 860})
+  assert page.is_disabled("#ask")
+  _choose(page, media, "shown.mp4")
+  page.wait_for_function("() => document.querySelector('video').duration > 3")
+  page.fill("#question", "How many bells?")
+  page.click("#ask")
+  assert _answered(page) == "Done."
+  names = page.eval_on_selector_all(".card", "cards => cards.map(c => c.id)")
+  assert len(names) == 16 and "card-ave" in names
+  assert page.inner_text("#card-ave .answer") == "Church bell 0–8 s"
+  assert page.inner_text("#card-ks .said") == "I see hands, I hear strings."
+  assert "tokens" in page.inner_text("#card-ks small")
+  # The span of the event seeks, and its lane lights up.
+  page.evaluate("document.querySelector('video').currentTime = 2")
+  page.click(".span")
+  page.wait_for_function(
+    "() => document.querySelector('video').currentTime === 0"
+  )
+  page.wait_for_selector(".lane.on")
+  assert "Church bell" in page.inner_text(".lane.on > span")
+  # The box is drawn, and vanishes with its switch.
+  assert _pixels(page) > 100
+  page.uncheck("#boxes")
+  assert _pixels(page) == 0
+  page.check("#boxes")
+  page.focus("#timeline")
+  page.keyboard.press("ArrowRight")
+  page.wait_for_function(
+    "() => document.querySelector('video').currentTime === 1"
+  )
+  page.screenshot(path=tmp_path / "desktop.png")
+
+
+def _pixels(page):
+  """Pixels that are drawn over the frame."""
+  return page.evaluate(
+    """() => {
+      const canvas = document.querySelector("#overlay");
+      const { width, height } = canvas;
+      const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+      return data.filter((value, i) => i % 4 === 3 && value).length;
+    }"""
+  )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_both_schemes(open_page, media, scheme, tmp_path):
+  page = open_page(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+  _choose(page, media, "shown.mp4")
+  page.get_by_label("ave", exact=True).check(force=True)
+  page.get_by_label("arig", exact=True).check(force=True)
+  page.click("#ask")
+  assert _answered(page) == "Done."
+  assert page.evaluate("document.documentElement.scrollWidth") <= 360
+  colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+  brightness = sum(map(int, colour[4:-1].split(",")))
+  assert (brightness < 200) == (scheme == "dark")
+  page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+
+
+def test_a_failure_is_said_in_words(open_page, media):
+  page = open_page()
+  _choose(page, media, "p.png")
+  assert "it needs audio" in page.get_attribute(".chip.misfit", "title")
+  page.click("#ask")
+  assert "send the sound" in _answered(page)
+
+
+def test_it_works_without_streams(open_page, media, listening):
+  page = open_page()
+  page.goto(f"{listening.url}/?stream=0")
+  page.wait_for_selector("text=all that fit")
+  _choose(page, media, "shown.mp4")
+  page.click("#ask")
+  assert _answered(page) == "Done."
+  assert page.inner_text("#card-ks .answer") == "playing guitar"
+  assert doubles.TEXTS["ks"].startswith(page.inner_text("#card-ks .said"))
