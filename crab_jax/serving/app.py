@@ -45,6 +45,7 @@ _PAGE = {
   ".js": "text/javascript; charset=utf-8",
   ".svg": "image/svg+xml",
 }
+_FILES = ("index.html", "docs.html", "style.css", "page.js")
 _NOT_OFFERED = ("responses", "completions", "embeddings")
 
 
@@ -292,8 +293,7 @@ class _Routes:
     )
     kind = next((k for s, k in _PAGE.items() if s and name.endswith(s)), None)
     folder = importlib.resources.files("crab_jax.serving") / "page"
-    known = {file.name for file in folder.iterdir()}
-    if name not in known:  # a name and no path: nothing else can be read
+    if name not in _FILES:  # nothing else can be read
       raise exceptions.HTTPException(404)
     return responses.Response(
       (folder / name).read_bytes(), media_type=kind or _PAGE[""]
