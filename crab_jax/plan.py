@@ -7,17 +7,22 @@ The real train step is compiled by the TPU compiler (extra "tpu"): memory of a
 chip, FLOPs and traffic are the compiled program's; times are estimates from
 the chip's peaks. With --prefill or --decode (or both) it is the programs of
 generation that are compiled, for one host of the slice, as every host answers
-other clips. Exit code: 0 it fits, 3 it does not, 2 wrong input.
+other clips. With --masks=large (or another size of SAM 2.1) it is the programs
+of the mask model, for one chip. Exit code: 0 it fits, 3 it does not, 2 wrong input.
 """
+
+import dataclasses
 
 from absl import flags
 
 from crab_jax import cli
+from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
 from crab_jax import gin_utils
 
 DOES_NOT_FIT = 3
+_ONE_CHIP = "v5e:1x1"
 
 cli.define_config_flags()
 _TOPOLOGY = flags.DEFINE_string(
@@ -43,6 +48,12 @@ _PREFILL = flags.DEFINE_bool(
 )
 _DECODE = flags.DEFINE_bool(
   "decode", False, "The step that decodes one token of every answer instead."
+)
+_MASKS = flags.DEFINE_enum(
+  "masks",
+  None,
+  list(configs.SAM2_SIZES),
+  "The programs of a mask model of this size, its encoder in bfloat16, instead.",
 )
 _PROMPT = flags.DEFINE_list(
   "prompt",
@@ -77,7 +88,28 @@ def _prompt() -> tuple[int, int, int]:
   return sizes
 
 
+def _masks(size: str) -> int:
+  """Plans the programs of a mask model."""
+  cli.refuse("does not go with --masks", _SWEEP, _PREFILL, _DECODE)
+  config = dataclasses.replace(
+    configs.SAM2_SIZES[size], encoder_dtype="bfloat16"
+  )
+  # After the flags: these import jax, which takes seconds.
+  from crab_jax.planning import masks
+  from crab_jax.planning import run
+
+  run.use_cpu()
+  batch = configs.Evaluation().mask_batch
+  found = masks.plan(config, _TOPOLOGY.value or _ONE_CHIP, batch)
+  print("\n".join(masks.lines(found)))
+  if out := cli.path(_OUT):
+    files.write_json(out, [dataclasses.asdict(cost) for cost in found])
+  return 0 if all(cost.fits for cost in found) else DOES_NOT_FIT
+
+
 def main() -> int:
+  if _MASKS.value:
+    return _masks(_MASKS.value)
   experiment = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   topology = _TOPOLOGY.value or experiment.mesh.topology
   if topology is None:

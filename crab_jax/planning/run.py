@@ -52,7 +52,7 @@ def train_step(target: Target, job: report.Job) -> Outcome:
   Raises:
     UserError: libtpu is missing, or mesh, rows and slice do not fit together.
   """
-  _use_cpu()
+  use_cpu()
   found = report.plan(*_step_arguments(target))
   print("\n".join(text.lines(found, job)))
   return Outcome(found.memory.fits, report.as_json(found, job))
@@ -79,7 +79,7 @@ def sweep(
   Raises:
     UserError: a mesh does not read so.
   """
-  _use_cpu()
+  use_cpu()
   default = sweep_lib.default_grid(target.stage, target.topology)
   grid = sweep_lib.Grid(
     rows=rows or default.rows,
@@ -117,7 +117,7 @@ def generation(
   Raises:
     UserError: libtpu is missing, or the prompt does not fit the model.
   """
-  _use_cpu()
+  use_cpu()
   wanted = [generation_lib.PREFILL] * prefill + [generation_lib.DECODE] * decode
   config = target.experiment.evaluation
   phases = generation_lib.plan(
@@ -132,7 +132,7 @@ def generation(
   return Outcome(fits, generation_lib.as_json(phases))
 
 
-def _use_cpu() -> None:
+def use_cpu() -> None:
   # The host needs no accelerator to compile for another one.
   jax.config.update("jax_platforms", "cpu")
 

@@ -10,6 +10,7 @@ again to what the encoder sees.
 """
 
 import dataclasses
+import functools
 import io
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -95,6 +96,25 @@ def read(picture: bytes) -> np.ndarray:
   return np.asarray(image)
 
 
+def encode(
+  config: configs.Sam2, params: array_types.Tree, pictures: array_types.Array
+) -> network.Encoded:
+  """What is kept of uint8[B, 224, 224, 3]."""
+  images = normalised(pictures, config.image_size)
+  return network.encode(config, params, images)
+
+
+def decode(
+  config: configs.Sam2,
+  params: array_types.Tree,
+  encoded: network.Encoded,
+  prompt: network.Prompt,
+) -> jax.Array:
+  """float32[B, 224, 224]: the logits of the chosen masks."""
+  found = network.decode(config, params, encoded, prompt)
+  return whole_frame(network.select(found)[0])
+
+
 class Drawer:
   """Draws the masks of a mask model."""
 
@@ -116,16 +136,8 @@ class Drawer:
     self._params = jax.device_put(params, whole)
     self._batch = -(-batch // len(devices)) * len(devices)
     self._size = config.image_size
-
-    def encode(params, pictures):
-      images = normalised(pictures, config.image_size)
-      return network.encode(config, params, images)
-
-    def decode(params, encoded, prompt):
-      found = network.decode(config, params, encoded, prompt)
-      return whole_frame(network.select(found)[0])
-
-    self._encode, self._decode = jax.jit(encode), jax.jit(decode)
+    self._encode = jax.jit(functools.partial(encode, config))
+    self._decode = jax.jit(functools.partial(decode, config))
 
   def draw(self, wanted: Iterable[Task]) -> Iterator[Drawn]:
     """The masks, those of one picture together; none is left out.
