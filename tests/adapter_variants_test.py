@@ -174,9 +174,11 @@ def test_decoding_equals_the_forward_pass(model, params, batch):
   answers = generate.Generator(model, sampling)(params, prompt).tokens
   whole = {name: np.array(leaf) for name, leaf in batch.items()}
   whole["tokens"][:, _TEXT:_ALL] = answers[:, :2]
-  logits = thinker.Thinker(model).apply(
-    {"params": params}, whole, method="logits"
+  # Without jit every scan and operation would be compiled by itself.
+  forward = jax.jit(
+    lambda p, b: thinker.Thinker(model).apply({"params": p}, b, method="logits")
   )
+  logits = forward(params, whole)
   wanted = np.argmax(logits[:, _TEXT - 1 : _ALL], -1)
   np.testing.assert_array_equal(answers, wanted)
 

@@ -16,6 +16,10 @@ import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Many tests build the same small models, in two processes beside.
+jax.config.update("jax_compilation_cache_dir", str(_CACHE / "programs"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 jaxtyping.install_import_hook(
   ["crab_jax.models", "crab_jax.data", "crab_jax.training"],
   "beartype.beartype",

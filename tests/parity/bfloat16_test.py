@@ -43,7 +43,11 @@ def test_bfloat16_is_as_near_to_float32_as_that_of_transformers():
   exact = _theirs(reference)
   batch = torch_thinker.batch_of(reference, [[s] for s in SAMPLES])
   half = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params)
-  ours = thinker.Thinker(HALF).apply({"params": half}, batch, method="logits")
+  # Without jit every scan and operation would be compiled by itself.
+  forward = jax.jit(
+    lambda p, b: thinker.Thinker(HALF).apply({"params": p}, b, method="logits")
+  )
+  ours = forward(half, batch)
   ours = np.abs(_of_samples(np.asarray(ours)) - exact)
   theirs = np.abs(_theirs(reference.bfloat16()) - exact)
   print(

@@ -131,7 +131,9 @@ def reference(start):
 )
 def test_losses_are_those_of_pmap(shape, start, reference):
   before = jax.tree.map(np.copy, jax.device_get(start[0]))
-  found, state = _losses(_meshed(shape), start)
+  runner = _meshed(shape)
+  found, state = _losses(runner, start)
+  assert runner._step._cache_size() == 1  # the second step compiles nothing
   np.testing.assert_allclose(found, reference[0], rtol=_TOLERANCE)
   assert found[-1] < found[0] - 1e-3  # it does train
   assert state.step == _STEPS
@@ -144,15 +146,6 @@ def test_losses_are_those_of_pmap(shape, start, reference):
 def test_micro_batches_give_the_same_losses(start, reference):
   found, _ = _losses(_meshed((1, 4, 2), accumulate=2), start, steps=4)
   np.testing.assert_allclose(found, reference[0][:4], rtol=_TOLERANCE)
-
-
-@pytest.mark.parametrize(
-  "shape", [(2, 2, 2), pytest.param((8, 1, 1), marks=pytest.mark.slow)]
-)
-def test_the_second_step_does_not_compile_anew(shape, start):
-  runner = _meshed(shape)
-  _losses(runner, start, steps=3)
-  assert runner._step._cache_size() == 1
 
 
 def _moved(shape):
@@ -180,9 +173,15 @@ def test_weights_come_to_the_rows(monkeypatch):
       assert not {sizes.mlp, adapter.heads} & set(found), (kind, found, name)
 
 
-def test_a_state_is_initialised_in_parts():
+@pytest.fixture(scope="module")
+def in_parts():
+  """A runner, and the state and frozen leaves that it has initialised."""
   runner = _meshed((1, 4, 2))
-  state, frozen = _init(runner)
+  return runner, *_init(runner)
+
+
+def test_a_state_is_initialised_in_parts(in_parts):
+  runner, state, frozen = in_parts
   expected = runner.abstract("adapter")
   for made, wanted in zip(
     jax.tree.leaves((state, frozen)), jax.tree.leaves(expected), strict=True
@@ -193,14 +192,13 @@ def test_a_state_is_initialised_in_parts():
   assert table.addressable_shards[0].data.size * 8 == table.size
 
 
-def test_initialised_in_parts_equals_initialised_whole():
+def test_initialised_in_parts_equals_initialised_whole(in_parts):
+  runner, state, parts = in_parts
   whole = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))
   trained, frozen = state_lib.split(whole(jax.random.key(0)), "adapter")
-  runner = _meshed((1, 4, 2))
-  made = _init(runner)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
-    runner.fetch((made[0].params, made[1])),
+    runner.fetch((state.params, parts)),
     jax.device_get((trained, frozen)),
   )
 
