@@ -51,8 +51,10 @@ must() {
 }
 
 # What a slice may be created with, beside its type; a switch has no value.
+# shellcheck disable=SC2034  # read by the scripts that source this one
 readonly creation_valued="network subnetwork service_account scopes labels \
 data_disk gcloud_flag"
+# shellcheck disable=SC2034
 readonly creation_switches="spot reserved internal_ips"
 gcloud_flags=() # those of --gcloud_flag, which may be repeated
 

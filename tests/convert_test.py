@@ -75,7 +75,7 @@ def test_nothing_to_convert():
     ),
     (
       ["base-export", "--source=a", "--out=b", "--base=c"],
-      "--base is for adapter-import, merge, not for base-export",
+      "--base is for base, adapter-import, merge, not for base-export",
     ),
     (["merge", "--source=a", "--out=b"], "a is no model folder"),
     (

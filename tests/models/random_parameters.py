@@ -31,9 +31,11 @@ def draw(config: configs.Model, seed: int = 0, b: float = 0.0):
     elif name == "lora_B":
       values = b * rng.standard_normal(shape.shape)
     else:
-      # [..., in, out]; a convolution also sums over its width.
+      # [..., in, out]; a convolution also sums over its width. A vector sums
+      # over nothing.
       width = shape.shape[0] if parent.startswith("conv") else 1
-      scale = (shape.shape[-2] * width) ** -0.5
+      inputs = shape.shape[-2] if len(shape.shape) > 1 else 1
+      scale = (inputs * width) ** -0.5
       values = scale * rng.standard_normal(shape.shape)
     return values.astype(shape.dtype)
 
