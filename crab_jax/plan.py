@@ -7,8 +7,9 @@ The real train step is compiled by the TPU compiler (extra "tpu"): memory of a
 chip, FLOPs and traffic are the compiled program's; times are estimates from
 the chip's peaks. With --prefill or --decode (or both) it is the programs of
 generation that are compiled, for one host of the slice, as every host answers
-other clips. With --masks=large (or another size of SAM 2.1) it is the programs
-of the mask model, for one chip. Exit code: 0 it fits, 3 it does not, 2 wrong input.
+other clips; with --serve those of a server, with all its slots. With --masks=large
+(or another size of SAM 2.1) it is the programs of the mask model, for one chip.
+Exit code: 0 it fits, 3 it does not, 2 wrong input.
 """
 
 import dataclasses
@@ -55,6 +56,14 @@ _MASKS = flags.DEFINE_enum(
   list(configs.SAM2_SIZES),
   "The programs of a mask model of this size, its encoder in bfloat16, instead.",
 )
+_SERVE = flags.DEFINE_bool(
+  "serve", False, "A server's longest prompt and its decoding of all slots."
+)
+_SLOTS = flags.DEFINE_list(
+  "slots",
+  ["16", "1536", "512"],
+  "For --serve: slots, tokens of the longest prompt, of the longest answer.",
+)
 _PROMPT = flags.DEFINE_list(
   "prompt",
   ["1024", "10", "10"],
@@ -90,7 +99,7 @@ def _prompt() -> tuple[int, int, int]:
 
 def _masks(size: str) -> int:
   """Plans the programs of a mask model."""
-  cli.refuse("does not go with --masks", _SWEEP, _PREFILL, _DECODE)
+  cli.refuse("does not go with --masks", _SWEEP, _PREFILL, _DECODE, _SERVE)
   config = dataclasses.replace(
     configs.SAM2_SIZES[size], encoder_dtype="bfloat16"
   )
@@ -107,6 +116,16 @@ def _masks(size: str) -> int:
   return 0 if all(cost.fits for cost in found) else DOES_NOT_FIT
 
 
+def _slots() -> configs.Slots:
+  """The slots of a server."""
+  why = " must read SLOTS,PROMPT,ANSWER: 16,1536,512"
+  sizes = _sizes(_SLOTS, why)
+  if len(sizes) != 3:
+    raise errors.UserError(f"--slots={','.join(_SLOTS.value)}{why}")
+  slots, prompt, answer = sizes
+  return configs.Slots(slots, prompt, answer)
+
+
 def main() -> int:
   if _MASKS.value:
     return _masks(_MASKS.value)
@@ -117,7 +136,10 @@ def main() -> int:
   stage = cli.stage(_STAGE, experiment)
   if _SWEEP.value:
     cli.refuse(
-      "does not go with --sweep, which tries train steps", _PREFILL, _DECODE
+      "does not go with --sweep, which tries train steps",
+      _PREFILL,
+      _DECODE,
+      _SERVE,
     )
   # After the flags: these import jax, which takes seconds.
   from crab_jax.planning import report
@@ -125,7 +147,10 @@ def main() -> int:
 
   target = run.Target(experiment, stage, topology)
   job = report.Job(_SAMPLES.value, _EPOCHS.value, _TOKENS.value)
-  if _PREFILL.value or _DECODE.value:
+  if _SERVE.value:
+    cli.refuse("does not go with --serve, which plans both", _PREFILL, _DECODE)
+    outcome = run.serving(target, _slots())
+  elif _PREFILL.value or _DECODE.value:
     outcome = run.generation(
       target, _prompt(), prefill=_PREFILL.value, decode=_DECODE.value
     )

@@ -40,6 +40,7 @@ _LAYERS = (
   ("routers",),
   ("evaluation",),
   ("annotation",),
+  ("serving.shapes",),  # for whoever plans a server
   ("planning",),
   ("experiment",),
   ("serving",),

@@ -26,6 +26,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import decoder
+from crab_jax.models import quantised
 from crab_jax.models import row_sampling
 from crab_jax.paradigms import generate
 from crab_jax.paradigms import thinker
@@ -69,6 +70,41 @@ class State:
   past: Any  # for each layer a pair [S, K, T, H]: the prompts
   cache: Any  # for each layer a pair [S, K, N, H]: the new tokens
   column: Any  # int32[]: of the next step, in 0..N-1
+
+
+def decoding_model(config: configs.Model, dtype: str | None) -> configs.Model:
+  """The model as decoding reads it."""
+  if dtype != "int8":
+    return config
+  return dataclasses.replace(config, frozen_dtype="int8")
+
+
+def decoding_layers(
+  params: at.Tree, config: configs.Model, dtype: str | None
+) -> at.Tree:
+  """The decoder's parameters, its frozen projections stored in `dtype`.
+
+  Args:
+    params: all of the model.
+    config: the model.
+    dtype: "bfloat16" or "int8"; None: as they are.
+  """
+  layers = generate.split_layers(params, config)
+  if dtype is None or config.frozen_dtype == "int8":
+    return layers
+  if dtype == "int8":
+    model = dict(layers["model"])
+    model["layers"] = [
+      quantised.fit(layer, decoding_model(config, dtype))
+      for layer in model["layers"]
+    ]
+    return {**layers, "model": model}
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: (
+      leaf.astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
+    ),
+    layers,
+  )
 
 
 def empty(
@@ -293,7 +329,7 @@ def decode(
   def body(carry):
     index, now, tokens = carry
     was = now.live
-    now = _step(layers, now, config, stop_tokens)
+    now = advance(layers, now, config, stop_tokens)
     row = jnp.where(was, now.token, NO_TOKEN)
     return index + 1, now, tokens.at[index].set(row)
 
@@ -331,7 +367,7 @@ def _put_back(state: State, part: State, rows: int) -> State:
   )
 
 
-def _step(
+def advance(
   layers: at.Tree,
   state: State,
   config: configs.Model,

@@ -43,7 +43,7 @@ def _is_adapter(keys: tuple) -> bool:
   return any(ilora.is_leaf(str(getattr(key, "key", ""))) for key in keys)
 
 
-def _memory(
+def memory_of(
   program: aot.Program, chip: chips.Chip, params: Any, **more: float
 ) -> report.Memory:
   """The memory of a program that reads `params`; `more` is of `Memory`."""
@@ -61,7 +61,7 @@ def _memory(
   )
 
 
-def _beside(params: Any, model: configs.Model) -> float:
+def beside(params: Any, model: configs.Model) -> float:
   """Bytes of the weights that lie beside those that `decode` reads.
 
   The encoders, and the stack that the layers of `split_layers` are copies of.
@@ -71,7 +71,7 @@ def _beside(params: Any, model: configs.Model) -> float:
   return report.shard_bytes((stack, encoders))
 
 
-def _phase(
+def phase(
   name: str,
   program: aot.Program,
   memory: report.Memory,
@@ -119,7 +119,7 @@ def plan(
   prompts = dataclasses.replace(prompts, rows=rows)
   programs = programs_lib.Programs(model, layout, devices, prompts)
   sides = dict(layout.mesh.shape) if layout.mesh else {"data": 1}
-  shape = _rows(programs.batch)
+  shape = rows_of(programs.batch)
   about = {
     "topology": host,
     "chip": chip,
@@ -131,29 +131,29 @@ def plan(
   }
   first = programs.prefill()
   # The devices of a tensor group hold the same prompts.
-  size = _bytes(programs.batch) / (count // sides.get("tensor", 1))
-  memory = _memory(first, chip, programs.params, batch=size)
+  size = bytes_of(programs.batch) / (count // sides.get("tensor", 1))
+  memory = memory_of(first, chip, programs.params, batch=size)
   work = flops.prefill(model, shape)
-  found = [_phase(PREFILL, first, memory, work, **about)]
+  found = [phase(PREFILL, first, memory, work, **about)]
   if DECODE in wanted and first.results is not None:
     program, params, state = programs.decode(first.results)
     cache = report.shard_bytes((state.past, state.cache))
-    held = _beside(programs.params, model)
-    memory = _memory(program, chip, params, batch=0.0, cache=cache, held=held)
+    held = beside(programs.params, model)
+    memory = memory_of(program, chip, params, batch=0.0, cache=cache, held=held)
     # On average half of the new tokens are there.
     work = flops.decode(model, rows, shape.tokens + prompts.new_tokens / 2)
-    found.append(_phase(DECODE, program, memory, work, **about))
+    found.append(phase(DECODE, program, memory, work, **about))
   return [made for made in found if made.program in wanted or not made.costs]
 
 
-def _rows(batch: array_types.Batch) -> configs.Rows:
+def rows_of(batch: array_types.Batch) -> configs.Rows:
   """The shape of a batch of prompts."""
   rows, tokens = batch["tokens"].shape
   pairs, units = batch["frames"].shape[1], batch["mel"].shape[1]
   return configs.Rows(rows, tokens, pairs, units, supervised=1, samples=1)
 
 
-def _bytes(tree: Any) -> float:
+def bytes_of(tree: Any) -> float:
   return sum(
     math.prod(leaf.shape) * leaf.dtype.itemsize
     for leaf in jax.tree.leaves(tree)

@@ -39,7 +39,7 @@ class Prompts:
   new_tokens: int
 
 
-def _with_shardings(tree: Any, where: Any) -> Any:
+def with_shardings(tree: Any, where: Any) -> Any:
   """Shapes with the shardings of a tree of the same structure."""
   return jax.tree.map(
     lambda leaf, there: jax.ShapeDtypeStruct(
@@ -74,9 +74,9 @@ class Programs:
     )
     self.batch = batch_lib.inputs(batch_lib.abstract(model, shape))
     shapes = jax.eval_shape(
-      lambda key: nn.meta.unbox(thinker.init(key, model)), _key()
+      lambda key: nn.meta.unbox(thinker.init(key, model)), key()
     )
-    self.params = _with_shardings(shapes, layout.shardings(shapes, devices[0]))
+    self.params = with_shardings(shapes, layout.shardings(shapes, devices[0]))
     sampling = generate.Sampling(max_new_tokens=prompts.new_tokens)
     self._prefill = functools.partial(
       generate.prefill, config=model, sampling=sampling
@@ -89,7 +89,7 @@ class Programs:
   def prefill(self) -> aot.Program:
     """The prompts' pass, compiled."""
     with self._layout.scope():
-      lowered = jax.jit(self._prefill).lower(self.params, self.batch, _key())
+      lowered = jax.jit(self._prefill).lower(self.params, self.batch, key())
     return aot.compile_lowered(lowered)
 
   def decode(self, state_shardings: Any) -> tuple[aot.Program, Any, Any]:
@@ -98,20 +98,20 @@ class Programs:
     Args:
       state_shardings: of the state as `prefill` returns it.
     """
-    state = _with_shardings(
-      jax.eval_shape(self._prefill, self.params, self.batch, _key()),
+    state = with_shardings(
+      jax.eval_shape(self._prefill, self.params, self.batch, key()),
       state_shardings,
     )
     # Compiled too: only then is it known how the compiler shards the copies.
     split = jax.jit(self._split).lower(self.params).compile()
-    params = _with_shardings(
+    params = with_shardings(
       jax.eval_shape(self._split, self.params), split.output_shardings
     )
     with self._layout.scope():
       step = jax.jit(self._advance, donate_argnums=1)
-      lowered = step.lower(params, state, _key())
+      lowered = step.lower(params, state, key())
     return aot.compile_lowered(lowered), params, state
 
 
-def _key() -> Any:
+def key() -> Any:
   return jax.eval_shape(lambda: jax.random.key(0))

@@ -13,6 +13,7 @@ from crab_jax import configs
 from crab_jax.planning import generation as generation_lib
 from crab_jax.planning import generation_programs
 from crab_jax.planning import report
+from crab_jax.planning import slots as slots_lib
 from crab_jax.planning import sweep as sweep_lib
 from crab_jax.planning import text
 from crab_jax.training import state as state_lib
@@ -130,6 +131,28 @@ def generation(
   print("\n".join(text.generation_lines(phases)))
   fits = all(phase.memory.fits for phase in phases)
   return Outcome(fits, generation_lib.as_json(phases))
+
+
+def serving(target: Target, settings: configs.Slots) -> Outcome:
+  """Plans a server's programs on one host, and prints them.
+
+  Args:
+    target: the model, and the devices.
+    settings: the slots.
+
+  Raises:
+    UserError: libtpu is missing, or the model does not fit the devices.
+  """
+  use_cpu()
+  phases = slots_lib.plan(
+    state_lib.stage_model(target.experiment.model, target.stage.trains),
+    target.experiment.mesh,
+    target.topology,
+    settings,
+  )
+  print("\n".join(text.serving_lines(phases)))
+  fits = all(phase.memory.fits for phase in phases)
+  return Outcome(fits, slots_lib.as_json(phases))
 
 
 def use_cpu() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from crab_jax.planning import costs
 from crab_jax.planning import generation
 from crab_jax.planning import report
+from crab_jax.planning import slots
 
 _GIB = 2**30
 
@@ -112,7 +113,7 @@ def _phase_rates(found: generation.Phase, times: report.Times) -> list[str]:
   ]
 
 
-def _phase(found: generation.Phase) -> list[str]:
+def phase(found: generation.Phase) -> list[str]:
   mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items())
   rows = found.rows
   head = (
@@ -135,11 +136,22 @@ def _phase(found: generation.Phase) -> list[str]:
 
 def generation_lines(phases: Sequence[generation.Phase]) -> list[str]:
   """All that a plan of generation says, for people."""
-  said = [line for phase in phases for line in _phase(phase)]
+  said = [line for made in phases for line in phase(made)]
   if rates := generation.answers_per_second(phases):
     said.append(
       f"answers/s of the slice, every one {phases[0].new_tokens} tokens long"
       f" (estimate): {rates[1]:,.2f} .. {rates[0]:,.2f}"
+    )
+  return said
+
+
+def serving_lines(phases: Sequence[generation.Phase]) -> list[str]:
+  """All that a plan of a server says, for people."""
+  said = [line for made in phases for line in phase(made)]
+  if rates := slots.answers_per_second(phases):
+    said.append(
+      f"answers/s of a host, every one {phases[0].new_tokens} tokens long, all"
+      f" slots in use (estimate): {rates[1]:,.2f} .. {rates[0]:,.2f}"
     )
   return said
 

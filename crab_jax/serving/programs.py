@@ -11,7 +11,6 @@ from typing import Any
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types as at
@@ -19,9 +18,7 @@ from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.data import packing
 from crab_jax.data import samples
-from crab_jax.models import quantised
 from crab_jax.models import row_sampling
-from crab_jax.paradigms import generate
 from crab_jax.paradigms import slots
 from crab_jax.serving import interface
 from crab_jax.serving import shapes as shapes_lib
@@ -66,7 +63,7 @@ class Programs:
     self.slots = self._layout.whole_rows(settings.slots)
     self.shapes = shapes_lib.of(config, settings)
     self._given = params
-    self._decoding = decoding_model(config, settings.decode_dtype)
+    self._decoding = slots.decoding_model(config, settings.decode_dtype)
 
   @property
   def compilations(self) -> int:
@@ -96,7 +93,7 @@ class Programs:
     self._layers = self._run(
       ("split",),
       functools.partial(
-        decoding_layers, config=self.config, dtype=settings.decode_dtype
+        slots.decoding_layers, config=self.config, dtype=settings.decode_dtype
       ),
       self._params,
     )
@@ -281,41 +278,6 @@ def packed_lengths(sample: samples.Sample) -> samples.Lengths:
   """What a prompt takes of a row."""
   return samples.Lengths(
     len(sample["tokens"]), len(sample["frames"]), len(sample["mel_lengths"])
-  )
-
-
-def decoding_model(config: configs.Model, dtype: str | None) -> configs.Model:
-  """The model as decoding reads it."""
-  if dtype != "int8":
-    return config
-  return dataclasses.replace(config, frozen_dtype="int8")
-
-
-def decoding_layers(
-  params: at.Tree, config: configs.Model, dtype: str | None
-) -> at.Tree:
-  """The decoder's parameters, its frozen projections stored in `dtype`.
-
-  Args:
-    params: all of the model.
-    config: the model.
-    dtype: "bfloat16" or "int8"; None: as they are.
-  """
-  layers = generate.split_layers(params, config)
-  if dtype is None or config.frozen_dtype == "int8":
-    return layers
-  if dtype == "int8":
-    model = dict(layers["model"])
-    model["layers"] = [
-      quantised.fit(layer, decoding_model(config, dtype))
-      for layer in model["layers"]
-    ]
-    return {**layers, "model": model}
-  return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: (
-      leaf.astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
-    ),
-    layers,
   )
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from crab_jax.paradigms import slots
 from crab_jax.serving import interface
-from crab_jax.serving import programs as programs_lib
 from tests.serving import small
 
 GREEDY = interface.Decoding()
@@ -176,7 +176,7 @@ def test_shared_beginnings_change_no_answer(clip):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_narrow_weights_are_those_of_the_base(dtype):
-  layers = programs_lib.decoding_layers(small.params(), small.CONFIG, dtype)
+  layers = slots.decoding_layers(small.params(), small.CONFIG, dtype)
   up_proj = layers["model"]["layers"][0]["mlp"]["up_proj"]
   assert up_proj["kernel"].dtype == dtype
   assert up_proj["lora_A"].dtype == "float32"
