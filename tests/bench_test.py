@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _FLAGS = [
   "--gin_file=gin/base.gin",
@@ -43,6 +45,7 @@ def _run(*flags):
   )
 
 
+@pytest.mark.slow
 def test_a_step_is_timed_and_no_pipeline_is_imported(tmp_path):
   out = tmp_path / "bench.json"
   result = _run(*_FLAGS, "--steps=2", f"--out={out}")

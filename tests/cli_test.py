@@ -54,6 +54,7 @@ def test_the_code_of_main_is_the_exit_code(count, code):
   assert _run(f"--count={count}").returncode == code
 
 
+@pytest.mark.slow  # it is asked several times before it is given up
 def test_a_folder_in_a_bucket_that_cannot_be_reached_is_named():
   done = _run("--folder=gs://bucket/run")
   assert done.returncode == 2

@@ -17,6 +17,8 @@ from crab_jax.data import task_files
 from tests.data import clips
 from tests.data import own_rows
 
+pytestmark = pytest.mark.slow  # a training, and eight commands
+
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _FAULTS = ("sound", "bearing", "belt")
 _CLIPS = {"train": 6, "test": 3}

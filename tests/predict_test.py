@@ -154,6 +154,7 @@ def _asked(files, out, *more):
   ]
 
 
+@pytest.mark.slow
 def test_a_second_call_of_the_same_shapes_compiles_nothing(files, tmp_path):
   """Two at once fill the same folder; a third finds all that it needs."""
 

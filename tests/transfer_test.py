@@ -18,7 +18,6 @@ _MISTAKES = {
   (): "--gin_file is needed",
   (_GIN, "--gin_param=Transfer.sample=2"): "sample",
   (_GIN, "--gin_param=Transfer.seeds=()"): "Transfer.seeds",
-  (_GIN, "--workdir=gs://bucket/study"): "--workdir=gs://bucket",
   (_GIN, "--workdir=none", "--status"): "none has no plan yet",
   (
     f"--gin_file={_ROOT / 'gin/base.gin'}",

@@ -26,7 +26,8 @@ def _layer(model: configs.Model, x):
   table = rope.decoder_table(positions, model.decoder)
   inputs = (x, table, jnp.ones(x.shape[:2], jnp.int32))
   module = decoder.DecoderLayer(model)
-  params = nn.meta.unbox(module.init(jax.random.key(0), *inputs))["params"]
+  made = jax.jit(module.init)(jax.random.key(0), *inputs)
+  params = nn.meta.unbox(made)["params"]
   return module, inputs, params
 
 

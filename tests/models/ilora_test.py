@@ -104,8 +104,8 @@ def test_fused_equals_the_loop_over_heads(heads, width, shared_a, seed):
   def loop(params, x):
     return jnp.sum(_loop(params, x, lora.scale) * pull)
 
-  found = jax.value_and_grad(ours, argnums=(0, 1))(params, x)
-  expected = jax.value_and_grad(loop, argnums=(0, 1))(params, x)
+  found = jax.jit(jax.value_and_grad(ours, argnums=(0, 1)))(params, x)
+  expected = jax.jit(jax.value_and_grad(loop, argnums=(0, 1)))(params, x)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5),
     found,

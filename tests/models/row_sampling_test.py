@@ -1,6 +1,7 @@
 """Rows that are decoded each in its own way: as if each were alone."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -42,14 +43,16 @@ def test_each_row_draws_as_with_settings_of_its_own():
     for row, way in enumerate(WAYS):
       here = slice(row, row + 1)
       key = jax.random.fold_in(jax.random.key(row + 7), MADE[row] + made)
-      # A batch of one draws what one row draws.
-      wanted = sampling.next_token(
-        LOGITS[here], SEEN[here], jax.random.key(0), way
-      )
-      if way.temperature:
-        logits = _kept(LOGITS[here], SEEN[here], way)
-        wanted = jax.random.categorical(key, logits[0])[None]
-      assert found[row] == wanted[0], (row, made)
+      wanted = _alone(LOGITS[here], SEEN[here], key, way)
+      assert found[row] == wanted, (row, made)
+
+
+@functools.partial(jax.jit, static_argnames="way")
+def _alone(logits, seen, key, way):
+  """What a batch of this row draws."""
+  if way.temperature:
+    return jax.random.categorical(key, _kept(logits, seen, way)[0])
+  return sampling.next_token(logits, seen, key, way)[0]
 
 
 def _kept(logits, seen, way):

@@ -38,8 +38,10 @@ def test_outputs_and_gradients_are_those_of_xla():
   q, k, v, segments = _rows(384)  # three blocks of 128
   weight = jax.random.normal(jax.random.key(9), q.shape)
   found, exact = (
-    jax.value_and_grad(
-      lambda q, k, v, f=f: jnp.sum(f(q, k, v, segments) * weight), (0, 1, 2)
+    jax.jit(
+      jax.value_and_grad(
+        lambda q, k, v, f=f: jnp.sum(f(q, k, v, segments) * weight), (0, 1, 2)
+      )
     )(q, k, v)
     for f in (_interpreted, _by_xla)
   )
@@ -53,7 +55,7 @@ def test_bfloat16_is_as_close_as_that_of_xla():
   exact = _by_xla(*arrays, segments)
   narrow = [x.astype(jnp.bfloat16) for x in arrays]
   ours, theirs = (
-    np.abs(np.asarray(f(*narrow, segments), np.float32) - exact).max()
+    np.abs(np.asarray(jax.jit(f)(*narrow, segments), np.float32) - exact).max()
     for f in (_interpreted, _by_xla)
   )
   assert ours <= 1.5 * theirs

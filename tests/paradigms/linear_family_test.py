@@ -120,6 +120,7 @@ def test_it_is_planned():
   assert flops.prefill(_MODEL, _ROWS).towers == 2 * products * _ROWS.rows
 
 
+@pytest.mark.slow
 def test_it_trains_generates_and_comes_back(tmp_path):
   """The smoke run: two stages, answers to held-out clips, a report."""
   records, workdir = tmp_path / "records", tmp_path / "run"

@@ -123,7 +123,7 @@ def reference(start):
   "shape",
   [
     (2, 2, 2),
-    (1, 8, 1),
+    pytest.param((1, 8, 1), marks=pytest.mark.slow),
     pytest.param((8, 1, 1), marks=pytest.mark.slow),
     pytest.param((1, 2, 4), marks=pytest.mark.slow),  # 2 kv heads, 4 ways
     pytest.param((1, 1, 8), marks=pytest.mark.slow),  # 4 heads, 8 ways
@@ -192,6 +192,7 @@ def test_a_state_is_initialised_in_parts(in_parts):
   assert table.addressable_shards[0].data.size * 8 == table.size
 
 
+@pytest.mark.slow
 def test_initialised_in_parts_equals_initialised_whole(in_parts):
   runner, state, parts = in_parts
   whole = jax.jit(lambda k: nn.meta.unbox(thinker.init(k, _MODEL)))

@@ -74,13 +74,15 @@ def params():
   }
 
 
-def _run(params, units, lengths):
-  def run(params, units, lengths):
-    index = jnp.arange(_TINY.audio.unit_positions)[None, None]
-    valid = index < _TINY.audio.positions_of(lengths)[..., None]
-    return beats.Beats(_TINY).apply({"params": params}, units, valid)
+@jax.jit
+def _forward(params, units, lengths):
+  index = jnp.arange(_TINY.audio.unit_positions)[None, None]
+  valid = index < _TINY.audio.positions_of(lengths)[..., None]
+  return beats.Beats(_TINY).apply({"params": params}, units, valid)
 
-  return np.asarray(jax.jit(run)(params, units, lengths))
+
+def _run(params, units, lengths):
+  return np.asarray(_forward(params, units, lengths))
 
 
 def test_it_gives_the_official_numbers(params):
@@ -107,7 +109,8 @@ def test_padding_does_not_change_a_segment(params):
   small = dataclasses.replace(_TINY.audio, unit_frames=16)
   config = dataclasses.replace(_TINY, audio=small)
   valid = np.ones((1, 1, 2), bool)
-  alone = beats.Beats(config).apply({"params": params}, units[:, :, :16], valid)
+  forward = jax.jit(beats.Beats(config).apply)
+  alone = forward({"params": params}, units[:, :, :16], valid)
   np.testing.assert_allclose(found, np.asarray(alone)[0, 0], atol=1e-5)
   assert np.isfinite(_run(params, units, np.zeros((1, 1), np.int32))).all()
 

@@ -50,7 +50,7 @@ def run():
   tower = audio_tower.AudioTower(CONFIG)
   mel = jax.random.normal(jax.random.key(0), (1, 2, 20, 4))
   lengths = jnp.array([[20, 20]])
-  params = tower.init(jax.random.key(1), mel, lengths)
+  params = jax.jit(tower.init)(jax.random.key(1), mel, lengths)
   return jax.jit(lambda mel, lengths: tower.apply(params, mel, lengths)), mel
 
 
