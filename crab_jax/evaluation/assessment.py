@@ -64,6 +64,7 @@ def assess(
   out: files.Path,
   about: dict[str, str],
   metrics: list[dict],
+  renew: bool = False,
 ) -> report_files.Written | None:
   """Writes predictions and report into `out`; goes on where it was stopped.
 
@@ -79,6 +80,8 @@ def assess(
     out: the folder to write.
     about: facts that are shown in the report.
     metrics: lines of metrics.jsonl, for the plot of the losses.
+    renew: whether answers of another model in `out` make way; they are refused
+      otherwise.
 
   Returns:
     The report; None of a process that does not write it.
@@ -93,8 +96,9 @@ def assess(
   clips = held_out.clips(subject.records, config)
   with_base = config.base_alone and subject.model.adapter is not None
   if with_base:
-    _answer(_base_of(subject), data, config, clips, out / BASE_ALONE)
-  layout, params = _answer(subject, data, config, clips, folder)
+    base = _base_of(subject)
+    _answer(base, data, config, clips, out / BASE_ALONE, renew)
+  layout, params = _answer(subject, data, config, clips, folder, renew)
   if masker is not None:
     for answered in [out / BASE_ALONE] * with_base + [folder]:
       masker.add(answered, clips)
@@ -131,6 +135,7 @@ def _answer(
   config: configs.Evaluation,
   clips: held_out.Clips,
   folder: files.Path,
+  renew: bool,
 ) -> tuple[generation_sharding.Layout, array_types.Tree]:
   """Answers all clips into a folder, this process its share of them.
 
@@ -144,6 +149,10 @@ def _answer(
     **_run(subject.model, params, data, config),
     **_records(subject.records.root, clips),
   }
+  if renew:
+    if first and prediction_files.drop_of_other_model(folder, run["model"]):
+      print(f"{folder}: another state of the model answered; answering anew")
+    hosts.barrier(f"renewed {folder.name}")
   prediction_files.claim(folder, run, first)
   maker = samples.sample_maker(
     subject.tokenizer, data, subject.model, subject.records.table

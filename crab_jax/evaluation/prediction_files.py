@@ -75,6 +75,20 @@ def claim(folder: files.Path, run: dict, first: bool) -> None:
     files.write_json(path, {**known, **run})
 
 
+def drop_of_other_model(folder: files.Path, model: str) -> bool:
+  """Removes a folder if another model answered; True: it did.
+
+  Args:
+    folder: need not be there.
+    model: the fingerprint of the model that is to answer.
+  """
+  path = folder / _RUN
+  if not path.is_file() or json.loads(path.read_text())["model"] == model:
+    return False
+  files.remove(folder)
+  return True
+
+
 def answered(folder: files.Path, table: tasks.Tasks) -> set[str]:
   """The ids of all rows of all files."""
   return {

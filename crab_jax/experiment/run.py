@@ -123,4 +123,5 @@ def _evaluate(
     workspace.workdir,
     about,
     metrics.read(workspace.workdir),
+    renew=True,  # the folder is that of this training
   )
