@@ -224,7 +224,7 @@ def _mutated(rng):
     if rng.random() < 0.2 and isinstance(inner, dict):
       del inner[last]
     else:
-      inner[last] = rng.choice(_ODD)
+      inner[last] = copy.deepcopy(rng.choice(_ODD))
   text = json.dumps(body).encode()
   if rng.random() < 0.2:
     place = rng.randrange(len(text))
