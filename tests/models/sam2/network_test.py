@@ -239,10 +239,10 @@ def test_a_released_size_on_a_small_image(size):
   )
 
   @jax.jit
-  def run(images):
+  def run(params, images, prompt):
     net = network.Sam2(config)
     kept = net.apply({"params": params}, images, method="encode")
     return net.apply({"params": params}, kept, prompt, method="decode").masks
 
-  found = run(pixels.permute(0, 2, 3, 1).numpy())
+  found = run(params, pixels.permute(0, 2, 3, 1).numpy(), prompt)
   np.testing.assert_allclose(found[:, 1:], wanted.numpy(), atol=5e-4)
