@@ -12,6 +12,7 @@ from crab_jax import configs  # noqa: E402
 from crab_jax import errors  # noqa: E402
 from crab_jax.data import preparation  # noqa: E402
 from crab_jax.data import preparation_beam  # noqa: E402
+from crab_jax.data import preparation_local  # noqa: E402
 from crab_jax.data import records  # noqa: E402
 
 
