@@ -13,6 +13,7 @@ import time
 import jax
 from absl import flags
 
+from crab_jax import batch as batch_lib
 from crab_jax import cli
 from crab_jax import gin_utils
 from crab_jax.data import tasks
