@@ -260,6 +260,7 @@ def append(path: str, data: bytes) -> None:
   part = f"{path}{_PART}{uuid.uuid4().hex[:8]}"
   system.pipe_file(part, data)
   try:
+    # Only if nobody wrote since: two writers would lose a line of each other.
     _join(path, part, before["generation"])
   except FileExistsError:
     # The generation differs: a repeated request finds its first one done.
@@ -353,6 +354,7 @@ def touch(path: str) -> None:
 def age(path: str) -> float:
   """Seconds since an object was written, by the two clocks."""
   updated: datetime.datetime = _system().info(path)["mtime"]
+  # The bucket's clock may be ahead of this one.
   return max(0.0, time.time() - updated.timestamp())
 
 
@@ -423,6 +425,7 @@ def _is_gone(text: bytes | None) -> bool:
 
 
 def _renew(path: str, text: bytes, ended: threading.Event) -> None:
+  # So three renewals in a row may fail before the lease ends.
   while not ended.wait(LEASE / 4):
     # A bucket that does not answer now may do so at the next turn.
     with contextlib.suppress(Exception):

@@ -252,6 +252,8 @@ def write_together(
   make_folder(folder)
   new = folder / f"{_NEW}-{uuid.uuid4().hex[:8]}"
   try:
+    # All content is on the disk before a name changes: a full disk then costs
+    # nothing that was there.
     for name, data in contents.items():
       make_folder((folder / name).parent)
       make_folder((new / name).parent)
@@ -354,6 +356,7 @@ def replace_folder(new: Path, folder: Path) -> None:
   before under {folder}.replaced.
   """
   old = folder.with_name(folder.name + _OLD)
+  # A kill may have left it, and no folder can be renamed to one with content.
   shutil.rmtree(old, ignore_errors=True)
   if folder.exists():
     if _exchange(new, folder):
@@ -477,6 +480,8 @@ def lock(path: Path) -> Iterator[None]:
     except buckets.Held as error:
       raise Locked(os.fspath(path)) from error
     return
+  # The file is never removed: else two processes could lock two files that had
+  # the same name one after the other.
   with open(path, "w") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -624,6 +629,7 @@ class Ranges:
     """`count` bytes from `start` on, fewer at the end of the file."""
     if self._file is None:  # a request a piece
       return buckets.read(self._path, start, start + count)
+    # Not seek and read: the threads of a reader share the descriptor.
     return os.pread(self._file, count, start)
 
   def __enter__(self) -> "Ranges":

@@ -44,6 +44,7 @@ class Process:
     state, started = _stat(self.pid)
     if state is None:
       return False
+    # Its id may belong to a new process by now.
     return state in _ENDED or started != self.started
 
 

@@ -146,6 +146,8 @@ def parse(task: tasks.Task, split: str, row: int, values: Any) -> Annotation:
   raw = {
     key: reader.text(key)
     for key in (*task.needs, *task.keeps)
+    # Training supervises the target; only a test row must hold what its
+    # reference is made of.
     if key in values or (keys == "test" and key in task.needs)
   }
   target = "" if keys == "test" else reader.target()
@@ -181,6 +183,7 @@ class _Reader:
     for group in _ALIASES:
       if key in group:
         aliases = group
+    # The key of the table first: a row may hold both.
     for name in (key, *aliases):
       if name in self.values:
         self.used.add(name)

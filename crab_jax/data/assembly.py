@@ -98,6 +98,7 @@ class Reader:
     self.config = config
     self.check = check
     self._copies = files.Copies()
+    # A cache an object, not a class: it goes when the reader does.
     self.video = functools.lru_cache(_CACHED_VIDEOS)(self._video)
     self.audio = recent.Recent(
       self._audio, lambda sound: sound.samples.nbytes, _CACHED_SOUND

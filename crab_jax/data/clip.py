@@ -171,6 +171,7 @@ def _sight(reader: assembly.Reader, clip: Clip, task: tasks.Task):
     return _frames(reader, clip, task.frames)
   if clip.image is not None:
     return [reader.image(str(clip.image))], [0.0]
+  # The middle one of first, middle and last.
   frames, seconds = _frames(reader, clip, 3)
   return [frames[1]], [seconds[1]]
 

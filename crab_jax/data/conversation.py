@@ -143,6 +143,7 @@ def _merged(items: Sequence[str | Media]) -> list[str | Media]:
 @functools.cache
 def _pattern(tokens: tuple[str, ...]) -> re.Pattern:
   """Matches any of the tokens, the longest first, as one group."""
+  # Of two tokens of which one begins the other, the longer must win.
   ordered = sorted(tokens, key=len, reverse=True)
   return re.compile("(" + "|".join(map(re.escape, ordered)) + ")")
 
@@ -229,6 +230,7 @@ class _Line:
         )
       answer = slice(*self._answer)
       labels[answer] = tokens[answer]
+      # The end token too: the model must learn to stop.
       kinds[answer] = TokenKind.ANSWER
     return Encoded(tokens, labels, kinds, tuple(self._runs))
 
@@ -269,6 +271,7 @@ def _by_template(source: str, system, items, answer) -> str:
 
 @functools.cache
 def _compiled(source: str) -> jinja2.Template:
+  # A template comes with a checkpoint: it must run no code of its own.
   environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
     trim_blocks=True,
     lstrip_blocks=True,

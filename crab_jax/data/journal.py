@@ -111,6 +111,7 @@ def write(
       items.append(data)
       end += len(tfrecord.frame(data))
     lines.append({**row, "end": end})
+  # Before the data: an index of others in as many bytes would be believed.
   files.remove(record_index.path_of(shard.data_path(out)))
   tfrecord.write(shard.data_path(out), items)
   _write_index(shard, out, lines)
@@ -131,6 +132,7 @@ class Writer:
     for finished in (record_index.path_of(data_path), data_path, path):
       files.make_folder(finished.parent)
       files.remove(finished)  # of another fingerprint
+    # In a bucket the part lies on the local disk, in another folder.
     part = files.part_of(path)
     files.make_folder(part.parent)
     lines, self._end = _recover(part, files.part_of(data_path), header)
@@ -155,6 +157,7 @@ class Writer:
       self._data.write(frame)
       self._end += len(frame)
     self._lines.append({**row, "end": self._end})
+    # Behind the record: a line without its record is dropped, see `_recover`.
     self._journal.write(files.json_line(self._lines[-1]))
 
   def finish(self) -> None:

@@ -60,6 +60,7 @@ class Tally:
         self._samples[name] += int(count)
     self._short_videos += int(summary["short_videos"])
     for task, name, reason, detail in summary["failures"]:
+      # By name: a record fails again in every epoch, and counts once.
       self._failed[name] = [task, reason, detail]
     if summary["failures"]:
       self._check()
@@ -152,6 +153,8 @@ class Loader:
     self._share_out(stream_positions.Position())
 
   def _share_out(self, everything: stream_positions.Position) -> None:
+    # First among hosts, then among workers: the streams of all hosts together
+    # read every index once.
     own = everything.part(self._host, self._hosts)
     self._begin([own.part(i, self._count) for i in range(self._count)])
 
@@ -216,6 +219,7 @@ class Loader:
       [stream_positions.Position.of(x) for x in tree["streams"]]
       for tree in trees
     ]
+    # The same streams: each goes on where it was, in the order of before.
     if [len(streams) for streams in found] == [self._count] * self._hosts:
       self._begin(found[self._host])
       self._tally.set_states([trees[self._host]["tally"]])

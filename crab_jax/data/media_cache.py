@@ -43,6 +43,7 @@ class Cache:
     if self._used + size <= self._limit:
       self._used += size
       for array in made[:3]:
+        # Others read the same array.
         array.setflags(write=False)
       self._kept[name] = made
     return made

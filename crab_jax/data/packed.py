@@ -63,6 +63,7 @@ class SampleSource:
       record = self.source[int(index)]
       name = record.id
       sample = self.maker.train(record)
+      # Before it waits: the packer relies on that each fits into an empty row.
       if why := packing.misfit(self.rows, packing.sizes(sample)):
         raise samples_lib.SampleError("too_long", f"{name}: {why}")
     except samples_lib.SampleError as error:
@@ -105,6 +106,8 @@ class PackedDataset(grain.IterDataset):
   def set_slice(self, sl: slice, sequential_slice: bool = False) -> None:
     """Leaves a worker process its stream; grain calls this in the worker."""
     del sequential_slice
+    # Not the parent, which grain slices by default: positions count in the order
+    # that all streams share.
     self._streams = self._streams[sl]
 
   def __iter__(self) -> grain.DatasetIterator:
@@ -137,6 +140,7 @@ class _PackedIterator(grain.DatasetIterator):
     options: grain.ReadOptions,
     begin: stream_positions.Position,
   ):
+    # Random access, so that grain's threads read ahead and yet keep the order.
     reads = grain.MapDataset.source(_Stream(order, begin))
     super().__init__(reads.to_iter_dataset(options).__iter__())
     self._order = order
@@ -155,6 +159,7 @@ class _PackedIterator(grain.DatasetIterator):
           f"cannot resume: {read.failure.detail}; it was read without error"
           " before"
         )
+      # No row comes of it: as many waited before.
       packer.add((index, read.sample), packing.sizes(read.sample))
     return packer
 

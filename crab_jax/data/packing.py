@@ -195,6 +195,7 @@ class Layout:
     here = slice(token, token + len(sample["tokens"]))
     row["tokens"][here] = sample["tokens"]
     row["segments"][here] = number + 1  # 0 is padding
+    # Every sample counts from 0: its rope does not know what is before it.
     row["positions"][here] = sample["positions"]
     row["kinds"][here] = sample["kinds"]
     row["tasks"][here] = sample["task"]

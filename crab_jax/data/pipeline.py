@@ -98,6 +98,7 @@ def train_loader(
   def make(streams: Sequence[stream_positions.Position]) -> grain.IterDataset:
     return _ahead(packed.PackedDataset(order, layout, options, streams), data)
 
+  # A host reads its share: the tolerated failures are counted by that.
   sizes = {n: -(-len(found[n]) // process_count) for n in found}
   tally = loader.Tally(prepared.table, sizes, data)
   streams = max(data.workers, 1)
@@ -119,6 +120,7 @@ def _mixture(
     own_seed = np.random.SeedSequence([seed, table[name].seed])
     dataset = grain.MapDataset.source(part)
     dataset = dataset.shuffle(seed=int(own_seed.generate_state(1)[0]))
+    # Behind the shuffle, which grain seeds anew for every epoch.
     datasets.append(dataset.repeat())
   mixed = grain.MapDataset.mix(datasets, [weights[name] for name in parts])
   if window <= 1:

@@ -104,6 +104,7 @@ def plan(
   for task, splits in found.items():
     for split, path in splits.items():
       rows = annotations.read(path)
+      # An empty file has one empty shard: the split is there, without records.
       starts = range(0, len(rows), shard_records) or [0]
       shards += [
         journal.Shard(
@@ -169,6 +170,8 @@ def _begin(
   for name in names:
     mine = [shard for shard in shards if shard.task == name]
     folder = records.folder(out, name)
+    # Readers go by it: without it the dataset is not there while it is made
+    # anew.
     files.remove(folder / metadata.INFO)
     _remove(folder, "*.tfrecord-*", [s.data_path(out) for s in mine])
     _remove(out / journal.FOLDER / name, "*", [s.path(out) for s in mine])
@@ -221,6 +224,7 @@ def _finish(
     s for n in preparer.table if n in present for s in journal.find(out, n)
   ]
   counts = report.Counts(every, out)
+  # Before the budget is checked: whoever is above it needs these files.
   files.write_json_lines(out / report.MANIFEST, counts.rows)
   files.write_json_lines(out / report.BAD_MEDIA, counts.bad_rows())
   for text in (
@@ -251,5 +255,6 @@ def _finish(
     "records": sum(c["records"] for c in counts.splits.values()),
     "tasks": datasets,
   }
+  # Last, and on the disk: its presence says that all else is.
   files.write_json(out / records.SUMMARY, summary, sync=True)
   return summary

@@ -80,6 +80,7 @@ def _run(
     _ = (
       pipeline
       | "chunks" >> beam.Create(chunks)
+      # Else a runner fuses the steps, and one worker does all chunks.
       | "spread" >> beam.Reshuffle()
       | "assemble" >> beam.FlatMap(_assemble, preparer)
       | "shards" >> beam.GroupByKey()
@@ -130,6 +131,7 @@ def _write(
 ) -> None:
   """Writes a shard whose rows have come together, in any order."""
   key = Key(*group[0])
+  # Beam keeps no order inside a group.
   rows = sorted(group[1], key=lambda row: row[0])
   shard = journal.Shard(
     key.task, key.split, key.number, key.total, rows[0][0], []

@@ -29,10 +29,13 @@ def run(preparer: preparer_lib.Preparer, shards: list[journal.Shard]) -> None:
         steps=sum(len(shard.rows) for shard in shards),
         workers=max(1, min(wanted, len(shards))),
         title="prepare",
+        # A decoder that crashes must not take this process with it.
         apart=True,
       )
       return
     except worker_pool.Died as error:
+      # The pool does not say which process died: each row at which one was is
+      # tried alone.
       suspects = [shard for shard in shards if _is_begun(preparer, shard)]
       if not suspects:
         raise errors.UserError(

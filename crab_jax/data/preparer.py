@@ -73,6 +73,7 @@ class Preparer:
     if journal.is_complete(shard, self.out, header):
       tick(len(shard.rows))
       return
+    # A reader a shard: it keeps clips, and a file may be mended between two.
     reader = self.reader()
     with journal.Writer(shard, self.out, header) as writer:
       tick(writer.done)

@@ -38,6 +38,8 @@ class Recent(Generic[Key, Value]):
     if size <= self._limit:
       self._kept[key] = value
       self._used += size
+    # By bytes and not by number, as `functools.lru_cache` counts: one clip may
+    # be a thousand times as long as another.
     while self._used > self._limit:
       _, oldest = self._kept.popitem(last=False)
       self._used -= self._size(oldest)

@@ -33,6 +33,7 @@ def write(path: files.Path, begins: Sequence[int], size: int) -> None:
     begins: the byte at which each record begins.
     size: bytes of the file.
   """
+  # With the size, by which a file that was replaced is known.
   values = np.array([*begins, size], _TYPE)
   files.write_bytes(path_of(path), values.tobytes())
 

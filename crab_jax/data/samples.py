@@ -252,6 +252,7 @@ def media_order(task: tasks.Task) -> list[str]:
   kinds = [
     "audio" if key.startswith("audio") else task.visual for key in task.media
   ]
+  # Two candidates become one clip, one behind the other.
   return list(dict.fromkeys(kinds))
 
 

@@ -106,6 +106,8 @@ def open_mixture(
     if weight < 0:
       raise errors.UserError(f"the mixture gives {name} a weight below 0")
   found = {}
+  # In the table's order, not the mixture's: how a mixture is written must not
+  # change the stream.
   for task in prepared.table:
     if mixture.get(task, 0):
       source = RecordSource(prepared.root, task, split)
@@ -157,6 +159,7 @@ def offsets(path: files.Path) -> Int[np.ndarray, "n"]:
 def _header_is_good(header: bytes) -> bool:
   if len(header) < _HEADER.size:
     return False
+  # A flipped bit in the length would lead to any other byte of the file.
   return tfrecord.masked_crc(header[:8]) == _HEADER.unpack(header)[1]
 
 

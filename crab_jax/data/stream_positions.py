@@ -59,6 +59,7 @@ class Position:
       self.first + self.step * number,
       self.step * count,
       self.start,
+      # Sorted, so that all hosts share them out alike.
       left=tuple(sorted(self.waiting + self.left))[number::count],
     )
 
@@ -79,6 +80,7 @@ def merged(positions: Sequence[Position]) -> Position:
     remaining += [
       *position.waiting,
       *position.left,
+      # What a faster stream has passed, and this one has not read.
       *range(end, start, position.step),
     ]
   return Position(start=start, left=tuple(sorted(remaining)))

@@ -24,6 +24,7 @@ _REPAIR = "the file is damaged: delete it and prepare again"
 def masked_crc(data: bytes) -> int:
   """The crc32c of `data`, rotated and shifted as TFRecords store it."""
   crc = google_crc32c.value(data)
+  # The format masks it, as a checksum of data that holds checksums is weak.
   return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 

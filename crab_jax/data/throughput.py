@@ -79,6 +79,7 @@ def _chosen(
 
 def _timed(work: Callable[[Any], Any], items: Iterable) -> tuple[float, list]:
   """Processor seconds of this thread, and the results."""
+  # Processor time of this thread: other processes do not change it.
   start = time.thread_time()
   done = [work(item) for item in items]
   return time.thread_time() - start, done

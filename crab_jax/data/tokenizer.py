@@ -189,6 +189,7 @@ def train(
       f" bytes take {smallest}"
     )
   engine = tokenizers.Tokenizer(tokenizers.models.BPE())
+  # As Qwen2's tokenizer.json: one character has one spelling.
   engine.normalizer = tokenizers.normalizers.NFC()
   engine.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
     [
@@ -203,6 +204,8 @@ def train(
     vocab_size=vocabulary,
     min_frequency=_MIN_FREQUENCY,
     special_tokens=list(grammar.special),
+    # All bytes, seen or not: no text is without ids. Sorted: the alphabet has
+    # no order of its own, and ids follow it.
     initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
     show_progress=False,
   )

@@ -61,6 +61,7 @@ def _sixtieths(audio: Waveform, index: int) -> Waveform:
   """Two sixtieths around every sixth one, ten times: 20 s of a minute."""
   del index
   n = len(audio) // 60
+  # In samples of a sixtieth, rounded down, as the official loop does.
   starts = [int((6 * k - 0.5) * n) for k in range(10)]
   stops = [int((6 * k + 1.5) * n) for k in range(10)]
   pieces = [

@@ -103,6 +103,8 @@ def prefill(
   """Runs the prompts and picks every row's first token."""
   real = batch["segments"] > 0
   lengths = jnp.sum(real, axis=1)
+  # A row of padding has no last token: its logits are those of position 0, and
+  # its limit of 0 keeps them out of the answer.
   found = thinker.Thinker(config).apply(
     {"params": params}, batch, jnp.maximum(lengths - 1, 0), method="prefill"
   )
@@ -124,6 +126,7 @@ def prefill(
   return State(
     token=token,
     step=jnp.int32(0),
+    # `token` is the first of `limit`.
     done=is_stop(token, sampling.stop_tokens) | (limit <= 1),
     limit=limit,
     position=(last + 1).astype(jnp.int32),
@@ -191,6 +194,8 @@ def decode_step(
   if tasks is not None:
     tasks = jnp.broadcast_to(tasks[:, None], tokens.shape)
   made = []
+  # Not a scan, which would copy a slice of the stacked weights and of the cache
+  # for every layer.
   for weights, cache in zip(model["layers"], caches, strict=True):
     context = token_context.TokenContext(tasks=tasks, cache=cache)
     found = layer.apply({"params": weights}, x, table, None, context)
@@ -261,6 +266,7 @@ def generate(
 ) -> Generation:
   """Prefill and decode until every row is done or full; made for `jax.jit`."""
   state = prefill(params, batch, key, config, sampling)
+  # Behind the prompt, which is read by the scan over the stack.
   params = split_layers(params, config)
   rows, limit = len(state.token), sampling.max_new_tokens
   tokens = jnp.zeros((rows, limit), jnp.int32).at[:, 0].set(state.token)
@@ -304,6 +310,7 @@ class Generator:
     )
     self._advance = jax.jit(
       functools.partial(advance, config=config, sampling=sampling),
+      # The step writes into the cache that it is given.
       donate_argnames="state",
     )
     self._split = jax.jit(functools.partial(split_layers, config=config))

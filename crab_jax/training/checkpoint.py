@@ -28,6 +28,8 @@ class StageCheckpoints:
 
   def __init__(self, folder: files.Path, keep: int):
     files.make_folder(folder)
+    # One host removes what a kill cut off, and all wait: they must find the
+    # same newest step.
     if hosts.is_first():
       _drop_unfinished(folder)
     hosts.barrier(f"checkpoints in {folder.name} are read")
@@ -35,6 +37,7 @@ class StageCheckpoints:
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       enable_async_checkpointing=True,
+      # Not orbax's renaming: a mounted bucket would copy file by file.
       temporary_path_class=atomicity.CommitFileTemporaryPath,
     )
     self._manager = ocp.CheckpointManager(
@@ -59,6 +62,8 @@ class StageCheckpoints:
     """
     step = int(jax.device_get(state.step))
     name = f"data position of {self._folder.name}, step {step}"
+    # All positions in one note: a start on other hosts needs every one of them.
+    # As text, for the hosts' store and for JSON.
     everyones = hosts.exchange(name, base64.b64encode(data).decode())
     note = {**note, "data": everyones}
     try:
@@ -68,6 +73,7 @@ class StageCheckpoints:
           state=ocp.args.StandardSave(state), note=ocp.args.JsonSave(note)
         ),
       )
+    # tensorstore raises ValueError where a disk is full.
     except (OSError, ValueError) as error:
       self._fail(error)
 
@@ -116,6 +122,7 @@ class StageCheckpoints:
     step = self.latest()
     if step is None:
       return None
+    # Not the arrays beside it, which may be of many gigabytes.
     only = ocp.args.Composite(note=ocp.args.JsonRestore())
     with self._reads(step):
       return dict(self._manager.restore(step, args=only)["note"])

@@ -69,6 +69,7 @@ def _trim(folder: files.Path) -> None:
 
   Another process may do so too; what it still wants it compiles.
   """
+  # jax's name of a program; beside it KEY-atime says when it was used.
   stamps = {
     path: files.stamp(path) for path in files.listing(folder, "*-cache")
   }

@@ -89,6 +89,7 @@ class Health:
   def restored(self, step: int, seconds: float) -> None:
     """The loop begins behind a step; reading the checkpoint took so long."""
     self._step = step
+    # The checkpoint was read before this clock began.
     self._start -= seconds
     self.spent("restore", seconds)
 

@@ -121,9 +121,11 @@ class MeshRunner:
     """
 
     def put(leaf, sharding):
+      # A restored state lies where it belongs: it must not pass the host.
       if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
         return leaf
       if isinstance(leaf, jax.Array):
+        # Once to the host: each slice of a jax array would be a program.
         leaf = np.asarray(leaf)
       # `np.array` copies: on CPU a view would share memory with the caller's
       # array, and the step, which is donated the state, would free it.

@@ -124,6 +124,7 @@ def _wandb_run(folder: files.Path):
     ) from error
   path = folder / _WANDB
   known = path.read_text() if path.is_file() else uuid.uuid4().hex[:12]
+  # Before the run begins: a start after a kill goes on with the same one.
   files.write_text(path, known)
   return wandb.init(
     project="crab_jax",

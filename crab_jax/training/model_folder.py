@@ -45,7 +45,9 @@ def save(
   new = files.begun(folder)
   if hosts.is_first():
     files.begun_folder(folder, CONFIG_FILE)
+  # No host may write before the first one has emptied the folder.
   hosts.barrier(f"{folder.name} is to be written")
+  # It writes in the background; the end of the block waits for it.
   with ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(files.absolute(new) / "params", params)
   if hosts.is_first():

@@ -74,6 +74,7 @@ def rescheduled(opt_state: Any, config: configs.Optimizer, steps: int) -> Any:
     numbers = {"steps": steps, "warmup": warmup_steps(config, steps)}
     return node._replace(
       **{
+        # Where the old one lies: another sharding would compile the step again.
         name: jax.device_put(jnp.int32(x), getattr(node, name).sharding)
         for name, x in numbers.items()
       }
@@ -171,5 +172,6 @@ def optimizer(
   """
   parts = [optax.clip_by_global_norm(config.clip), _scaled(config)]
   if config.weight_decay:
+    # Behind Adam's scaling: decoupled decay, arXiv 1711.05101.
     parts.append(optax.add_decayed_weights(config.weight_decay, _decays))
   return optax.chain(*parts, _by_schedule(config, steps))

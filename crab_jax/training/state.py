@@ -44,6 +44,7 @@ def stage_model(model: configs.Model, trains: schedule.Trains) -> configs.Model:
   return dataclasses.replace(
     model,
     adapter=model.adapter if "adapter" in groups else None,
+    # jax has no gradients of integers: kernels that train are no int8.
     frozen_dtype=model.frozen_dtype if groups == {"adapter"} else None,
   )
 
@@ -95,6 +96,7 @@ def create(
   trained: array_types.Tree, optimizer: optax.GradientTransformation
 ) -> State:
   """The state before the first step; masters are float32."""
+  # bfloat16 has 8 bits: it would round an update below 1/256 of a weight away.
   masters = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), trained)
   return State(
     step=jnp.zeros((), jnp.int32),

@@ -37,6 +37,7 @@ def by_task(nll: jax.Array, batch: array_types.Batch, tasks: int) -> Metrics:
   """
   weights = batch["weights"]
   number = jnp.take_along_axis(batch["tasks"], batch["supervised"], axis=1)
+  # [B, K, tasks]; unused positions weigh 0, and -1, of padding, has no column.
   one_hot = jax.nn.one_hot(number, tasks) * weights[..., None]
   return {
     "nll": jnp.sum(nll * weights),
@@ -63,6 +64,7 @@ def _gradients(params, frozen, batch, key, likelihood: Likelihood, tasks: int):
   def total(trained):
     nll = likelihood(state_lib.merge(trained, frozen), batch, key)
     sums = by_task(nll, batch, tasks)
+    # The sum and not the mean: gradients of parts then add up to that of all.
     return sums["nll"], sums
 
   (_, sums), gradients = jax.value_and_grad(total, has_aux=True)(params)
@@ -82,10 +84,12 @@ def _accumulated(params, frozen, batch, key, likelihood, tasks, parts: int):
 
   micro_batches = (jnp.arange(parts), _split_rows(batch, parts))
   first = jax.tree.map(lambda leaf: leaf[0], micro_batches[1])
+  # A scan's carry must begin with the dtypes that it will have.
   shapes = jax.eval_shape(
     lambda p, b: _gradients(p, frozen, b, key, likelihood, tasks), params, first
   )
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  # A scan, so that one micro-batch's activations are alive at a time.
   return jax.lax.scan(body, zeros, micro_batches)[0]
 
 

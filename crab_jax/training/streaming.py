@@ -119,6 +119,7 @@ def _write_leaf(path: files.Path, leaf: StreamedLeaf) -> None:
       "compressor": {"id": "zstd", "level": 1},
     },
   }
+  # In place of the scalar that orbax has written.
   array = tensorstore.open(spec, create=True, delete_existing=True).result()
   # One block is compressed while the next is read.
   pending: tensorstore.WriteFutures | None = None

@@ -88,6 +88,7 @@ class Loop:
     """
     start = time.perf_counter()
     state = self.recovery.resume(state)
+    # Before it is sharded: under pmap the counter has an axis of devices.
     first = int(state.step)
     state = self.runner.shard(state)
     self.log.begin(first)
@@ -154,6 +155,7 @@ class Loop:
     if pending is None:
       return
     step, sums, batch = pending
+    # Under pmap an axis of equal copies is in front.
     loss, norm = (
       float(np.ravel(sums[name])[0]) for name in ("loss", "gradient_norm")
     )
@@ -172,6 +174,7 @@ class Loop:
   def _validate(self, step: int, state, frozen) -> None:
     """The line of the log comes last: it says that all is done."""
     start = time.perf_counter()
+    # Nothing is left to save: a preemption need not wait for a validation.
     self.recovery.settle()
     validator = self.validator
     assert validator is not None  # it said that it is due
@@ -182,5 +185,6 @@ class Loop:
         self.runner.fetch(state.params), self.runner.fetch(frozen)
       )
       scalars |= validator.checked(step, whole)
+    # By a function: under pmap the state is copied to the host, if it is best.
     validator.keep(scalars, lambda: self.runner.to_save(state))
     self.log.validated(step, scalars, start)

@@ -158,12 +158,15 @@ class Validator:
     total: dict[str, np.ndarray] = {}
     count, batches = self._config.batches, self._batches()
     if self._processes > 1:
+      # The sums are collectives: a host that ended earlier would leave the
+      # others waiting.
       chosen = exactly(batches, count)
     else:
       chosen = itertools.islice(batches, count)
     for batch in chosen:
       sums = self._measure(params, frozen, batch)
       for name, value in sums.items():
+        # float32 counts tokens exactly only up to 2^24.
         total[name] = total.get(name, 0.0) + np.asarray(value, np.float64)
     found = {PREFIX + "loss": float(total["nll"] / total["tokens"])}
     by_task = zip(

@@ -135,6 +135,8 @@ def read_video(
     found = _decode(path, index, guess, size)
     decodable = len(found.times)
     indices = cut.indices(found.times, decodable, wanted)
+    # The container's count was a guess: a second pass takes the frames that the
+    # true count asks for.
     if not set(indices) <= set(found.images):
       found = _decode(path, index, indices, size)
     streams.require_all(span, found.times)

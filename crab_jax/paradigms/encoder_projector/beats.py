@@ -41,6 +41,7 @@ def relative_buckets(positions: int, buckets: int, distance: int) -> np.ndarray:
   delta = place[None] - place[:, None]  # key - query
   half = buckets // 2
   exact = half // 2
+  # float32 as the reference: float64 puts a distance into another bucket.
   far = np.maximum(np.abs(delta), 1).astype(np.float32)
   scaled = np.log(far / np.float32(exact)) / math.log(distance / exact)
   scaled = exact + (scaled * (half - exact)).astype(np.int32)

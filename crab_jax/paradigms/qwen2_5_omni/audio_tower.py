@@ -25,6 +25,7 @@ RESIDUAL = ("batch", "chunks", "positions", None)
 def sinusoids(length: int, width: int) -> np.ndarray:
   """Position table float32[length, width]: sines, then cosines."""
   half = width // 2
+  # Whisper's table: by half - 1 the last frequency is 1 / 10,000 itself.
   turns = np.exp(-np.log(10_000) / (half - 1) * np.arange(half))
   angles = np.arange(length)[:, None] * turns[None]
   return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
@@ -109,6 +110,8 @@ class AudioAttention(nn.Module):
 
     out = attention.attend(
       heads("q_proj"),
+      # As in Whisper: a bias of keys adds the same to all scores of a query,
+      # and the softmax takes it away.
       heads("k_proj", use_bias=False),
       heads("v_proj"),
       query_segments=valid,
