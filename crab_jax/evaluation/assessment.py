@@ -144,6 +144,7 @@ def _answer(
   """
   first = jax.process_index() == 0
   layout = generation_sharding.local(subject.mesh, subject.model)
+  # All processes: what is split over hosts is gathered.
   params = layout.shard(subject.params)
   run = {
     **_run(subject.model, params, data, config),
@@ -153,6 +154,7 @@ def _answer(
     if first and prediction_files.drop_of_other_model(folder, run["model"]):
       print(f"{folder}: another state of the model answered; answering anew")
     hosts.barrier(f"renewed {folder.name}")
+  # Every process checks it: none may add answers of another model.
   prediction_files.claim(folder, run, first)
   maker = samples.sample_maker(
     subject.tokenizer, data, subject.model, subject.records.table

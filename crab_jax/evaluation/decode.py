@@ -151,6 +151,7 @@ def decode(
   """
   process, processes = jax.process_index(), jax.process_count()
   share = clips.share(process, processes)
+  # By the files of all processes: their number may have been another one.
   remaining = share.without(prediction_files.answered(folder, clips.table))
   bar = tqdm.tqdm(
     total=len(share),

@@ -83,6 +83,7 @@ class Clips(Sequence[records.Record]):
 
   def without(self, done: set[str]) -> "Clips":
     """The clips whose id is not among `done`; reads all if there is any."""
+    # Ids are inside the records: to compare them reads each from disk.
     if not done:
       return self
     remaining = [key for key in self.keys if self._read(*key).id not in done]

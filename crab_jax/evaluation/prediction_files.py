@@ -135,6 +135,7 @@ def join(folder: files.Path, table: tasks.Tasks) -> None:
       for row in scores.read_rows(path):
         rows.setdefault(row["id"], row)
     names = sorted(rows, key=accounting.place_of)
+    # Before the parts go: a stop between leaves rows twice, never none.
     write_rows(path_of(folder, task), [rows[name] for name in names])
     for path in paths:
       if path != path_of(folder, task):

@@ -74,6 +74,7 @@ def from_official(
     ]
     note += "; no records to compare counts and references with"
     return Imported(rows, note, ours=False)
+  # One line too many would shift all behind it to other clips.
   if len(own) != len(records):
     raise errors.UserError(
       f"{task.name}: {len(own)} lines but {len(records)} records: lines have no id,"

@@ -38,6 +38,7 @@ def convert_base(
     UserError: the checkpoint is not one, or damaged, or an unknown dtype.
   """
   _check_dtype(dtype)
+  # Before the source is read, which takes minutes.
   model_folder.check_replaceable(out)
   # Of a bucket a copy on the disk: what is streamed is read piece by piece.
   with files.local_folder(base.find(source)) as folder:
@@ -171,6 +172,7 @@ def merge(
     raise errors.UserError(f"{source} is an adapter folder: give --base too")
   folder = source if model is None else model
   model_folder.check_replaceable(out)
+  # The leaves are read while the new folder is written.
   if out.exists() and any(files.is_same(out, x) for x in (source, folder)):
     raise errors.UserError(f"--out={out} is read; choose another name")
   config = model_folder.load_config(folder)

@@ -130,6 +130,7 @@ def keep(
   )
   model_folder.save(workspace.workdir / "base", frozen, plain, beside)
   if tuned:
+    # All hosts take part in gathering; only the first one writes.
     frozen = jax.tree.map(hosts.Gathered, frozen)
     fingerprint = adapter.fingerprint(frozen)  # one parameter at a time
     tuned = jax.tree.map(lambda leaf: np.asarray(hosts.Gathered(leaf)), tuned)

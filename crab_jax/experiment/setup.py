@@ -57,6 +57,7 @@ def prepare(
     UserError: whatever a user can cause.
   """
   _meet(config_text)
+  # Before the data are prepared, which may take hours.
   if experiment.base is not None:
     model_folder.require_same_network(
       files.path(experiment.base), experiment.model
@@ -67,6 +68,8 @@ def prepare(
     workspace = Workspace(
       workdir, prepared, _tokenizer(experiment, workdir, prepared)
     )
+  # Names and sizes: hosts that see different folders would train on different
+  # orders and know nothing of it.
   manifest = records.manifest(prepared.root)
   rows = json.dumps(task_files.to_json(prepared.table))
   facts = {"data manifest": manifest, "table of tasks": rows}
@@ -94,6 +97,8 @@ def _meet(config_text: str) -> None:
       "configuration": config_text,
     },
   )
+  # Devices start only here, where hosts wait for each other: so those of other
+  # versions are found before.
   devices = {"kind of device": jax.local_devices()[0].device_kind}
   devices["number of devices"] = str(jax.local_device_count())
   hosts.compare("devices", devices)

@@ -92,5 +92,6 @@ def _check(
     experiment,
     model,
     held,
+    # All hosts decode the same clips, and one writes them.
     folder if jax.process_index() == 0 else None,
   )

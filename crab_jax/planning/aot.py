@@ -91,6 +91,7 @@ def runner(
     devices=where,
     likelihood=losses.likelihood(model),
     optimizer=optim.optimizer(stage.optimizer, stage.steps),
+    # The built-in ones: how many there are changes only the sums by task.
     tasks=len(tasks.Tasks()),
   )
 

@@ -16,12 +16,14 @@ KINDS = (
 
 def kind_of(line: hlo.Instruction) -> str:
   """The kind of a collective, "" for anything else."""
+  # The bytes count where a collective starts; its "-done" only waits.
   kind = line.opcode.removesuffix("-start")
   return kind if kind in KINDS else ""
 
 
 def group_size(line: hlo.Instruction, devices: int) -> int:
   """Chips that take part in one collective together."""
+  # A permutation: each chip sends to one and hears from one.
   if "source_target_pairs" in line.text:
     return 2
   _, found, text = line.text.partition("replica_groups=")
@@ -58,6 +60,7 @@ def received_bytes(
   share = (group - 1) / group
   arrays = targets(line) if line.opcode.endswith("-start") else line.arrays
   result = sum(array.bytes for array in arrays)
+  # A ring reduces, then gathers: each operand passes twice.
   if kind == "all-reduce":
     return (
       2
@@ -67,6 +70,7 @@ def received_bytes(
       )
     )
   if kind == "reduce-scatter":
+    # A result is one of `group` parts of what is summed.
     return share * group * result
   return (1.0 if kind == "collective-permute" else share) * result
 

@@ -129,6 +129,8 @@ def plan(
     "hosts": chips.of_topology(topology)[1] // count,
     "new_tokens": prompts.new_tokens,
   }
+  # Compiled in any case: only then it is known how the state is sharded that a
+  # step reads.
   first = programs.prefill()
   # The devices of a tensor group hold the same prompts.
   size = bytes_of(programs.batch) / (count // sides.get("tensor", 1))

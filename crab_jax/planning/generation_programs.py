@@ -108,6 +108,7 @@ class Programs:
       jax.eval_shape(self._split, self.params), split.output_shardings
     )
     with self._layout.scope():
+      # As `generate.Generator` does: the cache is written in place.
       step = jax.jit(self._advance, donate_argnums=1)
       lowered = step.lower(params, state, key())
     return aot.compile_lowered(lowered), params, state

@@ -125,6 +125,7 @@ def _use(
     return _follow(user.name, inside, module)
   if user.opcode in _SLICES and index == 0:
     return _bytes(user), set()
+  # Any other instruction reads its operand whole.
   if user.opcode != "fusion":
     return math.inf, set()
   deeper = _called(user, module)
@@ -191,6 +192,7 @@ def _fusion(
       reads[source] = math.inf
     if array.in_hbm:
       written += updates if source and updates else array.bytes
+  # What several users read of one operand is fetched once at most.
   return written + sum(min(wholes[name], reads[name]) for name in wholes)
 
 
@@ -218,6 +220,8 @@ def count(visit: hlo.Visit, module: hlo.Module) -> float:
   fusions.
   """
   line, scope = visit.line, visit.scope
+  # Inside a fusion nothing passes through memory; "-done" was counted with
+  # "-start".
   if visit.fused or line.opcode in _FREE or line.opcode.endswith("-done"):
     return 0.0
   if _is_collective(line) or "AllocateBuffer" in line.text:

@@ -94,6 +94,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _arrays(text: str) -> tuple[Array, ...]:
+  # S(1) in a layout is a memory space: 0, which is not printed, is HBM.
   return tuple(
     Array(
       kind, tuple(int(n) for n in sizes.split(",") if n), "S(" not in layout
@@ -106,6 +107,7 @@ def _instruction(line: str) -> Instruction | None:
   head, found, rest = line.strip().removeprefix("ROOT ").partition(" = ")
   if not found or not head.startswith("%"):
     return None
+  # XLA numbers the elements of long tuples in comments: /*index=5*/.
   rest = re.sub(r"/\*.*?\*/", "", rest)
   end = _closing(rest, 0) if rest.startswith("(") else rest.index(" ")
   shape, rest = rest[:end], rest[end:].strip()

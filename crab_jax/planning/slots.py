@@ -86,6 +86,7 @@ class Programs:
       slots_lib.advance, config=self._decoding, stop_tokens=(0,)
     )
     with self._layout.scope():
+      # As the engine does: the slots are written in place.
       lowered = jax.jit(run, donate_argnums=1).lower(layers, state)
     return aot.compile_lowered(lowered), layers, state
 

@@ -84,6 +84,8 @@ def run(
             topology,
           )
           yield Candidate(rows, remat, shape, found)
+        # A combination that cannot be is a line of the table, not the end of
+        # the sweep.
         except (errors.UserError, ValueError) as error:
           yield Candidate(rows, remat, shape, None, str(error))
 

@@ -66,6 +66,7 @@ def peak_bytes() -> int:
   if found and "peak_bytes_in_use" in found:
     return int(found["peak_bytes_in_use"])
   used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  # `ru_maxrss` is bytes on macOS and KiB on Linux.
   return used if sys.platform == "darwin" else used * 1024
 
 
@@ -125,6 +126,8 @@ def measure(
         start = time.perf_counter()
         state, sums = runner.step(state, frozen, batch, key)
         loss = float(np.ravel(np.asarray(sums["loss"].addressable_data(0)))[0])
+        # A call returns when the work is queued: the clock must wait for its
+        # end.
         jax.block_until_ready(state)
         seconds.append(time.perf_counter() - start)
   except jax.errors.JaxRuntimeError as error:

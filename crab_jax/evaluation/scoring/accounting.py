@@ -117,6 +117,7 @@ def _plain(row: dict) -> dict:
 def place_of(name: str) -> tuple[int, str]:
   """What an id is sorted by: its row in the annotation, then itself."""
   number = name.rpartition("/")[2]
+  # `int` refuses texts of thousands of digits, and ids may be written by hand.
   return (int(number[:18]) if number.isdecimal() else 0), name
 
 

@@ -31,6 +31,7 @@ def score(samples: list[accounting.Sample]) -> results.Result:
   numbers = _numbers(cider, truth, said)
   guess = _constant(cider, truth)
   blind = _numbers(cider, truth, [truth[guess]] * len(truth))
+  # 10 is the most that CIDEr-D gives.
   rank = numbers["CIDEr"] / 10
   return results.Result(
     value=float(rank.mean()),

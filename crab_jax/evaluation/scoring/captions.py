@@ -128,6 +128,7 @@ class Cider:
     products = [0.0] * ORDER
     for gram, weight in candidate.vector.items():
       if gram in true:
+        # The D of CIDEr-D: a word said ten times counts as often as it is true.
         products[len(gram) - 1] += min(weight, true[gram]) * true[gram]
     cosines = sum(
       product / (norm * other)

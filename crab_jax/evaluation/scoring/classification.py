@@ -59,6 +59,8 @@ def uar(truth: list[str], predicted: list[str]) -> float:
     _metrics().recall_score(
       truth,
       predicted,
+      # sklearn would average over classes that were only said too, at a recall
+      # of 0.
       labels=sorted(set(truth)),
       average="macro",
       zero_division=0,
