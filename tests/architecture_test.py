@@ -397,6 +397,8 @@ _TESTED_BY = {
   "training/mask_folder": "weights/sam2",
   "training/pmapped": "training/runner",  # both runners, the same promises
   "training/step_log": "training/trainer",
+  "evaluation/masking/examples": "experiment/mask_stage",
+  "training/mask_step": "experiment/mask_stage",
   "weights/sam2_config": "weights/sam2",
   "weights/sam2_names": "weights/sam2",
   "weights/base_export": "experiment/conversion",

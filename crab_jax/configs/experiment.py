@@ -4,6 +4,7 @@ import dataclasses
 
 from crab_jax.configs import checked
 from crab_jax.configs import decoding
+from crab_jax.configs import mask_training
 from crab_jax.configs import parallelism
 from crab_jax.configs import pipeline
 from crab_jax.configs import schedule
@@ -33,6 +34,8 @@ class Experiment(checked.Checked):
   # Folder of compiled programs. None: in the work directory, which outlives a
   # machine that is taken away; "off": none.
   compiled: str | None = None
+  # Trains a mask model on the masks of the records; None: places are boxes.
+  masks: mask_training.MaskTraining | None = None
   transfer: study.Transfer | None = None  # for `crab_jax.transfer` only
 
   @property

@@ -8,6 +8,7 @@
   {workdir}/validation/     {stage}/{step}.jsonl: clips decoded while training
   {workdir}/base/           the frozen model: parameters, tokenizer
   {workdir}/adapter/        what tuning added to it
+  {workdir}/masks/          the mask model, where `Experiment.masks` is set
   {workdir}/metrics.jsonl, health.jsonl, tensorboard/
   {workdir}/compiled/       compiled programs, for a quick restart
   {workdir}/profile/        traces of steps, when they are wanted
@@ -25,6 +26,7 @@ from crab_jax import files
 from crab_jax.data import tasks
 from crab_jax.evaluation import assessment
 from crab_jax.evaluation.report import files as report_files
+from crab_jax.experiment import mask_stage
 from crab_jax.experiment import parameters
 from crab_jax.experiment import resumption
 from crab_jax.experiment import setup
@@ -65,7 +67,8 @@ def run(
   trained = train(experiment, workspace, handler, profile, allowed)
   if trained is None:
     return
-  report = _evaluate(experiment, trained, workspace)
+  masks = mask_stage.folder_of(experiment, workspace)
+  report = _evaluate(experiment, trained, workspace, masks)
   if report is not None:
     print(f"report: {report.path}")
 
@@ -102,6 +105,7 @@ def _evaluate(
   experiment: configs.Experiment,
   trained: stages.Trained,
   workspace: setup.Workspace,
+  masks: files.Path | None,
 ) -> report_files.Written | None:
   """Answers, scores and reports; None of a host that writes no report."""
   last = experiment.stages[-1]
@@ -109,6 +113,8 @@ def _evaluate(
   about = {"steps": ", ".join(f"{s.name} {s.steps}" for s in experiment.stages)}
   if trained.changes:
     about["changed while training"] = "; ".join(trained.changes)
+  if masks is not None:
+    about["mask model"] = mask_stage.in_words(masks)
   return assessment.assess(
     assessment.Subject(
       model,
@@ -116,6 +122,7 @@ def _evaluate(
       workspace.tokenizer,
       workspace.records,
       experiment.mesh,
+      masks,
     ),
     experiment.data,
     experiment.evaluation,

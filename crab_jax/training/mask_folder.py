@@ -24,9 +24,18 @@ CONFIG_FILE = "sam2.json"
 
 
 def write(
-  folder: files.Path, config: configs.Sam2, leaves: dict[str, base.Leaf]
+  folder: files.Path,
+  config: configs.Sam2,
+  leaves: dict[str, base.Leaf],
+  beside: dict[str, str] | None = None,
 ) -> None:
   """Writes a folder, complete or not there; replaces one that is there.
+
+  Args:
+    folder: to write.
+    config: the shapes.
+    leaves: by parameter path, "a/b/c".
+    beside: text files to lay beside them.
 
   Raises:
     UserError: `folder` is something else, a block cannot be read or the disk
@@ -34,15 +43,18 @@ def write(
   """
   model_folder.check_replaceable(folder, CONFIG_FILE)
   text = json.dumps(dataclasses.asdict(config), indent=2)
-  streaming.write(folder, leaves, {CONFIG_FILE: text})
+  streaming.write(folder, leaves, {**(beside or {}), CONFIG_FILE: text})
 
 
 def save(
-  folder: files.Path, config: configs.Sam2, params: array_types.Tree
+  folder: files.Path,
+  config: configs.Sam2,
+  params: array_types.Tree,
+  beside: dict[str, str] | None = None,
 ) -> None:
   """Writes parameters that are in memory; see `write`."""
   flat = flax.traverse_util.flatten_dict(params, sep="/")
-  write(folder, config, {path: _leaf(x) for path, x in flat.items()})
+  write(folder, config, {path: _leaf(x) for path, x in flat.items()}, beside)
 
 
 def _leaf(x: array_types.Array) -> base.Leaf:
