@@ -156,6 +156,7 @@ def _parse(argv: list[str]) -> list[str]:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
     raise errors.UserError(f"{_one_line(error)} (see --help)") from error
+  # absl takes what has no dashes as an argument: "--out =x" would do nothing.
   if rest[1:]:
     raise errors.UserError(f"unexpected argument {rest[1]!r} (see --help)")
   return rest
@@ -245,6 +246,7 @@ def run(main: Callable[[], int | None]) -> None:
   # the whole usage on every error.
   if _HELP & set(sys.argv[1:]):
     print(_help(main.__module__))
+    # Before any flag is parsed: help must not depend on what else is given.
     sys.exit(0)
   try:
     _parse(sys.argv)

@@ -82,6 +82,7 @@ def _unlogged() -> Iterator[None]:
 
 def _read(files: list[str], settings: list[str]) -> None:
   """Makes gin's global configuration that of the files and settings."""
+  # gin's configuration is global: what was read before must not count.
   gin.clear_config()
   try:
     with _unlogged():
@@ -183,12 +184,14 @@ def experiment(files: list[str], settings: list[str]) -> configs.Experiment:
     raise errors.UserError("--gin_file is needed, e.g. --gin_file=gin/base.gin")
   for name in files:
     _path(name)
+  # For includes: a command may be given in any folder.
   gin.add_config_file_search_path(str(_FOLDERS[-1]))
   _read(files, settings)
   _require_whole(files)
   _build()  # its errors come before those about unused names
   used = _used(files, settings)
   _read(files, settings)
+  # gin itself accepts a binding that nothing reads.
   unused = _names(gin.config_str()) - used
   if unused:
     raise errors.UserError(

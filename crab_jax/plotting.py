@@ -38,6 +38,7 @@ def png(drawn: figure.Figure, dpi: int = DPI) -> bytes:
 
 def axes_of(width: float, height: float) -> tuple[figure.Figure, axes_lib.Axes]:
   """A figure of so many inches and its one pair of axes, without a box."""
+  # Not by pyplot, which keeps every figure until it is closed.
   drawn = figure.Figure(figsize=(width, height), layout="constrained")
   axes = drawn.add_subplot()
   axes.spines[["top", "right"]].set_visible(False)

@@ -37,6 +37,7 @@ _PROFILE = flags.DEFINE_string(
 
 def main() -> None:
   workdir = cli.local_folder(_WORKDIR)
+  # Before jax is imported: a misspelt setting is told at once.
   settings = gin_utils.experiment(cli.gin_files(), cli.gin_settings())
   # After the flags: these import jax, which takes seconds.
   from crab_jax.evaluation.scoring import scores
@@ -47,6 +48,7 @@ def main() -> None:
   profile = profiling.parse(_PROFILE.value) if _PROFILE.value else None
   given = scores.own_tasks(cli.path(_TASK_FILE))
   if _DISTRIBUTED.value:
+    # Before anything touches a device, as jax wants it.
     hosts.join()
   with preemption.Handler() as handler:
     run.run(

@@ -70,6 +70,7 @@ def _side_by_side(
   shares = side_by_side.shares(_PROCESSES.value)
   with preemption.Handler() as handler:
     text = gin_utils.operative_config()
+    # One process on all cores: the runs cannot begin without the backbone.
     if not study.begin(settings, workdir, text, handler, given):
       return 0
   # A later flag wins over an earlier one.

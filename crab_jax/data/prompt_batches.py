@@ -84,6 +84,7 @@ def _prompt_layouts(
   least: samples.Lengths,
 ) -> list[tuple[list[int], packing.Layout]]:
   """The indices and the layout of each batch."""
+  # Prompts of like length together: a batch is as long as its longest.
   order = sorted(lengths, key=lambda index: lengths[index].tokens)
   groups = [order[i : i + batch] for i in range(0, len(order), batch)]
   pairs: collections.Counter[int] = collections.Counter()

@@ -94,11 +94,13 @@ def train(
   if before is None:
     params = parameters.base(experiment, runner)
     before = Trained(params, parameters.origin(experiment, params))
+  # Every stage: an earlier one may have trained kernels, which are no int8.
   params = parameters.stored(model, before.params, runner)
   if "adapter" in stage.groups:
     params = parameters.with_adapter(model, params, experiment.seed, runner)
   print(f"stage {stage.name}: {stage.steps} steps")
   print(state_lib.describe(params, stage.trains), flush=True)
+  # Apart, so that optimizer and checkpoint hold the trainable leaves alone.
   trained, frozen = state_lib.split(params, stage.trains)
   now = resumption.settings(experiment, stage, workspace, before.base)
   base, changes = before.base, before.changes
@@ -143,6 +145,7 @@ def _first_state(
     return state_lib.create(leaves, optimizer)
 
   if loop.recovery.has_checkpoint():
+    # The checkpoint brings the values: Adam's moments need not be made first.
     return jax.eval_shape(make, trained)
   return loop.runner.init_sharded(make, trained)
 

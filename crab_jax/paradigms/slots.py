@@ -157,6 +157,7 @@ def prefill(
   """
   real = batch["segments"] > 0
   lengths = jnp.sum(real, axis=1)
+  # A row of padding has no last token; nobody reads what position 0 gives.
   found = thinker.Thinker(config).apply(
     {"params": params}, batch, jnp.maximum(lengths - 1, 0), method="prefill"
   )
@@ -208,6 +209,7 @@ def extend(
   hidden, made = generate.decode_step(
     layers, tokens, suffix["positions"], caches, tasks, config
   )
+  # The suffix is padded on the right: its last real token is not the last.
   last = jnp.maximum(jnp.sum(real, axis=1) - 1, 0)
   hidden = thinker.take_positions(hidden, last[:, None])
   logits = generate.last_logits(layers, hidden)
@@ -275,6 +277,7 @@ def insert(
     limit=put(state.limit, limit),
     stops=put(state.stops, stops),
     position=put_row(state.position, prompt.position),
+    # False behind the prompt: what an earlier one left there is not seen.
     visible=put(state.visible, jnp.pad(visible[0], (0, room))),
     tasks=put_row(state.tasks, prompt.tasks),
     seen=put_row(state.seen, prompt.seen),
@@ -388,6 +391,7 @@ def advance(
   )
   logits = generate.last_logits(layers, hidden)
   token = row_sampling.next_tokens(logits, state.seen, state.made, state.choice)
+  # A row that is not live keeps what it has: all rows of a program run.
   token = jnp.where(state.live, token, state.token)
   made = state.made + state.live
   ended = generate.is_stop(token, stop_tokens) & state.stops

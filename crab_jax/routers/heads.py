@@ -32,6 +32,7 @@ def cosines(
 
 def _cosines(gram: at.Float[np.ndarray, "L E E"]) -> np.ndarray:
   """Cosines out of the inner products of heads, 0 with a head of zeros."""
+  # The diagonal: a head's product with itself.
   norms = np.sqrt(np.einsum("LEE->LE", gram))
   sizes = norms[:, :, None] * norms[:, None]
   return gram / np.where(sizes > 0, sizes, 1)

@@ -32,6 +32,7 @@ def grid(
     limits: of the colours; None: the range of the values.
   """
   low, high = limits or (float(np.nanmin(values)), float(np.nanmax(values)))
+  # Equal values would have no range of colours.
   high = max(high, low + 1e-9)
   drawn = figure.Figure(
     figsize=(1.9 + 0.52 * len(columns), 1.3 + 0.27 * len(rows)),
@@ -111,6 +112,7 @@ def mean_gates(
     gates = seen.mean(axis=tuple(range(gates.ndim - 2))).filled(np.nan)
   heads = gates.shape[1]
   drawn, axes = plotting.axes_of(1.5 + 0.56 * heads, 0.8 + 0.25 * len(names))
+  # Colours are centred at 1 / heads, the gate of a router that decides nothing.
   spread = max(float(np.nanmax(np.abs(gates - 1 / heads))), 1e-3)
   image = axes.imshow(
     gates,
@@ -168,6 +170,7 @@ def gate_panels(
   panels = drawn.subplots(1, count, sharey=True, squeeze=False)[0]
   for axes, values, name in zip(panels, gates, titles, strict=True):
     image = axes.imshow(
+      # [P, groups, E] -> [groups, P * E]
       values.transpose(1, 0, 2).reshape(rows, -1),
       cmap="RdBu_r",
       vmin=1 / heads - spread,

@@ -34,6 +34,8 @@ def embed(
 ) -> tuple[at.Float[np.ndarray, "n 2"], at.Float[np.ndarray, "2"]]:
   """The first two principal components, and their shares of the variance."""
   centred = points - points.mean(0)
+  # By the points and not by a covariance, which has a row and column for every
+  # projection.
   rows, strength, _ = np.linalg.svd(centred, full_matrices=False)
   # Points on a line, or a single one, have fewer than two components.
   projected = np.zeros((len(points), 2))

@@ -81,6 +81,7 @@ def collect(
     numbers = batch["sample_ids"][..., 0].ravel()
     own = gates.vectors(collector.by_sample(params, batch), heads, len(numbers))
     points.append(own[numbers >= 0])
+    # -1 marks the samples that a row could have had and has not.
     owners += [names[number] for number in numbers[numbers >= 0]]
   if total is None:
     raise errors.UserError("there are no records")

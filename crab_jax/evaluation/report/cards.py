@@ -72,6 +72,7 @@ def pick(rows: list[dict], count: int) -> tuple[list[dict], list[dict]]:
     return row["score"]["score"], not row.get("text"), mixed
 
   ranked = sorted(rows, key=rank)
+  # Or a short list would show a row as worst and as best.
   count = min(count, (len(ranked) + 1) // 2)
   worst = ranked[:count]
   best = ranked[max(len(ranked) - count, count) :][::-1]

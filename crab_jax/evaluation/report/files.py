@@ -146,6 +146,7 @@ def _sample(task: tasks.Task, name: str, row: dict, lookup, out) -> list[str]:
     lines += [f"![{row['id']}]({file})", ""]
   reference = cards.in_words(task, references.read(task, row["reference"]))
   text = " ".join((row.get("text") or "(no text)").split())[:400]
+  # Markdown passes tags on as HTML, and a bar would end a cell.
   text = text.replace("<", "&lt;").replace("|", "\\|")
   return [*lines, f"- answered: {text}", f"- true: {reference}"]
 

@@ -87,6 +87,7 @@ def grounding(
   _frame(pen, said_box, SAID, size, outside=False)
   scale = size / configs.COORDINATE_SIZE
   for x, y in points:
+    # A coordinate is a pixel's number: its middle is half a pixel on.
     x, y = (x + 0.5) * scale, (y + 0.5) * scale
     pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=SAID, outline="white")
   return drawn
@@ -95,6 +96,7 @@ def grounding(
 def _inside(region: np.ndarray, size: int) -> Image.Image:
   """A mask as a mask image."""
   mask = Image.fromarray((region * 255).astype(np.uint8))
+  # NEAREST: any other filter makes values between inside and outside.
   return mask.resize((size, size), Image.Resampling.NEAREST)
 
 

@@ -161,6 +161,7 @@ def loss_by_stage(
 def _smooth(values: np.ndarray) -> np.ndarray:
   """Mean over a centred window of about a twentieth of the curve."""
   width = max(len(values) // 20, 1) | 1
+  # With zeros the ends of the curve would bend down.
   edge = np.pad(values, width // 2, mode="edge")
   return np.convolve(edge, np.ones(width) / width, mode="valid")
 

@@ -82,6 +82,7 @@ def score(samples: list[accounting.Sample], lookup=None) -> results.Result:
       " give --data, the prepared records"
     )
   drawn = any(sample.row.get("mask") for sample in samples)
+  # One metric for all frames: a mean of two kinds would mean neither.
   key = "j" if drawn else "box_iou"
   for frame in objects:
     frame.part["score"] = frame.part[key]
@@ -175,6 +176,8 @@ def _object_frame(sample, truth: np.ndarray | None) -> _Frame:
   return _Frame(
     sample,
     part,
+    # Packed: a bit a pixel, as those of a whole set are held for the blind
+    # mask.
     truth=blind_masks.pack(truth),
     extent=extent,
     curve=curve,
