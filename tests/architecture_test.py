@@ -307,6 +307,7 @@ _TESTS_OF_MORE = {
   "architecture_picture",
   "bucket_runs",  # commands on a bucket
   "commands",  # what all commands have in common
+  "documents",  # what they tell people to type and to open
   "gin_files",
   "own_tasks",  # a task file through every command
   "data/media/fuzz",  # damaged files of every kind
