@@ -151,6 +151,13 @@ def test_all_its_parameters_train(model, params, batch):
     assert np.any(np.asarray(leaf) != before[path]), path
 
 
+def test_the_heads_weigh_1_together_where_the_settings_say_so(model):
+  logits = np.random.default_rng(0).normal(size=(5, model.adapter.heads))
+  gates = np.asarray(ilora.gates_of(logits, model.adapter.router))
+  sums_to_1 = np.allclose(gates.sum(-1), 1)
+  assert sums_to_1 == model.adapter.is_mixture
+
+
 def test_diagnostics_see_what_is_applied(model, params, batch):
   router_monitor = monitor.of(model, _TASKS)
   if not model.adapter.routes:

@@ -75,6 +75,12 @@ class ILora(checked.Checked):
     return self.heads > 1 and self.router != "uniform"
 
   @property
+  def is_mixture(self) -> bool:
+    """Whether the weights of a token's heads sum to 1."""
+    # By name: a new router is taken for none, and so is not merged by mistake.
+    return self.router in ("token", "uniform", "task")
+
+  @property
   def reads_tasks(self) -> bool:
     """Whether the router reads the task of a token."""
     return self.routes and self.router == "task"

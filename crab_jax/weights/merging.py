@@ -46,10 +46,10 @@ def _is_constant(projection: ilora.Projection, config: configs.ILora) -> bool:
   """Whether all tokens get the same update of a routed projection."""
   if config.router == "token" and not np.any(projection.route):
     return True  # gates of 1 / E
-  # Gates sum to 1, but for top1, which keeps one of them.
+  # Where they sum to 1, it does not matter how they weigh heads that are equal.
   b = np.asarray(projection.b)
   alike = bool(np.all(b == b[..., :1, :, :]))
-  return config.router != "top1" and config.shared_a and alike
+  return config.is_mixture and config.shared_a and alike
 
 
 @dataclasses.dataclass(frozen=True)
