@@ -73,6 +73,7 @@ def rows(root: files.Path, without: Container[str] = ()) -> tasks.Tasks:
   table = tasks.Tasks()
   for folder in files.listing(root / records.NAME):
     own = records.folder(root, folder.name)
+    # Without it a dataset is being made, or was interrupted.
     if folder.name in without or not (own / metadata.INFO).is_file():
       continue
     row = own / metadata.ROW

@@ -78,6 +78,7 @@ def load(path: str | None, table: tasks.Tasks) -> Prompts:
   if isinstance(said, dict):
     said = {
       **said,
+      # The file wins, as it may hold the exact strings of a published adapter.
       **{n: t for n, t in _of_rows(table).items() if n not in said},
     }
   _expect_keys(said, table, f'{file}: "tasks"')

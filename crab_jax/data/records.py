@@ -167,6 +167,7 @@ def shard_name(split: str, shard: int, shards: int) -> str:
 
 def shards(root: str | os.PathLike, task: str, split: str) -> list[files.Path]:
   """The TFRecord files of a split, in order; [] if there is none."""
+  # Five characters to the end: the index beside a shard does not fit.
   pattern = f"{NAME}-{split}.tfrecord-?????-of-?????"
   return files.listing(folder(root, task), pattern)
 

@@ -40,6 +40,7 @@ def bare_answer(task: tasks.Task, target: str) -> str:
     for pattern in (_ANSWER, _TAGGED, _BOX)
     for match in pattern.finditer(target, start)
   )
+  # True counts 1: the full stop behind the answer.
   return target[start : end + target[end:].startswith(".")]
 
 

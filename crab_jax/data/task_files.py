@@ -33,6 +33,7 @@ def load(path: files.Path, scoring: task_checks.Scoring) -> tasks.Tasks:
   """
   try:
     text = path.read_text(encoding="utf-8")
+    # json keeps the last of two rows with one name and says nothing.
     tree = json.loads(text, object_pairs_hook=_each_once)
   except FileNotFoundError:
     raise errors.UserError(f"task file {path} does not exist") from None
@@ -147,6 +148,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _whole_number(value: Any) -> int:
+  # `True` is an int in Python, and JSON has true.
   if not isinstance(value, int) or isinstance(value, bool) or value < 1:
     raise ValueError(f"must be a whole number from 1, it is {value!r}")
   return value

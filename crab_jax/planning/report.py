@@ -198,6 +198,7 @@ def executed_over_model(found: Compiled) -> float:
   """
   if found.costs is None:
     raise ValueError("a program that does not fit has no costs")
+  # The program's are of one chip, the model's of all.
   return found.costs.flops * found.chips / found.model_flops.total
 
 

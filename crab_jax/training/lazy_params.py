@@ -73,6 +73,7 @@ def _spec(params: files.Path, path: str) -> dict[str, Any]:
     store: dict[str, Any] = {
       "driver": "ocdbt",
       "base": files.store(params),
+      # In the database a parameter is what its keys begin with.
       "path": f"{name}/",
     }
   else:

@@ -59,6 +59,7 @@ class Answer:
 
   def to_json(self) -> dict:
     """The fields that say something, as plain JSON values."""
+    # False is left out with what is empty: `exists` is put back below.
     said = {name: value for name, value in vars(self).items() if value}
     if self.exists is not None:
       said["exists"] = self.exists

@@ -24,6 +24,7 @@ _LETTERED = re.compile(r"(?<!\w)\(?([A-H])[.):]\s{1,4}")
 
 def of_question(text: str) -> tuple[str, ...]:
   """The options in a question that was written out; () if it has none."""
+  # The last list, as options stand at the end of a question.
   for written in reversed(_LIST.findall(text)):
     try:
       return tuple(str(item) for item in ast.literal_eval(written))
@@ -57,6 +58,7 @@ def true_option(label: str, options: tuple[str, ...]) -> str:
   known = {labels.key(option) for option in options}
   if labels.key(label) in known or not label.isdecimal():
     return label
+  # Cut, as `int` refuses texts of thousands of digits.
   position = int(label[:4])
   return options[position] if position < len(options) else label
 
@@ -66,6 +68,7 @@ def option(
 ) -> tuple[str | None, str | None]:
   """The option that an answer means, or None, and the leniency that took."""
   for one in options:
+    # Before letters: "B" may be an option of its own.
     if labels.key(answer) == labels.key(one):
       return one, None
   if (found := _by_letter(labels.key(answer), options)) is not None:

@@ -48,6 +48,7 @@ def unwrap(text: str) -> tuple[str, set[str]]:
     text: what may be a label; a long one is given back as it is.
   """
   label, names = text.strip(_EDGE), set[str]()
+  # Patterns of `_layer` would be tried on a whole essay, which is no label.
   if len(label) > 2 * _LIMIT:
     return label, names
   for _ in range(_LAYERS):

@@ -17,6 +17,7 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 def key(label) -> str:
   """Case-folded label; a run of other than letters and digits is a space."""
+  # `casefold`, as it knows letters that `lower` leaves: ß is ss.
   return _SEPARATORS.sub(" ", str(label).casefold()).strip()
 
 

@@ -190,6 +190,7 @@ def fields(value) -> tuple[str, ...]:
   """A list that may be stored as itself, or as JSON or Python in a string."""
   if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
     try:
+      # It reads both, for a list of strings is written alike; no code is run.
       value = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
       return (value,)

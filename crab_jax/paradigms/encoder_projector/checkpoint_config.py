@@ -54,6 +54,7 @@ def decoder(fields: dict[str, Any]) -> configs.Decoder:
     layers=_size(fields, "num_hidden_layers", 32),
     width=width,
     heads=heads,
+    # Absent, or null: every query head has its own.
     kv_heads=fields.get("num_key_value_heads") or heads,
     head_size=head_size,
     mlp=_size(fields, "intermediate_size", 11008 if kind == "llama" else 22016),
@@ -61,6 +62,7 @@ def decoder(fields: dict[str, Any]) -> configs.Decoder:
       fields, "vocab_size", 32000 if kind == "llama" else 151936
     ),
     rope_theta=_theta(fields),
+    # Plain rotary positions are those of time alone.
     rope_sections=(head_size // 2, 0, 0),
     context=_size(
       fields, "max_position_embeddings", 2048 if kind == "llama" else 32768
@@ -111,6 +113,7 @@ def clip(fields: dict[str, Any], **projector: Any) -> configs.ClipVision:
   return configs.ClipVision(
     frame_size=_size(fields, "image_size", 224),
     patch=_size(fields, "patch_size", 32),
+    # The last one's output is read by nobody.
     layers=layers - 1,
     width=_size(fields, "hidden_size", 768),
     heads=_size(fields, "num_attention_heads", 12),

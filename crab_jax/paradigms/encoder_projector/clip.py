@@ -122,6 +122,7 @@ class Clip(nn.Module):
     shape = (tower.patches + 1, tower.width)
     positions = self._table("position_embedding", shape)
     x = jnp.concatenate([first.astype(x.dtype), x], axis=2)
+    # Spelt as in the checkpoint, whose names the tree keeps.
     x = layers.LayerNorm(config, name="pre_layrnorm")(x + positions)
     x = axes.constrain(x, *RESIDUAL)
     stack = scanning.stack(
@@ -131,11 +132,13 @@ class Clip(nn.Module):
       (nn.broadcast,),
     )
     x, _ = stack(config, name="layers")(x, context)
+    # Without the class token, which no projector reads.
     return x[:, :, 1:]
 
   def _table(
     self, name: str, shape: tuple[int, ...]
   ) -> at.Float[at.Array, "1 1 P D"]:
+    # One name for the class token [D], two for the table [P + 1, D].
     names = (None, "tower_embed")[-len(shape) :]
     init = axes.named(nn.initializers.normal(0.02), *names)
     table = self.param(name, init, shape, self.config.param_dtype)

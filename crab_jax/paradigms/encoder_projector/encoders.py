@@ -31,6 +31,7 @@ class VisionEncoder(nn.Module):
     """
     config, tower = self.config, configs.ClipVision.of(self.config.vision)
     batch, units, count = frames.shape[:3]
+    # [B, V, U, ..] -> [B, V U, ..]: CLIP sees each frame by itself.
     flat = frames.reshape(batch, units * count, *frames.shape[3:])
 
     def by_frame(x):
@@ -41,6 +42,7 @@ class VisionEncoder(nn.Module):
       flat, jax.tree.map(by_frame, context)
     )
     if tower.projector == "pooled":
+      # [B, V U, P, E] -> [B, V, U, P, E]
       features = features.reshape(batch, units, count, *features.shape[2:])
       return projectors.PooledProjector(config, name="projector")(features)
     return projectors.QueryProjector(config, tower, name="projector")(

@@ -55,6 +55,7 @@ class QueryAttention(nn.Module):
 
     def heads(name, x):
       x = layers.Linear(sizes.query_width, self.config, names, name=name)(x)
+      # [B, U, Q, D] -> [B, U, Q, N, H]
       return x.reshape(*x.shape[:3], sizes.query_heads, -1)
 
     drop = Dropout(sizes.query_dropout, self.deterministic)
@@ -64,6 +65,7 @@ class QueryAttention(nn.Module):
     )
     scores = scores * q.shape[-1] ** -0.5
     if valid is not None:
+      # [B, U, S] -> [B, U, 1, 1, S]: over heads and queries.
       scores = jnp.where(valid[:, :, None, None], scores, attention.MASKED)
     weights = drop(jax.nn.softmax(scores, axis=-1).astype(v.dtype))
     out: at.Array = jnp.einsum("BUNQS,BUSNH->BUQNH", weights, v).reshape(

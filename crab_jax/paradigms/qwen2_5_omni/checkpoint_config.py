@@ -122,6 +122,7 @@ def _object(name: str, value: Any) -> dict[str, Any]:
 
 
 def _audio(audio: dict[str, Any], width: int) -> configs.AudioTower:
+  # Our projection writes the decoder's width and no other.
   _demand("audio_config", audio, "output_dim", 3584, width)
   window = _size("audio_config", audio, "n_window", 100)
   table = _size("audio_config", audio, "max_source_positions", 1500)
@@ -131,6 +132,7 @@ def _audio(audio: dict[str, Any], width: int) -> configs.AudioTower:
       f" n_window={window} positions of a chunk"
     )
   sizes = _sizes("audio_config", audio)
+  # `n_window` counts positions behind the convolution of stride 2.
   return configs.AudioTower(unit_frames=2 * window, **sizes)
 
 
@@ -157,6 +159,7 @@ def _vision(vision: dict[str, Any], width: int) -> configs.VisionTower:
 
 def _decoder(text: dict[str, Any]) -> configs.Decoder:
   fields = dict(text)
+  # Null stands for as many as query heads; absent for the class's default.
   if fields.get("num_key_value_heads", 0) is None:
     fields["num_key_value_heads"] = fields.get("num_attention_heads", 28)
   sizes = _sizes("text_config", fields)
@@ -246,6 +249,7 @@ def _size(name: str, part: dict[str, Any], key: str, default: int) -> int:
 
 
 def _is_int(value: Any) -> bool:
+  # `True` is an int in Python, and JSON has true.
   return isinstance(value, int) and not isinstance(value, bool)
 
 
