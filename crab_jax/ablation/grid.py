@@ -139,8 +139,9 @@ def runs(study: configs.Transfer, groups: Groups) -> list[Run]:
   """All runs, in the order in which they are trained.
 
   The comparison itself first, then its second reading, then the pairs, then
-  the numbers of samples; each for one kind of targets (or method) after the other, seed by seed. A study
-  that was stopped early is a smaller study: see `finished`.
+  the numbers of samples; each for one kind of targets (or method) after the
+  other, seed by seed. A study that was stopped early is a smaller study: see
+  `finished`.
 
   Args:
     study: the settings.

@@ -128,7 +128,8 @@ class Loader:
 
   Args:
     make: the batches that begin at the positions of so many streams, which
-      take turns; an element is (batch, summary, position), see `packed.PackedDataset`.
+      take turns; an element is (batch, summary, position), see
+      `packed.PackedDataset`.
     tally: counts them.
     host: the number of this host.
     hosts: that share the samples.

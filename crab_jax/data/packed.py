@@ -1,8 +1,8 @@
 """The grain stage that reads, makes samples and packs them into batches.
 
 Its parent is a random-access dataset of `Read`s. With each batch goes the
-stream position behind it, which names the samples that wait for a row: beginning there reads
-those few again and goes on, to the bit.
+stream position behind it, which names the samples that wait for a row:
+beginning there reads those few again and goes on, to the bit.
 """
 
 import dataclasses

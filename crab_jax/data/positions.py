@@ -85,7 +85,8 @@ def clip_seconds_per_unit(
     unit_frames: frames of a unit.
 
   Returns:
-    The median step of a frame times `unit_frames`; None if there are fewer than two frames.
+    The median step of a frame times `unit_frames`; None if there are fewer than
+    two frames.
   """
   steps = np.diff(np.asarray(frame_seconds, np.float64))
   steps = steps[steps > 0]

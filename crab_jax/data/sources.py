@@ -1,9 +1,9 @@
 """Random access to the records of a split.
 
 A TFRecord file is read at an offset; the offsets come from the index beside it
-(`record_index`) when the source is made. Random access is what makes the pipeline simple: a shuffle
-over a whole dataset holds nothing in memory, and a position in the stream is
-one number.
+(`record_index`) when the source is made. Random access is what makes the
+pipeline simple: a shuffle over a whole dataset holds nothing in memory, and a
+position in the stream is one number.
 """
 
 import concurrent.futures

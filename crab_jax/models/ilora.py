@@ -3,18 +3,19 @@
   y = x W + b + s * sum_e g_e (drop(x) A) B_e,   g = softmax(x R),  s = alpha/R
 
 in the fused form: the gates multiply the rank-R code, u = (s g)[.., E, 1] *
-z[.., 1, R], and one product with B [E, R, F] finishes. `update` declares the adapter's parameters beside the kernel of the
-`layers.Linear` that calls it; they are float32 and are cast to the dtype of
-the activations where they are used. `configs.ILora` knows their names and
-shapes; `leaves` and `projections` find them in a tree of parameters.
+z[.., 1, R], and one product with B [E, R, F] finishes. `update` declares the
+adapter's parameters beside the kernel of the `layers.Linear` that calls it;
+they are float32 and are cast to the dtype of the activations where they are
+used. `configs.ILora` knows their names and shapes; `leaves` and `projections`
+find them in a tree of parameters.
 
 Router statistics cost nothing unless the caller makes one of two collections
 mutable in `apply`:
   "gates"   {"gates": [.., E]} for every adapted projection, per token;
   "router"  {"sums": float32[Q, S]}, `router_sums.of_tokens` summed over the
-            tokens of each of Q groups; needs `TokenContext.groups` [.., Q], the membership
-            of every token (one-hot, or several: dataset and token kind side by
-            side).
+            tokens of each of Q groups; needs `TokenContext.groups` [.., Q],
+            the membership of every token (one-hot, or several: dataset and
+            token kind side by side).
 Inside scanned layers both get a leading layer axis.
 
 Reference: Crab+, arXiv 2603.04128; the equation is that of HydraLoRA,

@@ -4,9 +4,10 @@
   {folder}/model.json    `configs.Model`
   {folder}/...           what else its writer lays beside them
 
-A folder is written under another name and renamed, or in a bucket its model.json
-is written last, so it is complete or not there. Arrays that lie on several hosts are written and read by all of them,
-each its own parts. `streaming` writes the same, a block at a time.
+A folder is written under another name and renamed, or in a bucket its
+model.json is written last, so it is complete or not there. Arrays that lie on
+several hosts are written and read by all of them, each its own parts.
+`streaming` writes the same, a block at a time.
 """
 
 import dataclasses

@@ -9,9 +9,10 @@ separators, names (`x1=10`), signs, decimals, two corners in a bracket
 Corners are put in order, then clamped to 0..223.
 
 The first exact box counts; without one the first in square brackets or tags;
-without one the first in round brackets, then without any. Of the points the last three count, as in the
-official scripts. What else is a list of numbers is named in `unread`. Patterns
-have bounded repeats, so a text is read in linear time.
+without one the first in round brackets, then without any. Of the points the
+last three count, as in the official scripts. What else is a list of numbers is
+named in `unread`. Patterns have bounded repeats, so a text is read in linear
+time.
 """
 
 import dataclasses
