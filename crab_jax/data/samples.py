@@ -202,6 +202,7 @@ class SampleMaker:
     task = self.table[record.task]
     clips = {
       "audio": conversation.Media("audio", audio),
+      # A family without a grid of tokens has none here: positions count up.
       task.visual: conversation.Media(
         task.visual, pairs * vision.unit_tokens, grid and (pairs, *grid)
       ),
@@ -276,6 +277,7 @@ def sample_maker(
     UserError: a file is missing or wrong, or the tokenizer has more entries
       than the model's embedding table.
   """
+  # The lookup clips: an id beyond the table would read its last row.
   if tokenizer.size > model.decoder.ids:
     raise errors.UserError(
       f"the tokenizer has ids up to {tokenizer.size - 1}, but"

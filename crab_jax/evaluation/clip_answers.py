@@ -181,6 +181,7 @@ def _records(
     if said := unheard(record):
       print(f"{name}: {said}")
     try:
+      # Before the model answers anything: all questions are checked first.
       maker.prompt_lengths(record)
     except samples.SampleError as error:
       raise errors.UserError(f"--task={name}: {error}") from error

@@ -26,6 +26,7 @@ def make(
   if not config.every:
     return None
   held = _held_out(experiment, stage, workspace)
+  # As answers are decoded; with dropout equal parameters would differ.
   quiet = losses.likelihood(model, dropout=False)
   batches = functools.partial(
     pipeline.one_pass,

@@ -165,6 +165,7 @@ def _step(module: Module, loop: Instruction, counter: str) -> int:
   if root.opcode == "tuple" and int(counter) < len(root.operands):
     new = names[root.operands[int(counter)]]
     steps = [_integer(names[n]) for n in new.operands if n in names]
+    # Operands of the addition that are constants; the counter itself is none.
     found = [step for step in steps if step]
     if new.opcode == "add" and found:
       return found[0]

@@ -129,6 +129,7 @@ def vectors(
 ) -> at.Float[np.ndarray, "Q X"]:
   """For each of the first groups its mean gates, all projections in a row."""
   gates = mean_gates(statistics, heads)[:, :groups]  # [P, Q, E]
+  # [P, Q, E] -> [Q, P E]
   return gates.transpose(1, 0, 2).reshape(groups, -1)
 
 

@@ -42,6 +42,7 @@ def read_mask(path: str | os.PathLike) -> Bool[np.ndarray, "H W"]:
     if _is_deep(image):  # a conversion to 8 bits may lose small labels
       image = Image.fromarray(np.asarray(image) != 0)
     size = (configs.COORDINATE_SIZE, configs.COORDINATE_SIZE)
+    # 0 is nearest: any other filter would make labels of its own at edges.
     return np.asarray(image.convert("L").resize(size, 0)) > 0
 
 

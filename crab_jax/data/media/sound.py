@@ -229,5 +229,6 @@ def _floats(data: np.ndarray) -> np.ndarray:
   if data.dtype.kind == "f":
     return data.astype(np.float32, copy=False)
   bits = 8 * data.dtype.itemsize - 1
+  # Unsigned samples have their silence in the middle.
   middle = 1 << bits if data.dtype.kind == "u" else 0
   return (data.astype(np.float32) - middle) / np.float32(1 << bits)

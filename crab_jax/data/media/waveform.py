@@ -72,6 +72,7 @@ class Waveform:
     whole[len(whole) - len(last) :] = last
     while self._full:
       start = (len(self._full) - 1) * _BUFFER
+      # From the end: each buffer is free as soon as it is copied.
       whole[start : start + _BUFFER] = self._full.pop()
     return whole
 
@@ -103,6 +104,7 @@ class Waveform:
   def _end_rate(self) -> None:
     if self._stream is None:
       return
+    # True: the last chunk, with which soxr gives what it holds back.
     self._append(self._stream.resample_chunk(np.zeros(0, np.float32), True))
     # As librosa does: exactly the samples that the length asks for.
     ratio = configs.SAMPLE_RATE / self._rate

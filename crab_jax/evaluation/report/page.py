@@ -62,6 +62,7 @@ def _environment() -> jinja2.Environment:
     loader=jinja2.PackageLoader(__package__, "."),
     # Answers and annotations are the texts of others.
     autoescape=True,
+    # A misspelt name in a template is an error and no empty cell.
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
