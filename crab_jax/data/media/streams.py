@@ -9,6 +9,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import av.container
@@ -33,6 +34,13 @@ _STILL = (
 MOST_PIXELS = {"max_pixels": str(8192 * 4320)}
 # A playlist or a reference inside a file may name an address of the network.
 _OPTIONS = {**MOST_PIXELS, "protocol_whitelist": "file"}
+# Tags of old files are often in another encoding than UTF-8. PyAV raises at them
+# unless told otherwise before 19, where the argument is gone and it never does.
+_TAGS: dict[str, Any] = (
+  {"metadata_errors": "replace"}
+  if int(av.__version__.split(".")[0]) < 19
+  else {}
+)
 _GAP = 0.1  # seconds, and two intervals, that a decoder may leave out
 _HEADER = 64  # bytes of the last packet that are kept: a frame header
 
@@ -74,11 +82,9 @@ class Span:
 @contextlib.contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Container]:
   """A media file opened by FFmpeg."""
-  # An absolute path is never taken for a protocol or an option. Tags of old
-  # files are often in another encoding than UTF-8. Opening decodes already.
-  with av.open(
-    os.path.abspath(path), metadata_errors="replace", options=_OPTIONS
-  ) as container:
+  # An absolute path is never taken for a protocol or an option. Opening decodes
+  # already.
+  with av.open(os.path.abspath(path), options=_OPTIONS, **_TAGS) as container:
     yield container
 
 

@@ -18,6 +18,7 @@ from crab_jax.data import statuses
 from crab_jax.data import worker_pool
 from crab_jax.data.media import frames
 from crab_jax.data.media import sound
+from crab_jax.data.media import streams
 from tests.data.media import files as media_files
 
 SECONDS = 1.0
@@ -142,7 +143,7 @@ def _own_seconds(path: pathlib.Path, kind: str) -> float:
 
 
 def _by_ffmpeg(path: pathlib.Path, kind: str) -> float:
-  with av.open(str(path), metadata_errors="replace") as container:
+  with streams.opened(path) as container:
     stream = container.streams.best(kind)
     times = [
       float((packet.pts or 0) * packet.time_base)
