@@ -50,7 +50,7 @@ stopping=0
 gcloud_tpus() {
   local group=$1 verb=$2
   shift 2
-  run gcloud compute tpus "$group" "$verb" "$flag_name" "$@" \
+  run gcloud ${release:+"$release"} compute tpus "$group" "$verb" "$flag_name" "$@" \
     --zone="$flag_zone" ${flag_project:+"--project=$flag_project"} --quiet
 }
 
@@ -64,7 +64,9 @@ vm() {
 }
 
 create() {
-  local type version
+  local type version release=''
+  # Only the alpha release of the command knows --reservation (gcloud 528).
+  [[ -z ${flag_reservation:-} ]] || release=alpha
   type=$(slice_field "$flag_slice" accelerator_type)
   version=$(slice_field "$flag_slice" runtime_version)
   # shellcheck disable=SC2086 # words

@@ -106,7 +106,7 @@ class Cloud:
     """The arguments of every gcloud call, `compute tpus` left out."""
     path = self.root / "calls.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line)[2:] for line in lines]
+    return [_after_tpus(json.loads(line)) for line in lines]
 
   def verbs(self) -> list[str]:
     return [" ".join(call[:2]) for call in self.calls()]
@@ -121,6 +121,10 @@ class Cloud:
     return len(path.read_text().split()) if path.exists() else 0
 
 
+def _after_tpus(words: list[str]) -> list[str]:
+  return words[words.index("tpus") + 1 :]
+
+
 def printed_calls(text: str) -> list[list[str]]:
   """The gcloud commands that a dry run printed, as `Cloud.calls` gives them."""
   lexer = shlex.shlex(text, posix=True, punctuation_chars="\n")
@@ -132,7 +136,7 @@ def printed_calls(text: str) -> list[list[str]]:
       words = []
     else:
       words.append(token)
-  return [words[3:] for words in commands if words[:1] == ["gcloud"]]
+  return [_after_tpus(words) for words in commands if words[:1] == ["gcloud"]]
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ The folder of the environment variable FAKE_CLOUD holds all of it:
   calls.jsonl    the arguments of every call
   queue.json     the request that is there: its number, how often it was asked
   hosts/N        home folder of host N, while there is a slice
-`ssh` runs the command here, in the home of each host it is meant for.
+`ssh` runs the command here, in the home of each host it is meant for. A flag
+that the real program does not have is refused: gcloud_flags.json lists them.
 """
 
 import json
@@ -20,6 +21,9 @@ import time
 
 CLOUD = pathlib.Path(os.environ["FAKE_CLOUD"])
 SCENARIO = json.loads((CLOUD / "scenario.json").read_text())
+FLAGS = json.loads(
+  (pathlib.Path(__file__).parent / "gcloud_flags.json").read_text()
+)
 QUEUE = CLOUD / "queue.json"
 HOSTS = CLOUD / "hosts"
 
@@ -149,8 +153,13 @@ COMMANDS = {
 def main() -> int:
   with (CLOUD / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\n")
+  release = [sys.argv.pop(1)] if sys.argv[1] == "alpha" else []
   if sys.argv[1:3] != ["compute", "tpus"]:
     error(f"Invalid choice: {sys.argv[1:3]}", 2)
+  known = FLAGS[" ".join([*release, *sys.argv[1:5]])] + FLAGS["every command"]
+  for word in sys.argv[5:]:
+    if word.startswith("--") and word.partition("=")[0] not in known:
+      error(f"unrecognized arguments: {word}", 2)
   name = " ".join(sys.argv[3:5])
   for pattern, (code, message) in SCENARIO["failures"].items():
     if re.search(pattern, " ".join(sys.argv[3:])):

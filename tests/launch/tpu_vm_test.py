@@ -60,6 +60,7 @@ def test_a_queued_request_names_its_reservation(cloud):
   create = done.stdout.splitlines()[1]
   for word in ("--reserved", "--reservation=r", "--valid-until-duration=6h"):
     assert word in create
+  assert "gcloud alpha compute tpus queued-resources create" in create
   assert cloud.calls() == []
 
 
