@@ -13,6 +13,7 @@
   python -m crab_jax.convert merge --source=MODEL_WITH_ADAPTER --out=MODEL
   python -m crab_jax.convert sam2 --source=DIR_OR_FILE_OR_ID --out=MASKS
   python -m crab_jax.convert sam2-export --source=MASKS --out=HF_DIR
+  python -m crab_jax.convert inspect MODEL_OR_ADAPTER
 
 `base` turns the safetensors of Qwen2.5-Omni (a local folder, or an id of the
 Hugging Face hub, which is downloaded) into a model folder, or LLaMA-2 or Qwen2,
@@ -23,8 +24,9 @@ without torch and without running what is in it, and checks it against --base;
 `adapter-export` writes the official file. `merge` adds an adapter that does not
 route to the kernels of its base. `sam2` reads a mask model, SAM 2.1, of
 transformers or as a released .pt file, for --masks of evaluate and predict;
-`sam2-export` is the way back to transformers. The folder that a command writes is complete
-or not there.
+`sam2-export` is the way back to transformers. The folder that a command writes is
+complete or not there. `inspect` writes nothing: it prints what a folder holds,
+for a bug report.
 """
 
 import sys
@@ -44,6 +46,7 @@ _COMMANDS = {
   "base-export": (),
   "sam2": (),
   "sam2-export": (),
+  "inspect": (),
 }
 _SOURCE = flags.DEFINE_string("source", None, "What to read.")
 _OUT = flags.DEFINE_string("out", None, "What to write.")
@@ -93,6 +96,10 @@ def main(command: str) -> None:
     return
   if command == "base":
     cli.refuse("is for a base with --vision and --audio", _BASE, _PROJECTORS)
+  if command == "inspect":
+    cli.refuse("is for what writes, not for inspect", _OUT)
+    _inspect(cli.required_path(_SOURCE))
+    return
   source, out = cli.required(_SOURCE), cli.required_path(_OUT)
   # After the flags: it imports jax, which takes seconds.
   from crab_jax.experiment import conversion
@@ -114,6 +121,12 @@ def main(command: str) -> None:
     mask_conversion.export(files.path(source), out)
   else:
     conversion.export_adapter(files.path(source), out, _DTYPE.value)
+
+
+def _inspect(folder: files.Path) -> None:
+  from crab_jax.experiment import inspection
+
+  print(inspection.inspect(folder))
 
 
 def _convert_parts(out: files.Path) -> None:
@@ -140,4 +153,6 @@ if __name__ == "__main__":
   # absl takes no argument without dashes, so the command goes first.
   named = len(sys.argv) > 1 and not sys.argv[1].startswith("-")
   chosen = sys.argv.pop(1) if named else ""
+  if chosen == "inspect" and len(sys.argv) > 1 and sys.argv[1][0] != "-":
+    sys.argv[1] = f"--source={sys.argv[1]}"
   cli.run(lambda: main(chosen))
