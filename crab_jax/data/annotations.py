@@ -92,7 +92,9 @@ def find(
   found = {}
   for name in table:
     if names is None or name in names:
-      paths = {split: source / name / f"{split}.json" for split in tasks.SPLITS}
+      paths = {
+        split: source / name / f"{split}.json" for split in tasks.ALL_SPLITS
+      }
       found[name] = {
         s: path for s, path in paths.items() if files.is_file(path)
       }
@@ -136,7 +138,7 @@ def parse(task: tasks.Task, split: str, row: int, values: Any) -> Annotation:
     kind = type(values).__name__
     raise _missing(f"the row is no object, it is a {kind}")
   # A set without test.json of its own keeps the keys of train.
-  keys = "test" if split == "test" and task.has_test else "train"
+  keys = "test" if tasks.is_test(split) and task.has_test else "train"
   reader = _Reader(values, task)
   media = [reader.media(key) for key in task.media_keys(keys)]
   index = reader.index(task.index_key(keys))
@@ -145,7 +147,7 @@ def parse(task: tasks.Task, split: str, row: int, values: Any) -> Annotation:
   }
   raw = {
     key: reader.text(key)
-    for key in (*task.needs, *task.keeps)
+    for key in (*task.needs, *task.keeps, tasks.FACTS)
     # Training supervises the target; only a test row must hold what its
     # reference is made of.
     if key in values or (keys == "test" and key in task.needs)

@@ -88,7 +88,9 @@ def find(out: files.Path, task: str) -> list[Shard]:
   for path in files.listing(out / FOLDER / task, "*-of-*.jsonl"):
     split, number, _, total = path.stem.split("-")
     found.append(Shard(task, split, int(number), int(total), 0, []))
-  return sorted(found, key=lambda s: (tasks.SPLITS.index(s.split), s.number))
+  return sorted(
+    found, key=lambda s: (tasks.ALL_SPLITS.index(s.split), s.number)
+  )
 
 
 def write(

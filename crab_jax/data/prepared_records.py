@@ -91,4 +91,4 @@ def _split_sizes(info: files.Path) -> dict[str, int]:
   """Split -> number of records, from a dataset_info.json."""
   rows = json.loads(info.read_text())["splits"]
   sizes = {row["name"]: sum(map(int, row["shardLengths"])) for row in rows}
-  return {name: sizes[name] for name in tasks.SPLITS if name in sizes}
+  return {name: sizes[name] for name in tasks.ALL_SPLITS if name in sizes}

@@ -60,6 +60,10 @@ FAMILIES = (
 # Forms of an answer; `evaluation.reading.answers` describes and reads them.
 KINDS = ("label", "events", "place", "existence", "caption")
 SPLITS = ("train", "val", "test")
+# Scenes that every set asks about, row by row: held out, with the keys of test.
+UNIFIED = "unified"
+FACTS = "facts"  # their key for what answers of several sets state, as JSON
+ALL_SPLITS = (*SPLITS, UNIFIED)
 IMAGES = ("image", "visual")  # how keys of images begin
 _UNREAD = ("templates",)  # columns that change nothing
 _RECIPE = (
@@ -232,6 +236,11 @@ class Tasks(Mapping[str, Task]):
       raise errors.UserError(
         f"{what}: unknown {', '.join(unknown)}; there are {', '.join(self)}"
       )
+
+
+def is_test(split: str) -> bool:
+  """Whether the annotations of a split have the keys of test."""
+  return split in ("test", UNIFIED)
 
 
 def require_same(one: Task, other: Task, here: str, there: str) -> None:

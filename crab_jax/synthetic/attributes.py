@@ -9,6 +9,8 @@ import zlib
 
 import numpy as np
 
+from crab_jax.data import tasks
+
 # An instrument has one silhouette (drawing.py) and one timbre (sounds.py).
 INSTRUMENTS = ("drum", "horn", "guitar", "flute", "bell", "shaker")
 COLOURS = ("red", "green", "blue", "yellow", "pink")
@@ -19,7 +21,7 @@ MOTIONS = ("standing", "sliding", "jumping", "swinging")
 MOUTHS = ("smile", "frown", "open mouth", "flat mouth")
 NUMBERS = ("zero", "one", "two", "three")
 
-SPLITS = ("train", "val", "test")
+SPLITS = tasks.SPLITS
 # The share of test scenes that show a combination held out of training.
 HELD_OUT_SHARE = 0.15
 
@@ -31,7 +33,7 @@ def generator(seed: int, stream: str, split: str) -> np.random.Generator:
   when another dataset does.
   """
   return np.random.default_rng(
-    [seed, zlib.crc32(stream.encode()), SPLITS.index(split)]
+    [seed, zlib.crc32(stream.encode()), tasks.ALL_SPLITS.index(split)]
   )
 
 
@@ -63,7 +65,7 @@ def held_out_motion(motion: str, colour: str) -> bool:
 
 def wants_held_out(rng: np.random.Generator, split: str) -> bool:
   """Whether the next scene of the split shows a held-out combination."""
-  return split == "test" and rng.random() < HELD_OUT_SHARE
+  return tasks.is_test(split) and rng.random() < HELD_OUT_SHARE
 
 
 def colour_where(rng: np.random.Generator, held_out, wanted: bool) -> str:

@@ -1,8 +1,7 @@
 """avqa_thu: multiple choice with four options.
 
-A clip of 10 s shows two or three instruments that all beat all the time; one
-or two of them are heard, one after the other. The options include what the
-frames alone and what the audio alone suggest.
+Of the two instruments in view one or both are heard (`clips`). The options include
+what the frames alone and what the audio alone suggest.
 """
 
 import collections
@@ -13,14 +12,13 @@ import numpy as np
 
 from crab_jax.data import tasks
 from crab_jax.synthetic import attributes
+from crab_jax.synthetic import clips
 from crab_jax.synthetic import phrasing
 from crab_jax.synthetic import plans
 from crab_jax.synthetic import questions
 from crab_jax.synthetic import scenes
 
-SECONDS = 10
 _A_CLIP = 2  # questions
-_THREE = 0.3  # share of the clips with three instruments in view
 _RELATIONS = {"Audio-Visual": "Both", "Visual": "View", "Audio": "Sound"}
 
 
@@ -39,44 +37,32 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   used: collections.Counter[tuple] = collections.Counter()
   clip = 0
   while len(out.records) < count:
-    scene = _scene(rng, split)
-    name = f"{split}_{clip:04d}"
-    out.add_clip(scene, task.name, f"{name}.mp4", f"{name}.mp3")
     wanted = min(_A_CLIP, count - len(out.records))
-    for choice in questions.pick(rng, list(_about(scene)), used, wanted):
-      _add(out, rng, split, name, scene, choice)
+    add(out, rng, task, split, clip, clips.scene(rng, split), used, wanted)
     clip += 1
   return out
 
 
-def _scene(rng: np.random.Generator, split: str) -> scenes.Scene:
-  """Two or three instruments in view, one or two of them heard."""
-  names = scenes.instruments(rng, 3 if rng.random() < _THREE else 2)
-  things = tuple(
-    dataclasses.replace(thing, spans=((0, SECONDS),))
-    for thing in scenes.arrange(rng, split, names)
-  )
-  sounds: tuple[scenes.Sound, ...]
-  if rng.random() < 0.6:
-    sounds = (scenes.Sound(names[0], 0, SECONDS),)
-  else:
-    cut = int(rng.integers(4, 7))
-    sounds = (
-      scenes.Sound(names[0], 0, cut),
-      scenes.Sound(names[1], cut, SECONDS),
-    )
-  return scenes.scene(rng, SECONDS, things, sounds)
+def add(out, rng, task, split, clip, scene, used, wanted) -> None:
+  """Adds a scene of `clips` with so many questions; see `questions.pick`."""
+  name = f"{split}_{clip:04d}"
+  out.add_clip(scene, task.name, f"{name}.mp4", f"{name}.mp3")
+  for choice in questions.pick(rng, list(_about(scene)), used, wanted):
+    _add(out, rng, split, name, scene, choice)
 
 
 def _about(scene: scenes.Scene):
   """The choices that a scene offers."""
-  things = {thing.name: thing for thing in scene.things}
-  yield from _seen(scene.things)
-  if len(scene.sounds) == 1:
-    yield from _only(scene.things, things[scene.sounds[0].name])
+  things = clips.instruments(scene)
+  found = [event.thing for event in clips.events(scene)]
+  yield from _seen(things)
+  for when, sound in zip(("first", "last"), scene.sounds, strict=True):
+    yield _heard(things, scene.sounds, sound, when)
+  if len(found) == 1:
+    yield from _only(things, found[0])
   else:
-    for when, sound in zip(("first", "last"), scene.sounds, strict=True):
-      yield _ordered(scene.things, things[sound.name], when)
+    for when, thing in zip(("first", "last"), found, strict=True):
+      yield _ordered(things, thing, when)
 
 
 def _seen(things):
@@ -98,31 +84,35 @@ def _seen(things):
     )
 
 
-def _only(things, thing: scenes.Thing):
-  """Choices about the only instrument that sounds."""
-  rest = [t for t in things if t != thing]
-  yield Choice(
+def _heard(things, sounds, sound, when: str) -> Choice:
+  wrong = [it.name for it in (*sounds, *things) if it.name != sound.name]
+  return Choice(
     "which is heard",
     "Audio",
     "Happening",
     (
-      "Which instrument do you hear?",
-      "Which instrument sounds?",
-      "What makes the sound?",
+      f"Which instrument do you hear {when}?",
+      f"Which instrument sounds {when}?",
+      f"What makes the sound that is {when}?",
     ),
-    thing.name,
-    f"It is the {thing.name}",
-    wrong=tuple(t.name for t in rest),
+    sound.name,
+    f"The {when} is the {sound.name}",
+    wrong=tuple(dict.fromkeys(wrong)),
     fill=attributes.INSTRUMENTS,
   )
+
+
+def _only(things, thing: scenes.Thing):
+  """Choices about the only instrument in view that sounds."""
+  rest = [t for t in things if t != thing]
   yield Choice(
     "colour of the heard",
     "Audio-Visual",
     "Which",
     (
-      "Which colour is the instrument that sounds?",
-      "Which colour is the instrument that you hear?",
-      "What is the colour of the instrument that sounds?",
+      "Which colour is the instrument in view that sounds?",
+      "Which colour is the instrument that you see and hear?",
+      "What is the colour of the instrument in view that sounds?",
     ),
     thing.colour,
     f"The {thing.name} is {thing.colour}",
@@ -135,9 +125,9 @@ def _only(things, thing: scenes.Thing):
     "Audio-Visual",
     "Where",
     (
-      "Where is the instrument that sounds?",
-      "Where is the instrument that you hear?",
-      "At which place is the instrument that sounds?",
+      "Where is the instrument in view that sounds?",
+      "Where is the instrument that you see and hear?",
+      "At which place is the instrument in view that sounds?",
     ),
     thing.quarter,
     f"In view is the {thing.name} {thing.quarter}",
@@ -160,9 +150,9 @@ def _source(things, thing: scenes.Thing) -> Choice:
     "Audio-Visual",
     "Come From",
     (
-      "Where does the sound come from?",
-      "What does the sound come from?",
-      "From what do you hear the sound?",
+      "Where in view does a sound come from?",
+      "What in view does a sound come from?",
+      "From what in view do you hear a sound?",
     ),
     f"{thing.colour} {thing.name}",
     f"The {thing.name} is {thing.colour}",
@@ -214,11 +204,11 @@ def _add(out, rng, split, name, scene, choice: Choice) -> None:
     "question_relation": _RELATIONS[choice.modality],
     "question_type": choice.kind,
   }
-  if split != "test":
+  if not tasks.is_test(split):
     record["label"] = questions.reasons(
       choice,
       phrasing.style(rng),
-      scene.things,
+      clips.instruments(scene),
       [phrasing.a(sound.name) for sound in scene.sounds],
     )
   out.add(

@@ -30,9 +30,21 @@ def seen(scene: Content) -> str:
   return phrasing.join([_thing(it, scene.seconds) for it in scene.things])
 
 
+def judged(scene: scenes.Scene) -> str:
+  """What a picture shows, each thing with whether it sounds."""
+  names = {sound.name for sound in scene.sounds}
+  return phrasing.join(
+    [
+      f"{phrasing.thing(it)} that"
+      f" {'sounds' if it.name in names else 'is silent'}"
+      for it in scene.things
+    ]
+  )
+
+
 def _thing(thing: scenes.Thing, seconds: int) -> str:
   words = phrasing.thing(thing)
-  if thing.motion != "standing" or thing.spotlight:
+  if thing.name == scenes.DANCER:
     words += f" that is {thing.motion}"
   for span in thing.spans:
     if span != (0, seconds):
@@ -65,12 +77,13 @@ def questions_of(scene: Content) -> Iterator[tuple[str, str]]:
     yield "How does the voice sound?", f"{phrasing.a(scene.voice)} voice."
     return
   yield "What do you hear?", f"{heard(scene)}."
+  yield from _compared(scene)
   yield "What do you see?", f"{seen(scene)}."
   for thing in scene.things:
     the = f"the {thing.name}"
     yield f"Which colour is {the}?", f"{the} is {thing.colour}."
     yield f"Where is {the}?", f"{the} is {thing.quarter}."
-    if thing.spotlight:
+    if thing.name == scenes.DANCER:
       yield f"What does {the} do?", f"{the} is {thing.motion}."
     yield from _when(f"When do you see {the} play?", thing.spans, scene.seconds)
   if scene.seconds != music.SECONDS:
@@ -85,3 +98,17 @@ def _when(question: str, spans, seconds: int) -> Iterator[tuple[str, str]]:
   for span in spans:
     if span != (0, seconds):
       yield question, f"{localization.span_words(span)}."
+
+
+def _compared(scene: scenes.Scene) -> Iterator[tuple[str, str]]:
+  """What sight and sound say of each instrument together."""
+  names = {sound.name for sound in scene.sounds}
+  for thing in scene.things:
+    if thing.name == scenes.DANCER:
+      continue
+    sounds = "sounds" if thing.name in names else "is silent"
+    for the in (f"the {thing.name}", f"the {thing.colour} one"):
+      yield f"Does {the} sound?", f"the {thing.colour} {thing.name} {sounds}."
+  seen = [f"the {it.name}" for it in scene.things if it.name in names]
+  both = phrasing.join(seen) if seen else "nothing"
+  yield "What do you both see and hear?", f"{both}."

@@ -1,10 +1,9 @@
 """Emotion: an expression and a tone of voice that decide only together.
 
 An emotion is a pair of a mouth and a voice. Of a mouth alone (or a voice
-alone) two or three emotions remain in the sets where it occurs twice or
-thrice: the best guess from one modality is right in 4 of n cases, n being the
-number of emotions of the set. The sets have the label words of the real ones;
-the wall of the studio shows which set it is.
+alone) two to four emotions remain. All sets show the same eleven emotions, each in
+the words of the real one: a set with fewer says the nearest that it has. Which
+set it is only the question tells.
 """
 
 import numpy as np
@@ -32,54 +31,72 @@ SIGNS = {
   "disappointment": ("frown", "level"),
 }
 
-# dataset -> {its word: emotion}
+# dataset -> {emotion: its word}
 WORDS = {
   "meld": {
-    "neutral": "neutral",
+    "joy": "joy",
     "surprise": "surprise",
     "fear": "fear",
     "sadness": "sadness",
-    "joy": "joy",
-    "disgust": "disgust",
     "anger": "anger",
+    "disgust": "disgust",
+    "neutral": "neutral",
+    "contempt": "disgust",
+    "anxiety": "fear",
+    "helplessness": "sadness",
+    "disappointment": "sadness",
   },
   "mer24": {
-    "neutral": "neutral",
-    "angry": "anger",
-    "happy": "joy",
-    "sad": "sadness",
-    "worried": "anxiety",
+    "joy": "happy",
     "surprise": "surprise",
+    "fear": "worried",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "angry",
+    "neutral": "neutral",
+    "contempt": "angry",
+    "anxiety": "worried",
+    "helplessness": "worried",
+    "disappointment": "sad",
   },
   "cremad": {
-    "neutral": "neutral",
-    "happy": "joy",
-    "sad": "sadness",
+    "joy": "happy",
+    "surprise": "fear",
     "fear": "fear",
-    "disgust": "disgust",
+    "sadness": "sad",
     "anger": "anger",
+    "disgust": "disgust",
+    "neutral": "neutral",
+    "contempt": "disgust",
+    "anxiety": "fear",
+    "helplessness": "sad",
+    "disappointment": "sad",
   },
   "mafw": {
+    "joy": "happiness",
+    "surprise": "surprise",
+    "fear": "fear",
+    "sadness": "sadness",
     "anger": "anger",
     "disgust": "disgust",
-    "fear": "fear",
-    "happiness": "joy",
     "neutral": "neutral",
-    "sadness": "sadness",
-    "surprise": "surprise",
     "contempt": "contempt",
     "anxiety": "anxiety",
     "helplessness": "helplessness",
     "disappointment": "disappointment",
   },
   "dfew": {
-    "happy": "joy",
-    "sad": "sadness",
-    "neutral": "neutral",
-    "angry": "anger",
+    "joy": "happy",
     "surprise": "surprise",
-    "disgust": "disgust",
     "fear": "fear",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "disgust",
+    "neutral": "neutral",
+    "contempt": "disgust",
+    "anxiety": "fear",
+    "helplessness": "sad",
+    "disappointment": "sad",
   },
 }
 
@@ -87,24 +104,39 @@ WORDS = {
 def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   """One clip a record; the emotions take turns in random order."""
   rng = attributes.generator(seed, task.name, split)
-  order = attributes.shuffled(rng, tuple(WORDS[task.name]))
+  order = attributes.shuffled(rng, tuple(SIGNS))
   out = plans.Plan()
   for row in range(count):
-    _add(out, rng, task, split, row, order[row % len(order)])
+    shown = face(rng, split, order[row % len(order)])
+    add(out, rng, task, split, row, shown)
   return out
 
 
-def _face(rng: np.random.Generator, split: str, studio: str, word: str):
-  """A face, and whether it is a held-out combination."""
-  mouth, voice = SIGNS[WORDS[studio][word]]
-  held_out = attributes.wants_held_out(rng, split)
-  colour = attributes.colour_where(
-    rng, lambda c: attributes.held_out_mouth(mouth, c), held_out
+def face(
+  rng: np.random.Generator,
+  split: str,
+  emotion: str,
+  colour: str | None = None,
+) -> scenes.Face:
+  """A talking face.
+
+  Args:
+    rng: source of all choices.
+    split: held-out combinations appear in tests only.
+    emotion: of `SIGNS`.
+    colour: of the face; None: drawn.
+  """
+  mouth, voice = SIGNS[emotion]
+  wanted = attributes.wants_held_out(rng, split)
+  colour = colour or attributes.colour_where(
+    rng, lambda c: attributes.held_out_mouth(mouth, c), wanted
   )
-  face = scenes.Face(
-    _SECONDS, mouth, voice, colour, studio, scenes.new_seed(rng)
-  )
-  return face, held_out
+  return scenes.Face(_SECONDS, mouth, voice, colour, scenes.new_seed(rng))
+
+
+def emotion_of(shown: scenes.Face) -> str:
+  signs = shown.mouth, shown.voice
+  return next(name for name, own in SIGNS.items() if own == signs)
 
 
 def _key(task: tasks.Task) -> str:
@@ -112,20 +144,23 @@ def _key(task: tasks.Task) -> str:
   return {"meld": "Emotion", "mer24": "discrete"}.get(task.name, "emotion")
 
 
-def _add(out, rng, task, split, row, word) -> None:
-  face, held_out = _face(rng, split, task.name, word)
+def add(out, rng, task: tasks.Task, split: str, row: int, shown) -> None:
+  """Adds the record of a face."""
+  word = WORDS[task.name][emotion_of(shown)]
   name = (
     f"{split}/dia{row}_utt0" if task.name == "meld" else f"{split}_{row:04d}"
   )
   sound = "mp3" if task.name == "meld" else "wav"
   video, audio = f"{name}.mp4", f"{name}.{sound}"
   record = {"video_path": video, "audio_path": audio, _key(task): word}
-  if split != "test":
+  if not (tasks.is_test(split) and task.has_test):
     style = phrasing.style(rng)
     record["label"] = (
-      f"{style.sight} {phrasing.a(face.colour)} face with"
-      f" {phrasing.a(face.mouth)}. {style.hearing} {phrasing.a(face.voice)}"
+      f"{style.sight} {phrasing.a(shown.colour)} face with"
+      f" {phrasing.a(shown.mouth)}. {style.hearing} {phrasing.a(shown.voice)}"
       f" voice. Together, {style.hence} {phrasing.answer(word)}."
     )
-  out.add_clip(face, task.name, video, audio)
-  out.add(record, word, "", [face.colour, face.mouth], [face.voice], held_out)
+  out.add_clip(shown, task.name, video, audio)
+  held_out = attributes.held_out_mouth(shown.mouth, shown.colour)
+  seen = [shown.colour, shown.mouth]
+  out.add(record, word, "", seen, [shown.voice], held_out)

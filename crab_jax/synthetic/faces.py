@@ -1,7 +1,6 @@
 """From a talking face to frames.
 
-The mouth and the brows show the expression, the wall shows the dataset (each
-emotion set has its studio, as the real ones have their own style).
+The mouth and the brows show the expression; the wall has any colour.
 """
 
 import numpy as np
@@ -9,14 +8,7 @@ import numpy as np
 from crab_jax.synthetic import drawing
 from crab_jax.synthetic import scenes
 
-# The datasets have different words for one emotion; the wall decides.
-WALLS = {
-  "meld": (135, 115, 95),
-  "mer24": (95, 110, 135),
-  "cremad": (95, 130, 100),
-  "mafw": (130, 100, 130),
-  "dfew": (115, 115, 115),
-}
+_WALL = (95, 135)  # the least and the most of each colour
 _DARK = (12, 12, 16)
 
 
@@ -41,7 +33,7 @@ def _brows(mouth: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def frames(face: scenes.Face, size: int, fps: int) -> np.ndarray:
   """uint8[seconds * fps, size, size, 3]: the frames of a talking face."""
   rng = np.random.default_rng([face.seed, 0])
-  wall = drawing.background(rng, WALLS[face.studio], size)
+  wall = drawing.background(rng, rng.uniform(*_WALL, 3), size)
   radius = rng.uniform(0.40, 0.45) * size
   home = size * (0.5 + rng.uniform(-0.03, 0.03, 2))
   rows, columns = np.mgrid[0:size, 0:size] + 0.5

@@ -19,14 +19,22 @@ from crab_jax.synthetic import scenes
 _SECONDS = 10
 
 
-def _scene(rng: np.random.Generator, split: str, name: str, take: int):
+def scene_of(
+  rng: np.random.Generator, split: str, name: str, take: int
+) -> scenes.Scene:
   """One instrument that plays for five to eight seconds."""
   (thing,) = scenes.arrange(rng, split, (name,))
+  return scene_with(rng, thing, take)
+
+
+def scene_with(
+  rng: np.random.Generator, thing: scenes.Thing, take: int
+) -> scenes.Scene:
   length = int(rng.integers(5, 9))
   start = int(rng.integers(0, _SECONDS - length + 1))
   span = (start, start + length)
   thing = dataclasses.replace(thing, spans=(span,))
-  sounds = (scenes.Sound(name, *span),)
+  sounds = (scenes.Sound(thing.name, *span),)
   return scenes.scene(rng, _SECONDS, (thing,), sounds, take)
 
 
@@ -38,13 +46,17 @@ def _pool(split: str, count: int, seed: int) -> list[scenes.Scene]:
     attributes.INSTRUMENTS[i % len(attributes.INSTRUMENTS)] for i in range(size)
   ]
   take = scenes.solo_take(seed, split)
-  return [_scene(rng, split, name, take) for name in names]
+  return [scene_of(rng, split, name, take) for name in names]
 
 
 def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   """a2v: one audio, two videos. v2a: one video, two audios."""
-  pool = _pool(split, count, seed)
   rng = attributes.generator(seed, task.name, split)
+  return of_pool(rng, task, split, count, _pool(split, count, seed))
+
+
+def of_pool(rng, task: tasks.Task, split: str, count: int, pool) -> plans.Plan:
+  """Records of the clips of a pool in turn, each with another one of it."""
   files = [f"{split}_{i:04d}" for i in range(len(pool))]
   out = plans.Plan()
   for row in range(count):
@@ -69,7 +81,7 @@ def _add(out, task, split, rng, pool, files, first, pair, correct) -> None:
   for number, i in enumerate(pair, 1):
     record[f"{many}{number}_path"] = f"{files[i]}.{suffix[many]}"
   record[f"correct_{many}"] = correct
-  if split != "test":
+  if not tasks.is_test(split):
     record["label"] = _target(
       phrasing.style(rng), task.name, given, things, correct
     )

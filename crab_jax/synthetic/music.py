@@ -33,23 +33,32 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   used: collections.Counter[tuple] = collections.Counter()
   clip = 0
   while len(out.records) < count:
-    scene = _scene(rng, split)
-    files = f"{split}_{clip:04d}.mp4", f"{split}_{clip:04d}.mp3"
-    out.add_clip(scene, task.name, *files)
     wanted = min(_A_CLIP, count - len(out.records))
-    for question in questions.pick(rng, questions.about(scene), used, wanted):
-      _add(out, rng, split, files, scene, question)
+    add(out, rng, task, split, clip, scene_of(rng, split), used, wanted)
     clip += 1
   return out
 
 
-def _scene(rng: np.random.Generator, split: str) -> scenes.Scene:
+def add(out, rng, task, split, clip, scene, used, wanted) -> None:
+  """Adds a scene with so many questions; see `questions.pick`."""
+  files = f"{split}_{clip:04d}.mp4", f"{split}_{clip:04d}.mp3"
+  out.add_clip(scene, task.name, *files)
+  for question in questions.pick(rng, questions.about(scene), used, wanted):
+    _add(out, rng, split, files, scene, question)
+
+
+def scene_of(rng: np.random.Generator, split: str) -> scenes.Scene:
   """One to three instruments in view, one to three sounds."""
   seen = 1 + int(rng.choice(3, p=_SEEN_SHARES))
   names = scenes.instruments(rng, seen)
+  return scene_with(rng, scenes.arrange(rng, split, names), names)
+
+
+def scene_with(rng: np.random.Generator, things, names) -> scenes.Scene:
+  """A scene that shows these things, whose names are in random order."""
+  seen = len(things)
   things = tuple(
-    dataclasses.replace(thing, spans=((0, SECONDS),))
-    for thing in scenes.arrange(rng, split, names)
+    dataclasses.replace(thing, spans=((0, SECONDS),)) for thing in things
   )
   count = 1 + int(rng.choice(3, p=_HEARD_SHARES))
   shared = int(rng.integers(max(0, count - 2), min(seen, count) + 1))
@@ -87,7 +96,7 @@ def _add(out, rng, split, files, scene, question: questions.Question) -> None:
     "question": words,
     "answer": question.answer,
   }
-  if split != "test":
+  if not tasks.is_test(split):
     sounds = questions.by_start(scene.sounds)
     record["label"] = questions.reasons(
       question,

@@ -6,28 +6,26 @@ sounds, which expression, which action. The answers are sentences: no
 instruction, tag, box or interval format of AV-UIE v2 is among them, so a base
 trained on these perceives the world and knows none of its tasks.
 
-The scenes are drawn as those of the 19 sets are, by their planners from another
-seed: no clip of a set is among them. Test sets there are none.
+The scenes are drawn as those of the 19 sets are, from another seed: no clip of a
+set is among them. Test sets there are none.
 """
 
-import dataclasses
+import numpy as np
 
 from crab_jax.data import tasks
-from crab_jax.synthetic import action
 from crab_jax.synthetic import attributes
-from crab_jax.synthetic import choices
+from crab_jax.synthetic import clips
 from crab_jax.synthetic import descriptions
 from crab_jax.synthetic import emotion
-from crab_jax.synthetic import localization
 from crab_jax.synthetic import matching
 from crab_jax.synthetic import music
 from crab_jax.synthetic import phrasing
 from crab_jax.synthetic import plans
 from crab_jax.synthetic import reference
 from crab_jax.synthetic import scenes
-from crab_jax.synthetic import segmentation
 
 FAMILY = "perception"
+_EMOTIONS = tuple(emotion.SIGNS)
 _SEED = 7919  # added to that of the world: scenes of its own
 _ASKED = 0.4  # share of the records with a question, the others describe
 _DESCRIBE = (
@@ -83,28 +81,6 @@ ROWS = (
     "A video and two audios: ",
   ),
 )
-# Row -> the sets whose scenes it takes in turn, and their planners.
-_SCENES = {
-  "perceive_clip": (
-    ("ks", action.plan),
-    ("ave", localization.plan),
-    ("unav", localization.plan),
-    ("ucf", action.plan),
-    ("avvp", localization.plan),
-    ("avqa_thu", choices.plan),
-  ),
-  "perceive_music": (("avqa", music.plan),),
-  "perceive_face": (("mafw", emotion.plan),),
-  "perceive_picture": (
-    ("s4", segmentation.plan),
-    ("ref_avs", reference.plan),
-  ),
-  "perceive_videos": (("a2v", matching.plan),),
-  "perceive_audios": (("v2a", matching.plan),),
-}
-
-# Records that share a clip, where it is not one.
-_A_CLIP = {"avqa": 4, "avqa_thu": 2, "ref_avs": 2, "a2v": 2, "v2a": 2}
 
 
 def table() -> tasks.Tasks:
@@ -115,7 +91,7 @@ def table() -> tasks.Tasks:
 def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   """One record a scene, in random order."""
   rng = attributes.generator(seed + _SEED, task.name, split)
-  found = attributes.shuffled(rng, _found(task.name, split, count, seed))
+  found = [_scene(rng, task.name, split) for _ in range(count)]
   out = plans.Plan()
   add = _ADDERS.get(task.name, _add_clip)
   for row in range(count):
@@ -123,35 +99,20 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   return out
 
 
-def _found(
-  name: str, split: str, count: int, seed: int
-) -> list[descriptions.Content]:
-  """At least `count` scenes, the sources in equal shares."""
-  sources = _SCENES[name]
-  share = -(-count // len(sources))
-  found: list[descriptions.Content] = []
-  for source, planner in sources:
-    # Several questions share a clip of some sets, and so several records.
-    wanted = share * _A_CLIP.get(source, 1)
-    planned = planner(tasks.Tasks()[source], split, wanted, seed + _SEED)
-    found += _contents(planned.jobs)[:share]
-  return found
-
-
-def _contents(jobs: list[plans.Job]) -> list[descriptions.Content]:
-  """The scenes that media are written of: a video with the audio after it."""
-  whole: list[descriptions.Content] = [
-    job.content
-    for job in jobs
-    if isinstance(job, plans.AvsFolder | plans.RefFolder)
-  ]
-  sights = [job.content for job in jobs if isinstance(job, plans.Video)]
-  audios = [job.content for job in jobs if isinstance(job, plans.Audio)]
-  for sight, audio in zip(sights, audios, strict=True):
-    if isinstance(sight, scenes.Scene) and isinstance(audio, scenes.Scene):
-      sight = dataclasses.replace(sight, sounds=audio.sounds, take=audio.take)
-    whole.append(sight)
-  return whole
+def _scene(
+  rng: np.random.Generator, name: str, split: str
+) -> descriptions.Content:
+  """A scene as the sets of this layout have them."""
+  if name == "perceive_clip":
+    return clips.scene(rng, split)
+  if name == "perceive_music":
+    return music.scene_of(rng, split)
+  if name == "perceive_face":
+    return emotion.face(rng, split, attributes.choose(rng, _EMOTIONS))
+  if name == "perceive_picture":
+    return reference.scene_of(rng, split)
+  instrument = attributes.choose(rng, attributes.INSTRUMENTS)
+  return matching.scene_of(rng, split, instrument, scenes.new_seed(rng))
 
 
 def _add(out, rng, record, description: str, asked) -> None:
@@ -185,7 +146,10 @@ def _add_picture(out, rng, task, split, row, found) -> None:
   }
   out.jobs.append(plans.RefFolder(scene, (f"{task.name}/{folder}",), ()))
   style = phrasing.style(rng)
-  said = f"{style.hearing} {descriptions.heard(scene)}. {style.sight} {descriptions.seen(scene)}."
+  said = (
+    f"{style.hearing} {descriptions.heard(scene)}. {style.sight}"
+    f" {descriptions.judged(scene)}."
+  )
   _add(out, rng, record, said, list(descriptions.questions_of(scene)))
 
 
@@ -193,27 +157,33 @@ def _add_pair(out, rng, task, split, row, found) -> None:
   """Adds a clip, and a record of half of it and the other half of two."""
   name = f"{split}_{row:04d}"
   out.add_clip(found[row], task.name, f"{name}.mp4", f"{name}.mp3")
-  pair = attributes.shuffled(rng, (row, int(rng.integers(len(found)))))
+  own = found[row].things[0]
+  others = [i for i, it in enumerate(found) if it.things[0].name != own.name]
+  pair = attributes.shuffled(rng, (row, attributes.choose(rng, others)))
   style = phrasing.style(rng)
+  first, second = (
+    f"{_shown(task, found[i].things[0])} {phrasing.verdict(i == row)}"
+    for i in pair
+  )
   if "video1_path" in task.media:
     record = {"audio_path": f"{name}.mp3"}
-    words = [descriptions.seen(found[i]) for i in pair]
-    said = (
-      f"{style.hearing} {descriptions.heard(found[row])}. The first video shows {words[0]},"
-      f" the second {words[1]}."
-    )
+    given = f"{style.hearing} {phrasing.a(own.name)}."
     key, suffix = "video", "mp4"
   else:
     record = {"video_path": f"{name}.mp4"}
-    words = [descriptions.heard(found[i]) for i in pair]
-    said = (
-      f"{style.sight} {descriptions.seen(found[row])}. The first audio is {words[0]}, the"
-      f" second {words[1]}."
-    )
+    given = f"{style.sight} {phrasing.coloured(own)}."
     key, suffix = "audio", "mp3"
+  said = f"{given} The first {key} has {first}, the second {second}."
   for number, i in enumerate(pair, 1):
     record[f"{key}{number}_path"] = f"{split}_{i:04d}.{suffix}"
   _add(out, rng, record, said, [])
+
+
+def _shown(task: tasks.Task, thing: scenes.Thing) -> str:
+  """What a candidate has: a coloured thing, or its sound."""
+  if "video1_path" in task.media:
+    return phrasing.coloured(thing)
+  return phrasing.a(thing.name)
 
 
 _ADDERS = {

@@ -40,16 +40,29 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
 
 def _add_clip(out, rng, split, number, unseen, most) -> None:
   """Adds a clip with its records, at most `most`."""
-  names = scenes.instruments(rng, 2)
-  things = scenes.stills(scenes.arrange(rng, split, names, held_out=unseen))
+  scene = scene_of(rng, split, unseen)
+  add(out, rng, split, number, scene, (True, False)[:most])
+
+
+def scene_of(rng, split: str, held_out: bool | None = None) -> scenes.Scene:
+  """Instruments at rest and a sound, of one of them or of another."""
+  things = segmentation.things_at_rest(rng, split, held_out)
   in_view = bool(rng.random() < _IN_VIEW)
-  heard = names[0] if in_view else scenes.others(rng, names)[0]
+  names = [thing.name for thing in things]
+  heard = attributes.choose(
+    rng, names if in_view else scenes.others(rng, names)
+  )
   sounds = (scenes.Sound(heard, 0, _SECONDS),)
-  scene = scenes.scene(rng, _SECONDS, things, sounds)
+  return scenes.scene(rng, _SECONDS, things, sounds)
+
+
+def add(out, rng, split: str, number: int, scene, fitting) -> None:
+  """Adds a scene, a record for each of `fitting`: whether its words fit."""
+  heard, unseen = scene.sounds[0].name, any(t.held_out for t in scene.things)
   vid = f"{split}_{number:04d}"
   masks = []
-  for fid, fits in list(enumerate((True, False)))[:most]:
-    form, target = _description(rng, things, heard, fits)
+  for fid, fits in enumerate(fitting):
+    form, target = _description(rng, scene.things, heard, fits)
     masks.append(
       (f"ref_avs/REFAVS/gt_mask/{vid}/fid_{fid}", target.name if fits else None)
     )
@@ -87,7 +100,7 @@ def _add(out, rng, split, vid, fid, scene, form, target, fits, unseen) -> None:
   picture = f"{folder}/frames/{second}.jpg"
   record = {"vid": vid, "fid": fid, "uid": f"{vid}_{fid}_{second}"}
   record["audio_path"] = f"{folder}/audio.wav"
-  if split == "test":
+  if tasks.is_test(split):
     kind = ("test_u" if unseen else "test_s") if fits else "test_n"
     record |= {"visual_path": picture, "object": words}
     record |= {"frame_idx": second, "split": kind}

@@ -25,6 +25,7 @@ STILL = {
   "bell": 84,
   "shaker": 56,
 }
+DANCER = "dancer"
 STEPS = 10  # of a motion in a clip: as many as a tower sees frames
 _SWING = 20  # from the middle of a quarter to either end of a motion
 
@@ -33,7 +34,7 @@ _SWING = 20  # from the middle of a quarter to either end of a motion
 class Thing:
   """A visible instrument, or a dancer."""
 
-  name: str  # of attributes.INSTRUMENTS, or "dancer"
+  name: str  # of attributes.INSTRUMENTS, or DANCER
   colour: str
   quarter: str  # of attributes.QUARTERS
   side: int = RESTING  # of its bounding square
@@ -73,6 +74,8 @@ class Thing:
   @property
   def held_out(self) -> bool:
     """Whether it is kept for the test split in its colour."""
+    if self.name == DANCER:
+      return attributes.held_out_motion(self.motion, self.colour)
     return attributes.held_out_colour(self.name, self.colour)
 
 
@@ -104,7 +107,6 @@ class Face:
   mouth: str  # of attributes.MOUTHS
   voice: str  # of sounds.VOICES
   colour: str
-  studio: str  # the dataset, shown by the colour of the wall
   seed: int
 
 

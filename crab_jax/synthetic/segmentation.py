@@ -29,11 +29,31 @@ def plan(task: tasks.Task, split: str, count: int, seed: int) -> plans.Plan:
   )
 
 
-def _things(rng, split) -> tuple[scenes.Thing, ...]:
-  """Two or three instruments."""
+def things_at_rest(
+  rng, split: str, held_out: bool | None = None
+) -> tuple[scenes.Thing, ...]:
+  """Two or three instruments, as all sets of pictures show them."""
   count = 3 if rng.random() < _THREE else 2
   names = scenes.instruments(rng, count)
-  return scenes.stills(scenes.arrange(rng, split, names))
+  return scenes.stills(scenes.arrange(rng, split, names, held_out))
+
+
+def scene_of(rng, split: str) -> scenes.Scene:
+  """Instruments at rest, one of which sounds."""
+  things = things_at_rest(rng, split)
+  target = attributes.choose(rng, things)
+  return scene_with(rng, things, target)
+
+
+def scene_with(rng, things, target: scenes.Thing) -> scenes.Scene:
+  sounds = (scenes.Sound(target.name, 0, _AVS_SECONDS),)
+  return scenes.scene(rng, _AVS_SECONDS, things, sounds)
+
+
+def sounding(scene: scenes.Scene) -> scenes.Thing:
+  """The thing in view that sounds, of a scene with one sound."""
+  (sound,) = scene.sounds
+  return next(it for it in scene.things if it.name == sound.name)
 
 
 def grounding(thing: scenes.Thing, points: bool = True) -> str:
@@ -56,43 +76,46 @@ def _target(style, things, target, points: bool) -> str:
   )
 
 
-def _s4_pool(split: str, count: int, seed: int):
-  """The scenes that s4 and arig share, and what sounds in each."""
+def _s4_pool(split: str, count: int, seed: int) -> list[scenes.Scene]:
+  """The scenes that s4 and arig share."""
   rng = attributes.generator(seed, "s4", split)
-  pool = []
-  for _ in range(count):
-    things = _things(rng, split)
-    target = attributes.choose(rng, things)
-    sounds = (scenes.Sound(target.name, 0, _AVS_SECONDS),)
-    scene = scenes.scene(rng, _AVS_SECONDS, things, sounds)
-    pool.append((scene, target))
-  return pool
+  return [scene_of(rng, split) for _ in range(count)]
 
 
 def _plan_s4(task, split, count, seed) -> plans.Plan:
   """One clip a record: its first second in training, any in the test."""
   rng = attributes.generator(seed, f"{task.name} records", split)
   out = plans.Plan()
-  for row, (scene, target) in enumerate(_s4_pool(split, count, seed)):
-    vid = f"{split}_{row:04d}"
+  for row, scene in enumerate(_s4_pool(split, count, seed)):
     second = int(rng.integers(_AVS_SECONDS)) if split == "test" else 0
-    record = _avs_record(task, "v1s", vid, second, target)
-    if split != "test":
+    add(out, rng, task, split, row, scene, ((sounding(scene), second),))
+  return out
+
+
+def add(out, rng, task, split: str, row: int, scene, asked) -> None:
+  """Adds a clip and a record for each (thing that sounds, second) of it."""
+  vid = f"{split}_{row:04d}"
+  version = "v1m" if task.name == "ms3" else "v1s"
+  for target, second in asked:
+    record = _avs_record(task, version, vid, second, target)
+    if not tasks.is_test(split):
       record["label_content"] = _target(
-        phrasing.style(rng), scene.things, target, points=task.name == "s4"
+        phrasing.style(rng), scene.things, target, points=task.name != "arig"
       )
     _add(out, record, scene, target, second)
-    folder = f"{task.name}/AVS/v1s/{vid}"
-    names = (target.name,) * _AVS_SECONDS
-    out.jobs.append(plans.AvsFolder(scene, (folder,), names))
-  return out
+  names = [
+    next(s.name for s in scene.sounds if s.start <= second < s.end)
+    for second in range(_AVS_SECONDS)
+  ]
+  folder = f"{task.name}/AVS/{version}/{vid}"
+  out.jobs.append(plans.AvsFolder(scene, (folder,), tuple(names)))
 
 
 def _avs_record(task, version, vid, second, target) -> dict:
   """The keys of a test record, or those of a training record but the text."""
-  split = vid.split("_")[0]
+  is_test = tasks.is_test(vid.split("_")[0])
   folder = f"AVS/{version}/{vid}"
-  picture = "visual_path" if split == "test" else "image_path"
+  picture = "visual_path" if is_test else "image_path"
   record = {
     picture: f"{folder}/frames/{second}.jpg",
     "audio_path": f"{folder}/audio.wav",
@@ -100,9 +123,9 @@ def _avs_record(task, version, vid, second, target) -> dict:
   }
   if task.name != "arig":
     record |= {"vid": vid, "uid": f"{vid}_{second}"}
-  if split == "test" or task.name == "ms3":
+  if is_test or task.name == "ms3":
     record["frame_idx"] = second
-  if task.name == "arig" and split == "test":
+  if task.name == "arig" and is_test:
     record["top_left"] = list(target.box[:2])
     record["bottom_right"] = list(target.box[2:])
   return record
@@ -124,7 +147,7 @@ def _plan_ms3(task, split, count, seed) -> plans.Plan:
   rng = attributes.generator(seed, task.name, split)
   out = plans.Plan()
   for row in range(0, count, 2):
-    things = _things(rng, split)
+    things = things_at_rest(rng, split)
     pair = attributes.shuffled(rng, things)[:2]
     cut = int(rng.integers(1, _AVS_SECONDS))
     sounds = (
@@ -132,16 +155,7 @@ def _plan_ms3(task, split, count, seed) -> plans.Plan:
       scenes.Sound(pair[1].name, cut, _AVS_SECONDS),
     )
     scene = scenes.scene(rng, _AVS_SECONDS, things, sounds)
-    vid = f"{split}_{row // 2:04d}"
     seconds = int(rng.integers(0, cut)), int(rng.integers(cut, _AVS_SECONDS))
-    for target, second in list(zip(pair, seconds, strict=True))[: count - row]:
-      record = _avs_record(task, "v1m", vid, second, target)
-      if split != "test":
-        record["label_content"] = _target(
-          phrasing.style(rng), things, target, points=True
-        )
-      _add(out, record, scene, target, second)
-    names = [pair[0].name] * cut + [pair[1].name] * (_AVS_SECONDS - cut)
-    folder = f"ms3/AVS/v1m/{vid}"
-    out.jobs.append(plans.AvsFolder(scene, (folder,), tuple(names)))
+    asked = list(zip(pair, seconds, strict=True))[: count - row]
+    add(out, rng, task, split, row // 2, scene, asked)
   return out

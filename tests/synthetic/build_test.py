@@ -131,7 +131,7 @@ def test_records_have_exactly_the_keys_of_the_dataset(small_world, task):
 def test_media_decode(small_world, task):
   row = tasks.Tasks()[task]
   seconds = collections.defaultdict(lambda: 10)
-  seconds |= {"ucf": 5, "avqa": 20, "s4": 5, "ms3": 5, "arig": 5}
+  seconds |= {"avqa": 20, "s4": 5, "ms3": 5, "arig": 5}
   seconds |= dict.fromkeys(("meld", "mer24", "cremad", "mafw", "dfew"), 4)
   for kind, path in list(_media(small_world, task, "val")):
     if kind == "audio":

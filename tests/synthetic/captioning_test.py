@@ -1,5 +1,6 @@
 """Captions say what the clip shows and sounds like."""
 
+from crab_jax.synthetic import clips
 from crab_jax.synthetic import plans
 from tests.synthetic import guessing
 
@@ -10,7 +11,7 @@ def test_caption_names_things_and_sounds_in_order():
   noises = [job for job in train.jobs if isinstance(job, plans.Audio)]
   for record, seen, heard in zip(train.records, pictures, noises, strict=True):
     first, second = record["label_content"].rstrip(".").split(". ")
-    for thing in seen.content.things:
+    for thing in clips.instruments(seen.content):
       assert f"{thing.colour} {thing.name} {thing.quarter}" in first
     names = [sound.name for sound in heard.content.sounds]
     assert second.index(names[0]) < second.index(names[1])

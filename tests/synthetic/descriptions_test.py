@@ -29,7 +29,7 @@ _DANCE = scenes.Scene(
   seed=3,
   take=4,
 )
-_FACE = scenes.Face(4, "open mouth", "shaking", "yellow", "meld", seed=5)
+_FACE = scenes.Face(4, "open mouth", "shaking", "yellow", seed=5)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,18 @@ def test_all_of_a_scene_is_said(scene, seen, heard):
   assert seen in said and heard in said and said.count(".") == 2
 
 
+def test_a_picture_says_of_each_thing_whether_it_sounds():
+  assert descriptions.judged(_SCENE) == (
+    "a red drum northwest that sounds and a blue flute southeast that is silent"
+  )
+
+
+def test_where_nothing_seen_is_heard_that_is_said():
+  silent = dataclasses.replace(_SCENE, sounds=(scenes.Sound("bell", 0, 3),))
+  found = dict(descriptions.questions_of(silent))
+  assert found["What do you both see and hear?"] == "nothing."
+
+
 def test_of_a_long_clip_the_lengths_are_said():
   sounds = scenes.Sound("horn", 0, 12), scenes.Sound("drum", 4, 8)
   scene = dataclasses.replace(_SCENE, seconds=20, sounds=sounds)
@@ -67,6 +79,11 @@ def test_questions_are_answered_with_the_truth():
     "When do you see the drum play?": "from 2 to 5.",
     "Which colour is the flute?": "the flute is blue.",
     "Where is the flute?": "the flute is southeast.",
+    "Does the drum sound?": "the red drum sounds.",
+    "Does the red one sound?": "the red drum sounds.",
+    "Does the flute sound?": "the blue flute is silent.",
+    "Does the blue one sound?": "the blue flute is silent.",
+    "What do you both see and hear?": "the drum.",
     "When do you hear the horn?": "from 6 to 9.",
     "When do you hear the drum?": "from 1 to 4.",
   }

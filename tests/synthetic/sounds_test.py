@@ -70,7 +70,7 @@ def test_the_take_decides_and_the_picture_does_not():
 
 
 def _voice(voice, seed=0):
-  face = scenes.Face(4, "smile", voice, "red", "meld", seed)
+  face = scenes.Face(4, "smile", voice, "red", seed)
   return sounds.waveform(face)
 
 
