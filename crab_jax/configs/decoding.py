@@ -16,6 +16,9 @@ class Evaluation(checked.Checked):
   tasks: tuple[str, ...] | None = None  # None: all that have a reference
   # Whether the base alone, without its adapter, answers the same clips.
   base_alone: bool = False
+  # Whether scenes that all tasks ask about are answered and compared, where the
+  # records have such (`World.unified_samples`).
+  unified: bool = False
   mask_batch: int = 8  # pictures whose masks are drawn together
   mask_dtype: str | None = None  # of its encoder; None: the mask model's own
 

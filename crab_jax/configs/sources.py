@@ -15,6 +15,7 @@ class World(checked.Checked):
   train_factors: dict[str, int] | None = None
   val_samples: int = 24  # records of val.json, each dataset
   test_samples: int = 32  # records of test.json, each dataset that has one
+  unified_samples: int = 0  # held-out scenes that every dataset asks about
   perception: bool = False  # also scenes described in prose, for a base
   video_size: int = 112  # pixels, square, of the mp4 and jpg files
   video_fps: int = 4  # frames per second of the mp4 files
@@ -25,6 +26,10 @@ class World(checked.Checked):
         getattr(self, name) >= 4,
         f"World.{name}={getattr(self, name)} must be at least 4",
       )
+    checked.require(
+      self.unified_samples == 0 or self.unified_samples >= 4,
+      f"World.unified_samples={self.unified_samples} must be 0 or at least 4",
+    )
     for task, factor in (self.train_factors or {}).items():
       checked.require(
         factor >= 1,

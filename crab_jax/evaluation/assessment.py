@@ -21,6 +21,7 @@ from crab_jax.data import tokenizer as tokenizers
 from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
+from crab_jax.evaluation import unified
 from crab_jax.evaluation.masking import rows as mask_rows
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import score_sheet
@@ -99,13 +100,19 @@ def assess(
     base = _base_of(subject)
     _answer(base, data, config, clips, out / BASE_ALONE, renew)
   layout, params = _answer(subject, data, config, clips, folder, renew)
+  scenes = held_out.unified(subject.records, config)
+  if scenes:
+    _answer(subject, data, config, scenes, out / unified.FOLDER, renew)
   if masker is not None:
     for answered in [out / BASE_ALONE] * with_base + [folder]:
       masker.add(answered, clips)
+    if scenes:
+      masker.add(out / unified.FOLDER, scenes)
   written = None
   if first:
     sheet = _score(folder, clips)
     alone = _score(out / BASE_ALONE, clips).scored if with_base else {}
+    asked = _score(out / unified.FOLDER, scenes).scored if scenes else {}
     with layout.scope():
       gates = _gates(subject, params, data, rows)
     artefacts = report_files.Artefacts(
@@ -116,6 +123,8 @@ def assess(
       gates=gates,
       table=clips.table,
       base_alone={task: score.value for task, score in alone.items()},
+      unified=unified.measure(asked, sheet.scored) if asked else None,
+      unified_lookup=scenes.find,
     )
     written = report_files.publish(out, sheet, artefacts)
   hosts.barrier("reported")

@@ -126,6 +126,20 @@ def clips(
   return of_splits(prepared, found, config.limit)
 
 
+def unified(
+  prepared: prepared_records.Prepared, config: configs.Evaluation
+) -> Clips:
+  """The scenes that every task asks about; none where they are not wanted."""
+  chosen = {
+    task: tasks.UNIFIED
+    for task, sizes in prepared.splits().items()
+    if config.unified
+    and sizes.get(tasks.UNIFIED)
+    and (config.tasks is None or task in config.tasks)
+  }
+  return of_splits(prepared, chosen, config.limit)
+
+
 def of_splits(
   prepared: prepared_records.Prepared,
   chosen: Mapping[str, str],

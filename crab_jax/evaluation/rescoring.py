@@ -11,6 +11,7 @@ from crab_jax.evaluation import decode
 from crab_jax.evaluation import held_out
 from crab_jax.evaluation import prediction_files
 from crab_jax.evaluation import predictions
+from crab_jax.evaluation import unified
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import score_sheet
 from crab_jax.evaluation.scoring import scores
@@ -57,11 +58,16 @@ def rescore(
     sheet.attempt(task, functools.partial(score, task, paths))
   sheet.require_any()
   _write_rows(sheet, imported, out / decode.FOLDER, source)
+  asked = out / unified.FOLDER
+  answered = (
+    score_sheet.of_folder(asked, table).scored if asked.is_dir() else {}
+  )
   artefacts = report_files.Artefacts(
     title="crab_jax: predictions scored",
     about={"predictions": str(source), "records": str(prepared or "none")},
     lookup=lookup,
     notes=_notes(imported),
+    unified=unified.measure(answered, sheet.scored) if answered else None,
   )
   return report_files.publish(out, sheet, artefacts)
 

@@ -23,6 +23,7 @@ from crab_jax.synthetic import emotion
 from crab_jax.synthetic import localization
 from crab_jax.synthetic import matching
 from crab_jax.synthetic import music
+from crab_jax.synthetic import occasions
 from crab_jax.synthetic import perception
 from crab_jax.synthetic import plans
 from crab_jax.synthetic import reference
@@ -87,10 +88,6 @@ def write(root: files.Path, world: configs.World) -> dict[str, dict[str, int]]:
   _check(world)
   final = files.path(root) / FOLDER
   config = dataclasses.asdict(world)
-  if (
-    not world.perception
-  ):  # a world of the sets alone is that of earlier versions
-    config.pop("perception")
   marker = {"version": VERSION, "config": config}
   if final.exists():
     return _present(final, marker)
@@ -158,6 +155,12 @@ def _write_annotations(folder: files.Path, world: configs.World):
       files.write_json(path, planned.records)
       path = folder / task.name / f"{split}_truth.jsonl"
       files.write_json_lines(path, planned.truths)
+    if world.unified_samples and task.family != perception.FAMILY:
+      planned = occasions.plan(task, world.unified_samples, world.seed)
+      counts[task.name][tasks.UNIFIED] = len(planned.records)
+      jobs += planned.jobs
+      path = folder / task.name / f"{tasks.UNIFIED}.json"
+      files.write_json(path, planned.records)
   return counts, plans.merged(jobs)
 
 

@@ -46,6 +46,31 @@ def test_test_else_val_and_the_limit(root):
   assert _ids(clips.of("mer24")) == ["mer24/val/0", "mer24/val/1"]
 
 
+def test_scenes_of_all_tasks_are_found_where_they_are_wanted(tmp_path):
+  splits = ("test", "unified")
+  small_records.write(
+    tmp_path,
+    [
+      small_records.record(task, row, split)
+      for task in ("ks", "ucf")
+      for split in splits
+      for row in range(2)
+    ]
+    + [small_records.record("ave", 0, "test")],
+  )
+  prepared = prepared_records.read(tmp_path)
+  wanted = configs.Evaluation(unified=True)
+  assert held_out.splits(prepared, wanted) == dict.fromkeys(
+    ("ks", "ucf", "ave"), "test"
+  )
+  assert _ids(held_out.unified(prepared, wanted)) == [
+    f"{task}/unified/{row}" for task in ("ks", "ucf") for row in range(2)
+  ]
+  of_one = dataclasses.replace(wanted, tasks=("ks",), limit=1)
+  assert _ids(held_out.unified(prepared, of_one)) == ["ks/unified/0"]
+  assert not held_out.unified(prepared, configs.Evaluation())
+
+
 @pytest.mark.parametrize("processes", [1, 2, 4, 20])
 def test_shares_are_all_the_clips_once(root, processes):
   clips = held_out.clips(prepared_records.read(root), configs.Evaluation())

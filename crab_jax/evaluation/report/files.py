@@ -15,12 +15,14 @@ from crab_jax.evaluation.reading import references
 from crab_jax.evaluation.report import cards
 from crab_jax.evaluation.report import overview
 from crab_jax.evaluation.report import page
+from crab_jax.evaluation.report import unified_page
 from crab_jax.evaluation.scoring import score_sheet
 
 Artefacts = overview.Artefacts
 Scores = overview.Scores
 _PLOTS = "plots"  # folders beside report.md
 _SAMPLES = "samples"
+UNIFIED_PAGE = "unified.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,8 @@ def write(
   """Writes the report into a folder.
 
   report.json, report.md with its pictures in plots/ and samples/, and
-  report.html, which needs none of them.
+  report.html, which needs none of them; unified.html where scenes were asked
+  about by every task.
 
   Args:
     out: the folder; made if need be.
@@ -67,6 +70,9 @@ def write(
   files.write_text(out / "report.md", markdown)
   html = page.render(scores, artefacts, drawn)
   files.write_text(out / "report.html", html)
+  if artefacts.unified is not None:
+    scenes = unified_page.render(artefacts.unified, artefacts.unified_lookup)
+    files.write_text(out / UNIFIED_PAGE, scenes)
   return out / "report.html"
 
 
@@ -80,12 +86,14 @@ def publish(
   )
   path = write(out, sheet.scored, artefacts)
   lines = table(sheet.scored, artefacts.base_alone)
+  lines += ["", *unified_lines(artefacts)]
   print("\n".join([*lines, "", *artefacts.notes, *remarks]))
   return Written(path, complete=not remarks)
 
 
 def to_json(scores: Scores, artefacts: Artefacts) -> dict:
   """The content of report.json."""
+  unified = artefacts.unified
   return {
     "title": artefacts.title,
     "about": artefacts.about,
@@ -93,6 +101,7 @@ def to_json(scores: Scores, artefacts: Artefacts) -> dict:
     "unscored": artefacts.unscored,
     "remarks": artefacts.remarks,
     "families": overview.families(scores, artefacts.base_alone),
+    **({"unified": unified.summary} if unified is not None else {}),
     "tasks": {
       name: {**score.to_json(), **_alone(name, artefacts)}
       for name, score in scores.items()
@@ -118,6 +127,7 @@ def to_markdown(
   lines = [f"# {artefacts.title}", ""]
   lines += [f"- {name}: {value}" for name, value in artefacts.about.items()]
   lines += ["", *table(scores, artefacts.base_alone), ""]
+  lines += unified_lines(artefacts)
   lines += [f"> {n}" for n in (*artefacts.remarks, *artefacts.notes)]
   for name in drawn:
     lines += ["", f"![{name}]({_PLOTS}/{name}.png)"]
@@ -134,6 +144,27 @@ def to_markdown(
         *_sample(score.definition, name, row, artefacts.lookup, out),
       ]
   return "\n".join(lines) + "\n"
+
+
+def unified_lines(artefacts: Artefacts) -> list[str]:
+  """What was measured of the scenes that every task asks about."""
+  if artefacts.unified is None:
+    return []
+  said = artefacts.unified.summary
+  families = ", ".join(
+    f"{name} {means['score']:.2f} ({means['own_test']:.2f})"
+    for name, means in said["families"].items()
+  )
+  agreed = ", ".join(
+    f"{name} {share:.2f}" for name, share in said["consistent"].items()
+  )
+  return [
+    f"{said['scenes']} scenes, {said['pairs']} answers ({UNIFIED_PAGE}): form"
+    f" {said['form']:.3f}, consistency"
+    f" {said['consistency'] or 0.0:.3f} ({agreed}); score of the families (on"
+    f" their own test sets): {families}",
+    "",
+  ]
 
 
 def _sample(task: tasks.Task, name: str, row: dict, lookup, out) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import figure
 
 from crab_jax.data import tasks
+from crab_jax.evaluation import unified as unified_lib
 from crab_jax.evaluation.report import anchors
 from crab_jax.evaluation.report import plots
 from crab_jax.evaluation.scoring import scores as scores_lib
@@ -36,6 +37,9 @@ class Artefacts:
     table: the tasks, whose numbers are the rows of `gates`.
     base_alone: task -> score of the base without its adapter, on the same
       clips; empty: it was not asked.
+    unified: the answers to scenes that every task asks about; None: there are
+      none.
+    unified_lookup: as `lookup`, of those scenes.
   """
 
   title: str = "crab_jax: evaluation"
@@ -48,6 +52,8 @@ class Artefacts:
   remarks: list[str] = dataclasses.field(default_factory=list)
   table: tasks.Tasks = tasks.Tasks()
   base_alone: dict[str, float] = dataclasses.field(default_factory=dict)
+  unified: unified_lib.Unified | None = None
+  unified_lookup: Callable | None = None
 
 
 def families(

@@ -42,7 +42,7 @@ def render(
     drawn: the PNG of each plot over all tasks, by name.
   """
   return (
-    _environment()
+    environment()
     .get_template("report.html.jinja")
     .render(
       title=artefacts.title,
@@ -52,13 +52,15 @@ def render(
       columns=anchors.columns(),
       with_base=bool(artefacts.base_alone),
       families=families(scores, artefacts),
+      unified=artefacts.unified and artefacts.unified.summary,
       plots=[embedded.plot(png, name) for name, png in drawn.items()],
     )
   )
 
 
-def _environment() -> jinja2.Environment:
-  environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+  """What the templates of this folder are rendered by."""
+  made = jinja2.Environment(
     loader=jinja2.PackageLoader(__package__, "."),
     # Answers and annotations are the texts of others.
     autoescape=True,
@@ -67,8 +69,8 @@ def _environment() -> jinja2.Environment:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.filters["shown"] = sections.shown
-  return environment
+  made.filters["shown"] = sections.shown
+  return made
 
 
 def families(

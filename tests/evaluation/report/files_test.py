@@ -12,6 +12,7 @@ from PIL import Image
 
 from crab_jax.data import records
 from crab_jax.data import tasks
+from crab_jax.evaluation import unified
 from crab_jax.evaluation.report import anchors
 from crab_jax.evaluation.report import files as report_files
 from crab_jax.evaluation.scoring import scores
@@ -113,6 +114,29 @@ def test_report_json(tmp_path, scored):
     assert row["value"] == scored[name].value
     assert {"metric", "chance", "n", "parse_failures"} <= row.keys()
   assert content["families"]["qa"]["tasks"] == 1
+
+
+def test_scenes_of_all_tasks_stand_in_the_report(tmp_path, scored):
+  summary = {
+    "scenes": 2,
+    "pairs": 4,
+    "form": 1.0,
+    "families": {"qa": {"score": 0.5, "own_test": 0.75}},
+    "consistency": 0.875,
+    "consistent": {"time": 0.875},
+  }
+  artefacts = report_files.Artefacts(unified=unified.Unified({}, summary))
+  report_files.write(tmp_path, scored, artefacts)
+  content = json.loads((tmp_path / "report.json").read_text())
+  assert content["unified"] == summary
+  for name in ("report.md", "report.html"):
+    assert report_files.UNIFIED_PAGE in (tmp_path / name).read_text()
+  assert "0.875" in (tmp_path / "report.md").read_text()
+  assert (tmp_path / report_files.UNIFIED_PAGE).read_text().count("qa") == 1
+  report_files.write(tmp_path / "without", scored)
+  content = json.loads((tmp_path / "without/report.json").read_text())
+  assert "unified" not in content
+  assert not (tmp_path / "without" / report_files.UNIFIED_PAGE).exists()
 
 
 def test_the_base_alone_stands_beside_the_adapter(tmp_path, scored):
