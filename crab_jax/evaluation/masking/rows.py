@@ -78,9 +78,13 @@ class Masker:
     self, folder: files.Path, own: files.Path, clips: held_out.Clips
   ) -> None:
     process, processes = jax.process_index(), jax.process_count()
+    # Shares of all rows, and not of those that are missing: another process may
+    # have drawn some before this one reads the files. Neighbours stay together,
+    # as expressions about one frame are neighbours.
+    asked = list(_rows(folder, clips))
+    start, end = (len(asked) * n // processes for n in (process, process + 1))
     done = prediction_files.answered(own, clips.table)
-    asked = [row for row in _rows(folder, clips) if row["id"] not in done]
-    share = asked[process::processes]
+    share = [row for row in asked[start:end] if row["id"] not in done]
     journal = prediction_files.Journal(own, process, processes)
     bar = tqdm.tqdm(
       total=len(share), desc="masks", unit="mask", disable=process > 0

@@ -156,6 +156,30 @@ def test_a_stop_loses_nothing(predictions, clips, masker, monkeypatch):
   assert _read(predictions, "s4") == whole
 
 
+def test_processes_that_start_one_after_the_other_leave_out_no_row(
+  predictions, clips, masker, monkeypatch
+):
+  """The later ones see what the first one drew."""
+  masker.add(predictions, clips)
+  whole = {task: _read(predictions, task) for task in _TEXTS}
+  own = predictions / rows.FOLDER
+  for task in _TEXTS:
+    files.remove(prediction_files.path_of(own, task))
+  monkeypatch.setattr(rows.jax, "process_count", lambda: 3)
+  for process in range(3):
+    monkeypatch.setattr(rows.jax, "process_index", lambda now=process: now)
+    masker._draw(predictions, own, clips)
+  drawn = [
+    row["id"]
+    for path in sorted(own.glob("*.process-*.jsonl"))
+    for row in scores.read_rows(path)
+  ]
+  assert sorted(drawn) == sorted(r["id"] for t in whole.values() for r in t)
+  monkeypatch.undo()
+  masker.add(predictions, clips)
+  assert {task: _read(predictions, task) for task in _TEXTS} == whole
+
+
 def test_masks_of_another_model_are_refused(
   predictions, clips, masker, tmp_path
 ):
