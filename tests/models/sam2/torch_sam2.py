@@ -25,7 +25,12 @@ TINY = configs.Sam2(
 )
 
 
-def build(config: configs.Sam2, seed: int = 0, bias: float = 0.0):
+def build(
+  config: configs.Sam2,
+  seed: int = 0,
+  bias: float = 0.0,
+  attention: str = "eager",
+):
   """A Sam2Model of the shapes of `config`, every parameter random.
 
   The library's initialisation leaves embeddings and biases at zero.
@@ -34,9 +39,10 @@ def build(config: configs.Sam2, seed: int = 0, bias: float = 0.0):
     config: the shapes.
     seed: of the numbers.
     bias: added to the score of the object's presence.
+    attention: the library's name of a way to attend.
   """
   model = transformers.Sam2Model._from_config(
-    _settings(config), attn_implementation="eager"
+    _settings(config), attn_implementation=attention
   ).eval()
   generator = torch.Generator().manual_seed(seed)
   with torch.no_grad():
