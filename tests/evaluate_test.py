@@ -29,6 +29,7 @@ from tests.models import random_parameters
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _TASKS = ("ks", "meld")
 _CLIPS = 12  # a task
+_SCENES = 2  # that both tasks ask about
 _NOTICE = 30  # seconds from SIGTERM to the end
 
 
@@ -40,6 +41,10 @@ def place(tmp_path_factory):
     small_records.record(task, i, "test")
     for task in _TASKS
     for i in range(_CLIPS)
+  ] + [
+    small_records.record(task, i, "unified")
+    for task in _TASKS
+    for i in range(_SCENES)
   ]
   small_records.small_tokenizer(found).save(root / base.TOKENIZER)
   model = small_records.MODEL
@@ -134,6 +139,16 @@ def test_rows_stand_in_order_with_their_scores(alone):
   assert row["prompt"] == asked
   assert row["parsed"]["kind"] == "label"
   assert "score" in row["score"]
+
+
+@pytest.mark.slow
+def test_scenes_of_all_tasks_are_answered_beside(alone):
+  names = [name for name, _ in _rows(alone / "predictions_of_unified")]
+  assert names == [f"{t}/unified/{i}" for t in _TASKS for i in range(_SCENES)]
+  said = json.loads((alone / "report.json").read_text())["unified"]
+  assert (said["scenes"], said["pairs"]) == (_SCENES, _SCENES * len(_TASKS))
+  assert said["families"].keys() == {"action", "emotion"}
+  assert (alone / "unified.html").is_file()
 
 
 @pytest.mark.slow

@@ -104,8 +104,13 @@ def test_a_base_that_perceives_learns_none_of_the_sets():
     (tuning,) = rest
     assert tuning.trains == "adapter"
     assert set(tuning.mixture) == set(tasks.Tasks())
-    chosen = built.transfer.tasks if built.transfer else built.evaluation.tasks
-    assert set(chosen) == set(tasks.Tasks())
+    if built.transfer:
+      assert set(built.transfer.tasks) == set(tasks.Tasks())
+
+
+def test_what_a_base_learns_from_is_not_evaluated():
+  assert not any(row.evaluated for row in perception.ROWS)
+  assert all(row.evaluated for row in tasks.Tasks().values())
 
 
 @pytest.mark.parametrize("name", ["transfer", "transfer_tuned", "transfer_gpu"])

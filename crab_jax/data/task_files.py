@@ -179,4 +179,5 @@ _READERS = {
   "fields": _fields,
   "frames": _whole_number,
   "has_test": _truth,
+  "evaluated": _truth,
 }

@@ -106,6 +106,7 @@ class Task:
   lower: tuple[str, ...] = ()  # keys whose values are lower-cased when read
   needs: tuple[str, ...] = ()  # keys of a test record beside media, question
   keeps: tuple[str, ...] = ()  # further keys kept with the reference if there
+  evaluated: bool = True  # False: a base learns from it, answers only if named
   has_test: bool = True  # it has a test.json, with the keys of test
   mask: str | None = None  # where the true mask lies: "labels" or "gt_mask"
   classes: tuple[str, ...] = ()  # all labels there are; (): not told

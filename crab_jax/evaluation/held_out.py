@@ -25,7 +25,9 @@ def splits(
   """Task -> the split to decode: test, or val where there is no test."""
   found = {}
   for task, sizes in prepared.splits().items():
-    if config.tasks is not None and task not in config.tasks:
+    named = config.tasks is not None and task in config.tasks
+    asked = prepared.table[task].evaluated and config.tasks is None
+    if not (named or asked):
       continue
     held = [name for name in ("test", "val") if sizes.get(name)]
     if held:

@@ -26,7 +26,8 @@ def rescore(
 ) -> report_files.Written:
   """Writes the report of prediction files, and their rows with scores.
 
-  A task that cannot be scored is named in the report and costs the others
+  Answers to scenes that every task asks about are scored where their folder
+  lies beside `source`. A task that cannot be scored is named in the report and costs the others
   nothing.
 
   Args:
@@ -58,7 +59,7 @@ def rescore(
     sheet.attempt(task, functools.partial(score, task, paths))
   sheet.require_any()
   _write_rows(sheet, imported, out / decode.FOLDER, source)
-  asked = out / unified.FOLDER
+  asked = source.parent / unified.FOLDER
   answered = (
     score_sheet.of_folder(asked, table).scored if asked.is_dir() else {}
   )

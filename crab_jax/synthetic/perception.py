@@ -47,6 +47,7 @@ def _row(name: str, frames: int, window: str, media, lead_in: str):
     reference="",
     media=media,
     fields=(("question", "question", "question"),),
+    evaluated=False,
     has_test=False,
     lead_in=lead_in,
     question="{question}",

@@ -1,12 +1,14 @@
 """Held-out clips: chosen by split and limit, shared out, found by id."""
 
 import dataclasses
+import types
 
 import pytest
 
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax.data import prepared_records
+from crab_jax.data import tasks
 from crab_jax.evaluation import held_out
 from tests.data import small_records
 
@@ -69,6 +71,17 @@ def test_scenes_of_all_tasks_are_found_where_they_are_wanted(tmp_path):
   of_one = dataclasses.replace(wanted, tasks=("ks",), limit=1)
   assert _ids(held_out.unified(prepared, of_one)) == ["ks/unified/0"]
   assert not held_out.unified(prepared, configs.Evaluation())
+
+
+def test_what_a_base_learns_from_is_decoded_if_named():
+  row = dataclasses.replace(
+    tasks.Tasks()["mer24"], name="prose", evaluated=False, stream=None
+  )
+  sizes = {"ks": {"test": 2}, "prose": {"val": 3}}
+  found = types.SimpleNamespace(table=tasks.Tasks((row,)), splits=lambda: sizes)
+  assert held_out.splits(found, configs.Evaluation()) == {"ks": "test"}
+  named = configs.Evaluation(tasks=("prose",))
+  assert held_out.splits(found, named) == {"prose": "val"}
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4, 20])

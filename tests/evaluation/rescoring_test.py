@@ -9,6 +9,7 @@ from crab_jax import errors
 from crab_jax.data import prepared_records
 from crab_jax.data import tasks
 from crab_jax.evaluation import rescoring
+from crab_jax.evaluation import unified
 from crab_jax.evaluation.scoring import scores
 from tests.data import small_records
 
@@ -42,6 +43,21 @@ def test_our_rows(tmp_path, fabricate):
   again = tmp_path / "out" / "predictions"
   rescoring.rescore(again, tmp_path / "out", _ALL, tasks.Tasks())
   assert scores.read_rows(again / "ave.jsonl") == written
+
+
+def test_scenes_of_all_tasks_are_scored_without_records(tmp_path, fabricate):
+  own = {task: fabricate(task, [True, False]) for task in ("ks", "meld")}
+  for task, rows in own.items():
+    _write(tmp_path / "predictions" / f"{task}.jsonl", rows)
+    scenes = [
+      {**row, "id": f"{task}/unified/{i}"} for i, row in enumerate(rows)
+    ]
+    _write(tmp_path / unified.FOLDER / f"{task}.jsonl", scenes)
+  rescoring.rescore(None, tmp_path, _ALL, tasks.Tasks())
+  said = _report(tmp_path)["unified"]
+  assert (said["scenes"], said["pairs"]) == (2, 4)
+  for means in said["families"].values():
+    assert means["score"] == means["own_test"]
 
 
 def test_official_lines_in_place_stay_as_they_are(tmp_path):
