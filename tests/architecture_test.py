@@ -111,6 +111,7 @@ _COMMANDS = {
   "bench",
   "transfer",
   "annotate",
+  "serve",
 }
 LEVELS = {name: i for i, row in enumerate(_LAYERS) for name in row}
 
@@ -171,7 +172,9 @@ _SLOW_IMPORTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "train", "plan"])
+@pytest.mark.parametrize(
+  "command", ["predict", "evaluate", "train", "plan", "serve"]
+)
 def test_a_command_answers_help_without_its_libraries(command):
   slow = {"jax", "flax", "orbax", "librosa", "scipy", "tensorstore"}
   assert not _loaded(f"import crab_jax.{command}") & (_SLOW_IMPORTS | slow)
@@ -376,6 +379,7 @@ _TESTED_BY = {
   "serving/facts": "serving/app",
   "serving/failures": "serving/protocol",
   "serving/fields": "serving/protocol",
+  "serving/listening": "serving/running",
   "serving/media_pool": "serving/app",
   "serving/metrics": "serving/app",
   "serving/opening": "serving/app",

@@ -24,9 +24,10 @@ _WITH_TASKS = {
   "train",
   "evaluate",
   "predict",
+  "serve",
   "transfer",
 }
-_WITH_CACHE = {"evaluate", "predict"}
+_WITH_CACHE = {"evaluate", "predict", "serve"}
 _CONFIGURED = {"bench", "evaluate", "plan", "train", "transfer"}
 # Processor time, as the machine may be busy; help takes about 0.3 s.
 _SECONDS = 2.0

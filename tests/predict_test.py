@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from crab_jax import configs
-from crab_jax.training import model_folder
-from crab_jax.weights import adapter
 from tests import cli_calls
 from tests import compilations
+from tests import model_folders
 from tests.data import clips
-from tests.data import small_records
 from tests.models import random_parameters
 
 _MISTAKES = {
@@ -42,43 +40,27 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
 def files(tmp_path_factory):
   """A model folder, adapters for it, a clip, and what is wrong with others."""
   folder = tmp_path_factory.mktemp("files")
-  decoder = dataclasses.replace(
-    configs.tiny().decoder, layers=1, vocabulary=512, context=400
-  )
-  config = configs.tiny(decoder=decoder)
+  config = model_folders.CONFIG
   params = random_parameters.draw(config)
-  tokenizer = folder / "tokenizer.json"
-  wording = [small_records.record("ave", row) for row in range(2)]
-  small_records.small_tokenizer(wording).save(tokenizer)
-  beside = {"tokenizer.json": tokenizer}
-
-  def model(name, params, config):
-    model_folder.save(folder / name, params, config, beside)
-
-  model("model", params, config)
-  _adapter(folder / "adapter", config, params, rank=3)
-  _adapter(folder / "other_base", config, random_parameters.draw(config, 1), 3)
-  _adapter(folder / "other_rank", config, params, rank=3)
+  model_folders.save_model(folder / "model", params)
+  model_folders.save_adapter(folder / "adapter", params)
+  other = random_parameters.draw(config, 1)
+  model_folders.save_adapter(folder / "other_base", other)
+  model_folders.save_adapter(folder / "other_rank", params)
   settings = folder / "other_rank" / "adapter.json"
   settings.write_text(settings.read_text().replace('"rank": 3', '"rank": 4'))
   params["model"]["norm"]["weight"][3] = np.nan
-  model("nan", params, config)
+  model_folders.save_model(folder / "nan", params)
   params["model"]["norm"]["weight"][3] = 1
-  narrow = dataclasses.replace(decoder, mlp=200)
-  model("other_config", params, configs.tiny(decoder=narrow))
-  model("cut", params, config)
+  narrow = dataclasses.replace(config.decoder, mlp=200)
+  narrow = configs.tiny(decoder=narrow)
+  model_folders.save_model(folder / "other_config", params, narrow)
+  model_folders.save_model(folder / "cut", params)
   clips.cut_short(clips.largest_file(folder / "cut" / "params"))
   clips.write_video(folder / "-clip.mp4", 12)
   clips.write_audio(folder / "a.wav", clips.tone(3.0))
   clips.write_audio(folder / "empty.wav", clips.tone(0.0))
   return folder
-
-
-def _adapter(folder, config, base, rank):
-  lora = configs.ILora(rank=rank, heads=2, alpha=6.0)
-  adapted = dataclasses.replace(config, adapter=lora)
-  params = random_parameters.draw(adapted, b=0.1)
-  adapter.save(folder, params, lora, adapter.fingerprint(base))
 
 
 # What replaces the good arguments, and what the error names.

@@ -120,7 +120,7 @@ def _answer(
   pen: clip_masks.ClipMasks | None,
 ) -> tuple[list[dict], dict[str, bytes]]:
   """The rows of answers.json, and the pictures by file name."""
-  maker = _maker(model, table)
+  maker = folder.sample_maker(model, table)
   asked = _records(request.clip, chosen, maker)
   found, drawn = [], {}
   rows = list(_answerer(request, model, maker).answers(asked.values()))
@@ -160,15 +160,6 @@ def _limit(name: str, request: Request, model: folder.Model) -> str:
   if name == "context":
     return f"the model's context of {model.config.decoder.context} tokens"
   return f"--max_new_tokens={request.max_new_tokens}"
-
-
-def _maker(model: folder.Model, table: tasks.Tasks) -> samples.SampleMaker:
-  template = model.chat_template
-  data = configs.Data(
-    chat_template=str(template) if template else None,
-    positions_per_second=model.config.position_rate,
-  )
-  return samples.sample_maker(model.tokenizer, data, model.config, table)
 
 
 def _records(

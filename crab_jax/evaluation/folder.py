@@ -15,6 +15,7 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import samples
 from crab_jax.data import task_files
 from crab_jax.data import tasks
 from crab_jax.data import tokenizer as tokenizers
@@ -65,6 +66,21 @@ def load(folder: files.Path, adapter_folder: files.Path | None) -> Model:
     template if template.is_file() else None,
     table,
   )
+
+
+def sample_maker(model: Model, table: tasks.Tasks) -> samples.SampleMaker:
+  """What makes prompts for a model.
+
+  Args:
+    model: of the folder.
+    table: the tasks that may be asked.
+  """
+  template = model.chat_template
+  data = configs.Data(
+    chat_template=str(template) if template else None,
+    positions_per_second=model.config.position_rate,
+  )
+  return samples.sample_maker(model.tokenizer, data, model.config, table)
 
 
 def require_numbers(model: Model, table: tasks.Tasks) -> None:

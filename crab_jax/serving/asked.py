@@ -5,7 +5,9 @@ import dataclasses
 from crab_jax.data import tasks
 from crab_jax.serving import uploads
 
-FREE = "free_question"  # the row of the table that asks what the user asks
+# The row of the table that asks what the user asks. Its name sorts behind those
+# of all own tasks, so that it moves the number of none.
+FREE = "~free_question"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 A form with `video`, `audio`, `image` (files, or ids of uploaded ones), `tasks`
 ("all", or names by commas), `question`, `options` (one a field, or by line
-ends), and the switches `gates`, `stream`, `previews`.
+ends), `max_tokens` of each answer, and the switches `gates`, `stream`,
+`previews`.
 """
 
 import base64
@@ -104,6 +105,7 @@ async def parse(
       tasks=names,
       parts=tuple(parts),
       wording=asked.Wording(question or None, tuple(options)),
+      sampling=asked.Sampling(_most_tokens(form, service)),
       gates=_switch(form, "gates"),
       stream=_switch(form, "stream"),
     ),
@@ -128,6 +130,26 @@ def _text(form: datastructures.FormData, name: str) -> str | None:
   if value is not None and not isinstance(value, str):
     failures.invalid("invalid_value", f"{name} must be text", name)
   return value.strip() if value else None
+
+
+def _most_tokens(
+  form: datastructures.FormData, service: services.Service
+) -> int | None:
+  """Tokens that an answer may have; None: as many as the server allows."""
+  text = _text(form, "max_tokens")
+  if text is None:
+    return None
+  if not (text.isascii() and text.isdecimal() and int(text[:9]) > 0):
+    failures.invalid(
+      "invalid_value", "max_tokens must be a number above 0", "max_tokens"
+    )
+  if len(text) > 9 or int(text) > (most := service.rules.max_new_tokens):
+    failures.invalid(
+      "too_long",
+      f"at most {most} tokens are answered (--new_tokens)",
+      "max_tokens",
+    )
+  return int(text)
 
 
 def _switch(form: datastructures.FormData, name: str) -> bool:

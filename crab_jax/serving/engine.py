@@ -58,18 +58,16 @@ class Engine:
 
   Args:
     programs: of the model; the thread warms them up.
-    observer: is told how long things take; None: nobody is.
     clock: of deadlines.
   """
 
   def __init__(
     self,
     programs: programs_lib.Programs,
-    observer: interface.Observer | None = None,
     clock: Callable[[], float] = time.monotonic,
   ):
     self._programs, self._clock = programs, clock
-    self._observer = observer or interface.Observer()
+    self._observer = interface.Observer()
     settings = programs.settings
     self._scheduler = scheduler.Scheduler(
       programs.slots, settings.queue, settings.burst, settings.burst_seconds
@@ -104,6 +102,9 @@ class Engine:
   @property
   def failure(self) -> BaseException | None:
     return self._failure
+
+  def observe(self, observer: interface.Observer) -> None:
+    self._observer = observer
 
   def start(self) -> None:
     self._thread.start()
@@ -369,11 +370,10 @@ def _mean(old: float, new: float) -> float:
 def of_folder(
   model: folder.Model,
   settings: configs.Slots,
-  observer: interface.Observer | None = None,
   layout: generation_sharding.Layout | None = None,
 ) -> Engine:
   """The engine of a model folder."""
   programs = programs_lib.Programs(
     model.config, model.params, (model.tokenizer.end,), settings, layout
   )
-  return Engine(programs, observer)
+  return Engine(programs)

@@ -208,6 +208,9 @@ class Engine(Protocol):
   def failure(self) -> BaseException | None:
     """What has ended the thread; None: it lives, or was stopped."""
 
+  def observe(self, observer: Observer) -> None:
+    """Tells an observer, from now on alone, how long things take."""
+
   def start(self) -> None:
     """Starts the thread, which compiles first. Jobs may be submitted."""
 

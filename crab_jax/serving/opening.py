@@ -60,6 +60,7 @@ class Request:
     wording: what is asked.
     most: the longest prompt that has room.
     previews: whether frames for people are wanted.
+    pictures: names of tasks whose `Prompt.picture` is wanted.
   """
 
   media: tuple[Medium, ...]
@@ -67,6 +68,7 @@ class Request:
   wording: asked.Wording
   most: samples.Lengths
   previews: bool = False
+  pictures: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Prompt:
     frame_seconds: time of each frame that it sees.
     size: width and height of the picture as it was sent; of a video too.
     tokens: kind of token, "text", "video", "audio" -> how many.
+    picture: 224 x 224 and encoded, where it is wanted.
   """
 
   record: records.Record
@@ -90,6 +93,7 @@ class Prompt:
   frame_seconds: tuple[float, ...]
   size: tuple[int, int]
   tokens: dict[str, int]
+  picture: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,6 +241,9 @@ class Opener:
       # Tasks with the same frames and sound share what is made of them.
       sight = f"{task.visual}/{task.frames}/{task.window}"
       record = dataclasses.replace(record, id=sight)
+      picture = None
+      if name in request.pictures:
+        picture = clip_lib.frame(clip, task, configs.COORDINATE_SIZE)
       maker = _worded(maker, request.wording)
       record = _shortened(maker, record, request)
       sample = maker.prompt(record)
@@ -252,6 +259,7 @@ class Opener:
       frame_seconds=tuple(record.frame_seconds),
       size=size,
       tokens=_counts(sample),
+      picture=picture,
     )
 
   def _previews(self, clip: clip_lib.Clip) -> tuple[tuple[float, bytes], ...]:

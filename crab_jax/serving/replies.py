@@ -29,6 +29,7 @@ class Answer:
     cached_tokens: of the prompt that were not computed anew.
     seconds: from arrival to the end.
     gates: the router's gates along it, or None.
+    mask: what it points at, a run-length code of 224 x 224 pixels, or None.
   """
 
   task: tasks.Task
@@ -39,6 +40,7 @@ class Answer:
   cached_tokens: int
   seconds: float
   gates: dict | None = None
+  mask: dict | None = None
 
 
 def parsed(answer: Answer) -> answers.Answer:
@@ -61,7 +63,7 @@ def crab(answer: Answer) -> dict[str, Any]:
     "answer": said,
     "reasoning": reasoning,
     "failure": read.failure,
-    "mask": None,
+    "mask": answer.mask,
     "heard": {
       "audio_seconds": round(prompt.audio_seconds, 3),
       "window": prompt.window,

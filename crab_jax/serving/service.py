@@ -20,6 +20,8 @@ from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.data.media import frames as video_frames
 from crab_jax.evaluation import folder
+from crab_jax.evaluation.masking import clip_masks
+from crab_jax.evaluation.masking import prompts as mask_prompts
 from crab_jax.serving import asked
 from crab_jax.serving import failures
 from crab_jax.serving import fetching
@@ -30,6 +32,7 @@ from crab_jax.serving import media_pool
 from crab_jax.serving import metrics as metrics_lib
 from crab_jax.serving import opening
 from crab_jax.serving import protocol
+from crab_jax.serving import regions
 from crab_jax.serving import replies
 from crab_jax.serving import streaming
 from crab_jax.serving import uploads
@@ -94,6 +97,7 @@ class Service:
     keys: of clients.
     vllm_names: see `metrics.Metrics`.
     fetcher: of media of other hosts; None: one by the limits.
+    masks: draws what answers point at; None: nothing does.
   """
 
   def __init__(
@@ -106,6 +110,7 @@ class Service:
     keys: keys_lib.Keys,
     vllm_names: bool = False,
     fetcher: fetching.Fetcher | None = None,
+    masks: clip_masks.ClipMasks | None = None,
   ):
     self.model, self.engine, self.limits = model, engine, limits
     self.store, self.keys, self.table = store, keys, maker.table
@@ -114,7 +119,12 @@ class Service:
     self.metrics = metrics_lib.Metrics(engine.stats, self._depths, vllm_names)
     self.is_draining = False
     self._fetcher = fetcher or fetching.Fetcher(limits)
+    engine.observe(self.metrics)
     self._gates = gates_lib.Gates(model, maker)
+    self.masks = regions.Regions(masks) if masks else None
+    # Tasks whose answers become masks.
+    masked = [t.name for t in maker.table.values() if mask_prompts.is_masked(t)]
+    self.pictures = frozenset(masked if masks else ())
     self._running: set[_Run] = set()
 
   @property
@@ -353,6 +363,7 @@ class _Run:
             request.wording,
             service.engine.limits.prompt,
             previews,
+            service.pictures,
           )
         )
     except TimeoutError:
@@ -463,6 +474,9 @@ class _Run:
     if self._request.gates and self._service.model.config.routes:
       found = await self._service.gates_of(answer)
       answer = dataclasses.replace(answer, gates=found)
+    if self._service.masks is not None:
+      drawn = await asyncio.to_thread(self._service.masks, answer)
+      answer = dataclasses.replace(answer, mask=drawn)
     return answer
 
   def _failure(self, event: interface.Finished) -> failures.Failure:

@@ -85,6 +85,9 @@ class Engine(interface.Engine):
   ready = property(lambda self: self.is_ready)
   failure = property(lambda self: self.error)
 
+  def observe(self, observer) -> None:
+    pass
+
   def start(self) -> None:
     pass
 

@@ -1,5 +1,6 @@
 """The masks of answers about one clip."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,20 @@ class ClipMasks:
       clip: the media.
       said: tasks and the texts of their answers.
     """
+    size = configs.COORDINATE_SIZE
+    return self.of_pictures(lambda task: clip_lib.frame(clip, task, size), said)
+
+  def of_pictures(
+    self,
+    picture_of: Callable[[tasks.Task], bytes],
+    said: Sequence[tuple[tasks.Task, str]],
+  ) -> dict[str, np.ndarray]:
+    """As `of_answers`.
+
+    Args:
+      picture_of: gives a task's picture, encoded, 224 x 224.
+      said: tasks and the texts of their answers.
+    """
     found, wanted = {}, []
     for task, text in said:
       prompt = (
@@ -47,8 +62,7 @@ class ClipMasks:
       if prompt.absent:
         found[task.name] = _EMPTY
       else:
-        picture = clip_lib.frame(clip, task, configs.COORDINATE_SIZE)
-        wanted.append(drawer.Task(task.name, picture, prompt))
+        wanted.append(drawer.Task(task.name, picture_of(task), prompt))
     for drawn in self._pen.draw(wanted):
       # The picture was encoded by `clip_lib.frame`, so it decodes.
       assert drawn.logits is not None
