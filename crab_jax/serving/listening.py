@@ -13,7 +13,7 @@ from crab_jax import errors
 
 _WAITING = 2048  # connections that the system keeps for us
 # Seconds that connections have to end once every answer has.
-_FAREWELL_SECONDS = 2
+_FAREWELL_SECONDS = 4
 
 
 def bind(host: str, port: int, flag: str = "port") -> socket.socket:

@@ -99,5 +99,7 @@ class Pool:
   def stop(self) -> None:
     """Kills all workers."""
     for worker in self.workers:
+      worker.kill()
+    self._threads.shutdown(wait=True, cancel_futures=True)
+    for worker in self.workers:
       worker.stop()
-    self._threads.shutdown(wait=False, cancel_futures=True)

@@ -38,6 +38,7 @@ class Worker:
     self._make, self._arguments, self._limits = make, arguments, limits
     self._process: Any = None
     self._pipe: Any = None
+    self._is_killed = False
 
   @property
   def process_id(self) -> int | None:
@@ -50,6 +51,8 @@ class Worker:
     Raises:
       Died: it does not start.
     """
+    if self._is_killed:
+      raise Died("the server stops")
     if self._process is not None and self._process.is_alive():
       return
     # Not "fork": it would copy the locks of jax's threads, held or not.
@@ -91,6 +94,16 @@ class Worker:
       why = "the process that read it died"
     self.stop()
     raise Died(why)
+
+  def kill(self) -> None:
+    """Kills the process for good; of all methods any thread may call this.
+
+    The thread that waits for an answer sees the end of the pipe, which another
+    one must not close under it.
+    """
+    self._is_killed = True
+    if (process := self._process) is not None:
+      process.kill()
 
   def stop(self) -> None:
     """Kills the process."""
