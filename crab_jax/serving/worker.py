@@ -58,12 +58,15 @@ class Worker:
     # Not "fork": it would copy the locks of jax's threads, held or not.
     context = multiprocessing.get_context("spawn")
     self._pipe, theirs = context.Pipe()
-    self._process = context.Process(
+    process = context.Process(
       target=_serve,
       args=(theirs, self._make, self._arguments, self._limits),
       daemon=True,
     )
-    self._process.start()
+    process.start()
+    self._process = process
+    if self._is_killed:  # meanwhile: `kill` had no process to see
+      process.kill()
     theirs.close()  # or a death would not be seen
     self._receive(_START_SECONDS)
 

@@ -78,7 +78,7 @@ def test_a_clip_is_asked_everything(open_page, media, tmp_path):
   assert _answered(page) == "Done."
   names = page.eval_on_selector_all(".card", "cards => cards.map(c => c.id)")
   assert len(names) == 16 and "card-ave" in names
-  assert page.inner_text("#card-ave .answer") == "Church bell 0–8 s"
+  assert page.inner_text("#card-ave .answer") == "Church bell 0–8\u00a0s"
   assert page.inner_text("#card-ks .said") == "I see hands, I hear strings."
   assert "tokens" in page.inner_text("#card-ks small")
   # The span of the event seeks, and its lane lights up.
@@ -100,6 +100,25 @@ def test_a_clip_is_asked_everything(open_page, media, tmp_path):
     "() => document.querySelector('video').currentTime === 1"
   )
   page.screenshot(path=tmp_path / "desktop.png")
+
+
+def test_a_mask_is_drawn_over_the_frame(
+  open_page, media, listening, monkeypatch
+):
+  """The left half of the frame, as runs down the columns."""
+  half = {"size": [224, 224], "counts": [0, 112 * 224, 112 * 224]}
+  monkeypatch.setattr(listening.service, "masks", lambda answer: half)
+  page = open_page(viewport={"width": 1280, "height": 860})
+  _choose(page, media, "shown.mp4")
+  page.get_by_label("s4", exact=True).check(force=True)
+  page.click("#ask")
+  assert _answered(page) == "Done."
+  width, height = page.evaluate(
+    "(c => [c.width, c.height])(document.querySelector('#overlay'))"
+  )
+  # The clip is twice as wide as high, and the stage 16 : 9.
+  assert _pixels(page) == pytest.approx(width * width / 4, rel=0.03)
+  assert width * width / 4 < width * height / 2
 
 
 def _pixels(page):

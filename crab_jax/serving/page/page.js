@@ -281,7 +281,7 @@ function failed(value) {
 }
 
 function inWords(said) {
-  if (said.events) return said.events.map((e) => `${e.label} ${e.start}–${e.end} s`).join(", ");
+  if (said.events) return said.events.map((e) => `${e.label} ${e.start}–${e.end}\u00a0s`).join(", ");
   if (said.label) return said.label;
   const there = said.exists === undefined ? "" : said.exists ? "it is there" : "it is not there";
   const box = said.box ? `box ${said.box.join(", ")}` : "";
@@ -304,8 +304,9 @@ function answer(value) {
     }
     timeline();
   }
-  if (crab.answer.box || crab.answer.points) {
-    state.places.push({ task: value.task, at: crab.seen.seconds[0] || 0, ...crab.answer });
+  if (crab.answer.box || crab.answer.points || crab.mask) {
+    const mask = crab.mask && region(crab.mask);
+    state.places.push({ task: value.task, at: crab.seen.seconds[0] || 0, ...crab.answer, mask });
     const at = crab.seen.seconds[0] || 0;
     own.querySelector(".row").prepend(make("button", { type: "button", class: "plain", onclick: () => seek(at) }, `→ ${at.toFixed(1)} s`));
     draw();
@@ -404,6 +405,21 @@ function keep() {
 
 // --- boxes on the frame
 
+// The picture of a run-length code of COCO: runs go down the columns, the first
+// is one of zeros.
+function region({ size: [height, width], counts }) {
+  const made = make("canvas", { width, height });
+  const pen = made.getContext("2d");
+  const image = pen.createImageData(width, height);
+  let at = 0;
+  counts.forEach((run, i) => {
+    for (const end = at + run; at < end; at++)
+      if (i % 2) image.data.set([184, 50, 128, 120], 4 * ((at % height) * width + Math.floor(at / height)));
+  });
+  pen.putImageData(image, 0, 0);
+  return made;
+}
+
 function draw() {
   const canvas = $("overlay");
   const area = canvas.getBoundingClientRect();
@@ -421,16 +437,22 @@ function draw() {
   const x = (value) => left + (value / 224) * width * scale;
   const y = (value) => top + (value / 224) * height * scale;
   const colour = getComputedStyle(document.documentElement).getPropertyValue("--said");
+  const lines = new Map();
   for (const place of state.places) {
     pen.strokeStyle = pen.fillStyle = colour;
     pen.lineWidth = 3;
     // Faint where the video is not at the frame that was asked.
     pen.globalAlpha = video.hidden || Math.abs(video.currentTime - place.at) < 0.6 ? 1 : 0.4;
+    if (place.mask) pen.drawImage(place.mask, left, top, width * scale, height * scale);
     if (place.box) {
       const [a, b, c, d] = place.box;
       pen.strokeRect(x(a), y(b), x(c + 1) - x(a), y(d + 1) - y(b));
       pen.font = "600 13px system-ui";
-      pen.fillText(place.task, x(a) + 5, y(b) + 16);
+      // Names of tasks with one box stand one below the other.
+      const corner = `${a},${b}`;
+      const line = (lines.get(corner) || 0) + 1;
+      lines.set(corner, line);
+      pen.fillText(place.task, x(a) + 5, y(b) + 16 * line);
     }
     for (const [u, v] of place.points || []) {
       pen.beginPath();
