@@ -23,7 +23,9 @@ class Slots(checked.Checked):
   )  # of shared keys and values; 0: no sharing
   queue: int = 64  # jobs that wait; the tasks of one clip count as one
   burst: int = 8  # decoding steps without a pause at most
-  burst_seconds: float = 0.02  # that they may take
+  # That they may take: at the end of each the host hands tokens on, and on a CPU
+  # the rows in use are copied.
+  burst_seconds: float = 0.1
   # How decoding reads the frozen projections of the decoder; None: as the
   # model stores them. The answers then differ in rare tokens.
   decode_dtype: str | None = None  # "bfloat16" or "int8"
