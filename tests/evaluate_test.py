@@ -61,6 +61,7 @@ def _arguments(place, out, *more):
     "--gin_file=gin/base.gin",
     "--gin_param=Evaluation.batch=2",
     "--gin_param=Evaluation.max_new_tokens=4",
+    "--gin_param=Evaluation.unified=True",
     f"--checkpoint={place / 'model'}",
     f"--data={place / 'records'}",
     f"--out={out}",
