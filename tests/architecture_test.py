@@ -309,6 +309,7 @@ _TESTS_OF_MORE = {
   "architecture",
   "architecture_picture",
   "bucket_runs",  # commands on a bucket
+  "evaluate_masks",  # the command with a mask model, in processes
   "commands",  # what all commands have in common
   "documents",  # what they tell people to type and to open
   "gin_files",
