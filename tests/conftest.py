@@ -26,6 +26,17 @@ jaxtyping.install_import_hook(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, which compile too
+def pytest_runtest_setup(item):
+  """Spares the default tests the passes of LLVM, nearly half of their time.
+
+  Slow tests and those of parity compile as users do, and so does every command
+  that a test starts as a process.
+  """
+  as_users = item.get_closest_marker("slow") or "parity" in item.path.parts
+  jax.config.update("jax_disable_most_optimizations", not as_users)
+
+
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory):
   """The proxy of a server of buckets; the bucket is `bucket_server.BUCKET`."""
