@@ -42,6 +42,17 @@ def test_base_from_the_command_line(source, tmp_path):
   assert model_folder.load_config(tmp_path / "out").decoder.layers == 3
 
 
+def test_a_folder_is_inspected_by_its_place_alone(source, tmp_path):
+  out = tmp_path / "out"
+  assert _run("base", f"--source={source}", f"--out={out}").returncode == 0
+  done = _run("inspect", str(out))
+  assert done.returncode == 0, done.stderr
+  assert f"model folder {out}, family qwen2_5_omni" in done.stdout
+  # The one of the checkpoint is "{}": said, and the report goes on.
+  assert "tokenizer.json does not load" in done.stdout
+  assert "adapter: none" in done.stdout
+
+
 def test_a_damaged_source_is_one_line_and_exit_code_2(source, tmp_path):
   broken = tmp_path / "hf"
   broken.mkdir()
@@ -55,6 +66,15 @@ def test_a_damaged_source_is_one_line_and_exit_code_2(source, tmp_path):
   assert "model-00001.safetensors is damaged" in line
   assert "Traceback" not in done.stderr
   assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+
+
+def test_what_inspects_writes_nothing(tmp_path):
+  done = _run("inspect", str(tmp_path), f"--out={tmp_path / 'out'}")
+  assert done.returncode == 2
+  assert "--out" in done.stderr
+  done = _run("inspect", str(tmp_path))
+  assert done.returncode == 2
+  assert "neither a model folder" in done.stderr
 
 
 def test_nothing_to_convert():

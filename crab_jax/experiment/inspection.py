@@ -143,7 +143,11 @@ def _special_tokens(folder: files.Path, config: configs.Model) -> list[str]:
   path = folder / base.TOKENIZER
   if not path.is_file():
     return [f"special tokens: unknown, as {base.TOKENIZER} is missing"]
-  found = tokenizer.load(path, front.of(config).grammar)
+  try:
+    found = tokenizer.load(path, front.of(config).grammar)
+  except errors.UserError as error:
+    # What is wrong belongs into the report, which goes on.
+    return [f"special tokens: unknown, as {error}"]
   ids = ", ".join(f"{name} {found.ids[name]}" for name in found.grammar.special)
   return [
     f"special tokens: {ids}",
