@@ -21,7 +21,8 @@
 #         (5); preemptions do not count.
 # --reservation: of the project, with --reserved. --valid_until: how long the
 #         request may wait, e.g. 6h.
-# --spot, --internal_ips, --network, --subnetwork, --service_account, --scopes,
+# --internal_ips: no external addresses; run this in the same network.
+# --spot, --network, --subnetwork, --service_account, --scopes,
 #         --labels, --data_disk, --gcloud_flag=FLAG: see tpu_vm.sh create.
 # --project: the Google Cloud project; otherwise gcloud's own setting.
 # --dry_run: prints the commands of a run without preemption instead.
@@ -34,6 +35,7 @@ set -euo pipefail
 
 flag_name='' flag_zone='' flag_project='' flag_slice='' flag_runtime_version=''
 flag_setup='' flag_poll=60 flag_max_failures=5 flag_keep=false
+flag_internal_ips=false
 
 readonly training_mistake='failed 2' # the door's exit code for a user's mistake
 
@@ -56,11 +58,13 @@ gcloud_tpus() {
 
 # vm VERB ARGUMENTS...: tpu_vm.sh on our slice.
 vm() {
-  local verb=$1 dry=()
+  local verb=$1 passed=()
   shift
-  [[ $flag_dry_run == false ]] || dry=(--dry_run)
+  [[ $flag_dry_run == false ]] || passed+=(--dry_run)
+  [[ $flag_internal_ips == false ]] || passed+=(--internal_ips)
   "$launch/tpu_vm.sh" "$verb" --name="$flag_name" --zone="$flag_zone" \
-    ${flag_project:+"--project=$flag_project"} ${dry[@]+"${dry[@]}"} "$@"
+    ${flag_project:+"--project=$flag_project"} \
+    ${passed[@]+"${passed[@]}"} "$@"
 }
 
 create() {

@@ -18,6 +18,9 @@
 # create also takes --reserved, --internal_ips, --network, --subnetwork,
 #         --service_account, --scopes, --labels and --data_disk with gcloud's
 #         values, and --gcloud_flag=FLAG, as often as need be, for any other.
+# --internal_ips: for a slice that was created with it; what reaches a host
+#         (copy, install, run, logs, status, stop) then goes to its internal
+#         address, from a machine in the same network.
 # --project: the Google Cloud project; otherwise gcloud's own setting.
 # --dry_run: prints the commands instead of running them.
 set -euo pipefail
@@ -26,7 +29,7 @@ set -euo pipefail
 
 flag_name='' flag_zone='' flag_project='' flag_slice='' flag_runtime_version=''
 flag_setup='' flag_door=train flag_worker=0 flag_lines=100
-flag_once=false
+flag_once=false flag_internal_ips=false
 
 # tpu VERB TARGET FLAGS...: one gcloud command in our zone and project.
 tpu() {
@@ -36,9 +39,17 @@ tpu() {
     --zone="$flag_zone" ${flag_project:+"--project=$flag_project"} --quiet
 }
 
+# reach ssh|scp ARGUMENTS...: to hosts; those without an external address are
+# asked by their internal one.
+reach() {
+  local internal=()
+  [[ $flag_internal_ips == false ]] || internal=(--internal-ip)
+  tpu "$@" ${internal[@]+"${internal[@]}"}
+}
+
 # on_hosts WORKER COMMAND: a line for the shell of one host, or of `all`.
 on_hosts() {
-  tpu ssh "$flag_name" --worker="$1" --command="$2"
+  reach ssh "$flag_name" --worker="$1" --command="$2"
 }
 
 # worker WHICH ARGUMENTS...: worker.sh on one host, or on `all`.
@@ -78,7 +89,7 @@ vm_copy() {
   # COPYFILE_DISABLE: or macOS packs a ._ file beside every file.
   must "pack $root, a git checkout" env COPYFILE_DISABLE=1 \
     bash -o pipefail -c "$pack" pack "$root" "$archive"
-  tpu scp "$archive" "$flag_name:crab_jax.tgz" --worker=all
+  reach scp "$archive" "$flag_name:crab_jax.tgz" --worker=all
   on_hosts all "mkdir -p crab_jax && tar -xzf crab_jax.tgz -C crab_jax"
 }
 
@@ -119,10 +130,11 @@ case $verb in
     valued="slice runtime_version $creation_valued"
     switches=$creation_switches
     ;;
-  install) valued=setup switches='' ;;
-  run) valued=door switches='' ;;
-  logs) valued="worker lines" switches=once ;;
-  copy | status | stop | delete) valued='' switches='' ;;
+  install) valued=setup switches=internal_ips ;;
+  run) valued=door switches=internal_ips ;;
+  logs) valued="worker lines" switches="once internal_ips" ;;
+  copy | status | stop) valued='' switches=internal_ips ;;
+  delete) valued='' switches='' ;;
   --help | -h) usage && exit 0 ;;
   *) fail "unknown command '$verb' (see --help)" ;;
 esac

@@ -41,6 +41,30 @@ def test_create_takes_what_a_project_asks_for(cloud):
   assert "--spot" not in call
 
 
+@pytest.mark.parametrize("internal", [(), ("--internal_ips",)])
+def test_hosts_without_an_external_address_are_reached_inside(
+  cloud, printed, internal
+):
+  tails = {"install": (), "run": ("--", *_TRAIN), "logs": ("--once",)}
+  calls = []
+  for verb in ("copy", "install", "run", "logs", "status", "stop"):
+    flags = (*_WHERE, "--dry_run", *internal, *tails.get(verb, ()))
+    done = cloud.run("tpu_vm.sh", verb, *flags)
+    assert done.returncode == 0, done.stderr
+    calls += printed(done.stdout)
+  done = cloud.run(
+    "queued_resource.sh", "train", *_WHERE, "--slice=v5e_4", "--dry_run",
+    *internal, "--", *_TRAIN,
+  )  # fmt: skip
+  calls += printed(done.stdout)
+  reached = [call for call in calls if call[1] in ("ssh", "scp")]
+  assert len(reached) == 7 + 6
+  assert {"--internal-ip" in call for call in reached} == {bool(internal)}
+  others = [call for call in calls if call not in reached]
+  assert others
+  assert not any("--internal-ip" in call for call in others)
+
+
 def test_a_dry_run_after_the_dashes_does_nothing(cloud):
   done = cloud.run(
     "queued_resource.sh", "train", *_WHERE, "--slice=v5e_4", "--", *_TRAIN,
