@@ -77,7 +77,8 @@ _SETTINGS = (
   flags.DEFINE_bool(
     "allow_overlap",
     False,
-    "Let rows of one group or file be in several splits.",
+    "Let rows of one group or file be in several splits; clips that look alike"
+    " are then not looked for.",
   ),
   flags.DEFINE_bool(
     "allow_invalid", False, "Leave out lines that are no rows."

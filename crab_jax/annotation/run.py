@@ -29,6 +29,7 @@ from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
 from crab_jax.annotation import media_files
+from crab_jax.annotation import near_doubles
 from crab_jax.annotation import placing
 from crab_jax.annotation import provenance
 from crab_jax.annotation import report
@@ -37,6 +38,7 @@ from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
 from crab_jax.annotation import truths
+from crab_jax.annotation.checking import findings
 from crab_jax.annotation.review import entries
 from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import batches
@@ -46,7 +48,7 @@ from crab_jax.data import tasks
 STATE = ".annotate"
 SUMMARY = "annotate.json"
 DOUBTS = "label_doubts.csv"
-_VERSION = 1  # grows when the same inputs begin to give other rows
+_VERSION = 2  # grows when the same inputs begin to give other rows
 _LARGEST = 0.5  # share of the rows in one group from which it is told
 _NAMED = 10  # rows that are named with each reason
 
@@ -117,7 +119,9 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       answered = _batch(work, inputs.batch, show)
       if answered.count:
         return {}
-    drafts = drafting.write(work, show, answered)
+    drafts = _with_findings(
+      drafting.write(work, show, answered), _near_doubles(built, inputs, show)
+    )
     _keep_drafts(work, drafts)
     decisions = reviews.read(inputs.out)
     drafts = reviews.applied(drafts, decisions)
@@ -238,6 +242,29 @@ def _split(
   return [dataclasses.replace(item, split=chosen[item.id]) for item in built]
 
 
+def _near_doubles(
+  built: Sequence[items.Item], inputs: Inputs, show: Show
+) -> dict[str, findings.Finding]:
+  """Id -> what is found of clips that look like one of another split."""
+  if inputs.settings.allow_overlap:
+    return {}
+  log = inputs.out / STATE / near_doubles.FILE
+  return near_doubles.find(built, inputs.media, log, show)
+
+
+def _with_findings(
+  drafts: drafting.Drafts, found: dict[str, findings.Finding]
+) -> drafting.Drafts:
+  """The drafts, some with one finding more."""
+  more = {
+    name: dataclasses.replace(
+      drafts[name], found=(*drafts[name].found, finding)
+    )
+    for name, finding in found.items()
+  }
+  return drafts | more
+
+
 def _tell_cost(
   work: drafting.Work, outcomes: Sequence[expansion.Outcome], show: Show
 ) -> dict[str, Any]:
@@ -295,8 +322,8 @@ def _keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
       entries.line(
         item, drafts[item.id], work.media, vocabulary.get(item.task, ())
       )
-      for item in work.written()
-      if not drafts[item.id].dropped
+      for item in work.every
+      if drafts[item.id].writer != "none" and not drafts[item.id].dropped
     ),
   )
 

@@ -20,6 +20,8 @@ from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import tables
+from crab_jax.annotation.review import entries
+from crab_jax.annotation.review import reviews
 from crab_jax.data import preparation
 from crab_jax.data import tasks
 from crab_jax.data.media import frames
@@ -305,6 +307,23 @@ def test_bare_conclusions(media, tmp_path):
   )
   (row,) = _rows(tmp_path / "out", "ks", "train")
   assert row["label"] == "<answer>playing_piano</answer>."
+
+
+def test_captions_are_built_when_they_are_accepted(media, tmp_path):
+  """Their text is the label itself; a person can still accept or reject it."""
+  inputs = _inputs(
+    [sources.row("avcap", 0, split="train")], media, tmp_path / "out",
+    require_review="all",
+  )  # fmt: skip
+  (unbuilt,) = run.annotate(inputs, lambda text: None)["unbuilt"]
+  assert unbuilt["status"] == "unreviewed"
+  (entry,) = entries.read(tmp_path / "out" / run.STATE)
+  decision = {"id": entry["id"], "hash": entry["hash"], "verdict": "accept",
+              "text": "", "reason": "", "reviewer": "ann"}  # fmt: skip
+  (tmp_path / "out" / reviews.FILE).write_text(json.dumps(decision) + "\n")
+  assert run.annotate(inputs, lambda text: None)["unbuilt"] == []
+  (row,) = _rows(tmp_path / "out", "avcap", "train")
+  assert row["label_content"] == "A grey screen becomes brighter."
 
 
 _COMMAND = [sys.executable, "-m", "crab_jax.annotate"]
