@@ -14,6 +14,7 @@ import tqdm
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.annotation import display_names
 from crab_jax.annotation import items
 from crab_jax.annotation import licences
 from crab_jax.annotation import provenance
@@ -70,12 +71,9 @@ class Work:
     found: dict[str, set[str]] = collections.defaultdict(set)
     for item in self.every:
       task = self.table[item.task]
-      if task.family in ("matching", "qa") or task.kind == "caption":
-        continue
-      answer = item.truth.answer
-      found[item.task] |= {event.label for event in answer.events}
-      found[item.task] |= {n for n in (answer.label, item.truth.name) if n}
-      found[item.task] |= set(task.classes)
+      if display_names.has_labels(task):
+        own = (*display_names.labels(item, task), *task.classes)
+        found[item.task] |= {item.spoken(name) for name in own}
     return {name: frozenset(labels) for name, labels in found.items()}
 
   def written(self) -> list[items.Item]:

@@ -5,6 +5,7 @@ box, no sounds but of the events.
 """
 
 import re
+from collections.abc import Callable
 from collections.abc import Sequence
 
 from crab_jax import configs
@@ -47,7 +48,10 @@ def helps(row: rows.Row) -> str:
 
 
 def of_events(
-  events: Sequence[intervals.Event], length: float | None, modal: bool
+  events: Sequence[intervals.Event],
+  length: float | None,
+  modal: bool,
+  spoken: Callable[[str], str] = plain,
 ) -> str:
   """Sentences about events in the order in which they begin.
 
@@ -55,6 +59,7 @@ def of_events(
     events: of the clip.
     length: of the clip, seconds; None: not known.
     modal: whether the answer tells what is seen from what is heard.
+    spoken: gives the words of a label.
   """
   if not events:
     return "No event takes place."
@@ -64,10 +69,10 @@ def of_events(
     verb = _VERBS[event.modality] if modal else "takes place"
     lead = "Then " if index else ""
     sentences.append(
-      f"{lead}{plain(event.label)} {verb} from second {event.start:g} to second"
+      f"{lead}{spoken(event.label)} {verb} from second {event.start:g} to second"
       f" {event.end:g}, {_when(event, length)}."
     )
-  sentences += _overlaps(ordered)
+  sentences += _overlaps(ordered, spoken)
   return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
@@ -89,20 +94,27 @@ def _seconds(count: float) -> str:
   return f"{count:g} second{'s' * (count != 1)}"
 
 
-def _overlaps(ordered: Sequence[intervals.Event]) -> list[str]:
+def _overlaps(
+  ordered: Sequence[intervals.Event], spoken: Callable[[str], str]
+) -> list[str]:
   """The first pair of different events that overlap."""
   for one, other in zip(ordered, ordered[1:], strict=False):
     if one.label != other.label and other.start < one.end:
       return [
-        f"For some time {plain(one.label)} and {plain(other.label)} go on"
+        f"For some time {spoken(one.label)} and {spoken(other.label)} go on"
         " together."
       ]
   return []
 
 
-def of_place(truth: truths.Truth) -> str:
-  """A sentence about the place of an object."""
-  name = plain(truth.name)
+def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
+  """A sentence about the place of an object.
+
+  Args:
+    truth: its answer.
+    spoken: gives the words of a label.
+  """
+  name = spoken(truth.name)
   answer: answers.Answer = truth.answer
   if answer.exists is False:
     return f"Nothing in it fits {name}."

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from crab_jax.annotation import facts
 from crab_jax.annotation import media_files
 from crab_jax.annotation import rows
 from crab_jax.annotation import truths
@@ -26,6 +27,7 @@ class Item:
     length: of the clip in seconds; None: it has none, or nobody tells.
     split: "train", "val" or "test"; "" until it is drawn.
     marks: what a reader should know of it, such as "points_from_box".
+    names: label -> its words in a sentence; of others they follow from it.
   """
 
   id: str
@@ -37,8 +39,13 @@ class Item:
   length: float | None = None
   split: str = ""
   marks: tuple[str, ...] = ()
+  names: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def name(self) -> str:
     """The id as the name of a folder."""
     return _NAME.sub("_", self.id)
+
+  def spoken(self, label: str) -> str:
+    """A label as sentences say it."""
+    return facts.plain(self.names.get(label, label))

@@ -40,7 +40,7 @@ _MARGIN = 2.0  # grey levels
 _PLACES = (1 / 6, 1 / 2, 5 / 6)  # of the clip, where its frames are taken
 # Measured on a clip of AVE, 10 s: encoded anew at 112 to 360 pixels and CRF 23
 # to 45, 0.00 to 0.17 of the bits differ; between its thirds 0.66 and more.
-_APART = 0.3  # share of the bits of either print that differ, at most
+_APART = 0.2  # share of the bits of either print that differ, at most
 _LEAST = 12  # bits that a frame has on average: plain pictures say nothing
 _SLACK = 0.25  # seconds: encoding anew adds or drops a few frames
 

@@ -25,6 +25,7 @@ from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation import build
 from crab_jax.annotation import conclusions
+from crab_jax.annotation import display_names
 from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
@@ -83,6 +84,11 @@ class Inputs:
   batch: str | None = None
   dry_run: bool = False
 
+  @property
+  def language(self) -> str:
+    """Of the texts; templates are English."""
+    return self.teaching.language if self.teaching else "en"
+
 
 def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
   """Makes the annotation files; one that is complete is left as it is.
@@ -108,6 +114,10 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       inputs.found, inputs.table, library, inputs.settings
     )
     built = _split(built, inputs, show)
+    names = display_names.table(
+      built, inputs.table, inputs.out, inputs.language
+    )
+    built = display_names.named(built, names)
     work = drafting.Work(
       built, inputs.table, inputs.settings, inputs.teaching, inputs.transport,
       inputs.media, inputs.out, state,
@@ -128,6 +138,7 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
     summary = _build(built, drafts, outcomes, inputs)
     _write_doubts(built, drafts, inputs.out)
     summary["review"] = reviews.agreement(decisions)
+    files.write_json(inputs.out / display_names.FILE, names)
     report.write(report.make(built, drafts, summary), inputs.out)
     summary = {"fingerprint": mark, **summary}
     files.write_json(inputs.out / SUMMARY, summary, sync=True)
@@ -182,6 +193,7 @@ def _fingerprint(inputs: Inputs) -> str:
     "tasks": [dataclasses.asdict(task) for task in inputs.table.own],
     "media": {p: files.stamp(inputs.media / p) for p in sorted(paths)},
     "templates": _hash_of(inputs.settings.templates),
+    "names": display_names.edited(inputs.out, inputs.language),
     "reviews": _hash_of(str(inputs.out / reviews.FILE)),
     "teaching": inputs.teaching and dataclasses.asdict(inputs.teaching),
     "prompts": inputs.teaching and _hash_of(inputs.teaching.prompts),

@@ -111,7 +111,7 @@ def slots(item: items.Item, task: tasks.Task) -> dict[str, str]:
   said = _facts(item, task, truth)
   filled = {
     "facts": said,
-    "label": facts.plain(truth.answer.label or truth.name),
+    "label": item.spoken(truth.answer.label or truth.name),
     "question": facts.question(row) if row.question else "",
     "seen": "In the frames it is seen.",
     "heard": "In the sound it is heard.",
@@ -138,9 +138,9 @@ def helps(item: items.Item) -> str:
 def _facts(item: items.Item, task: tasks.Task, truth: truths.Truth) -> str:
   if task.kind == "events":
     modal = truths.tells_modality(task)
-    told = facts.of_events(truth.answer.events, item.length, modal)
+    told = facts.of_events(truth.answer.events, item.length, modal, item.spoken)
   elif task.kind in ("place", "existence"):
-    told = facts.of_place(truth)
+    told = facts.of_place(truth, item.spoken)
   else:
     told = ""
   return f"{told} {facts.helps(item.row)}".strip()

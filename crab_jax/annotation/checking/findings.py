@@ -76,7 +76,7 @@ class Context:
     answer = self.item.truth.answer
     found = [event.label for event in answer.events]
     found += [name for name in (answer.label, self.item.truth.name) if name]
-    return tuple(dict.fromkeys(facts.plain(name) for name in found))
+    return tuple(dict.fromkeys(self.item.spoken(name) for name in found))
 
   @property
   def told(self) -> str:

@@ -45,6 +45,7 @@ def line(
     "hash": reviews.text_hash(draft.text),
     "conclusion": conclusions.state(item.truth),
     "name": item.truth.name,
+    "names": dict(item.names),
     "answer": {
       "kind": answer.kind,
       "label": answer.label,
@@ -111,6 +112,7 @@ def context(entry: Mapping[str, Any], table: tasks.Tasks) -> findings.Context:
     {},
     None,
     entry["length"],
+    names=entry["names"],
   )
   return findings.Context(
     item, table[entry["task"]], frozenset(entry["vocabulary"])
