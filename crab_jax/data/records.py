@@ -17,6 +17,7 @@ import fnmatch
 import functools
 import json
 import os
+import threading
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -75,9 +76,19 @@ class Record:
 _JSON_FIELDS = ("question", "reference", "meta")
 
 
-@functools.cache
+# While tensorflow_datasets is imported, etils makes the imports of every thread
+# lazy. Two threads that import it then wait for each other's locks for ever.
+_one_thread = threading.Lock()
+
+
 def features() -> Any:
   """The layout of a record for tensorflow_datasets, all fields required."""
+  with _one_thread:
+    return _features()
+
+
+@functools.cache
+def _features() -> Any:
   # Not above: what asks about one clip needs records, but none in this form.
   import tensorflow_datasets as tfds
 
@@ -104,9 +115,10 @@ def features() -> Any:
 
 @functools.cache
 def _serializer() -> Any:
+  layout = features().get_serialized_info()  # first: it guards the import
   from tensorflow_datasets.core import example_serializer
 
-  return example_serializer.ExampleSerializer(features().get_serialized_info())
+  return example_serializer.ExampleSerializer(layout)
 
 
 def encode(record: Record) -> bytes:

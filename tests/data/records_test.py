@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import hypothesis
 import pytest
@@ -118,3 +120,37 @@ def test_splits_need_a_finished_preparation(tmp_path):
     prepared_records.read(tmp_path).splits()
   (tmp_path / records.SUMMARY).write_text("{}")
   assert prepared_records.read(tmp_path).splits() == {"ave": {"train": 4}}
+
+
+# Where a second thread is while the first one imports tensorflow_datasets.
+_SECOND_THREAD = """
+import sys, threading, time, traceback
+from crab_jax.data import records
+
+def stack():
+  frame = sys._current_frames().get(second.ident)
+  return "".join(traceback.format_stack(frame)) if frame else ""
+
+class Finder:
+  def find_spec(self, name, path=None, target=None):
+    if name == "tensorflow_datasets":
+      second.start()
+      while " in features" not in stack():
+        time.sleep(0.01)
+      time.sleep(0.2)
+      print(stack())
+
+second = threading.Thread(target=records.features)
+sys.meta_path.insert(0, Finder())
+records.features()
+second.join()
+"""
+
+
+def test_two_threads_do_not_import_at_once():
+  done = subprocess.run(
+    [sys.executable, "-c", _SECOND_THREAD],
+    capture_output=True, text=True, timeout=120, check=True,
+  )  # fmt: skip
+  assert "in features" in done.stdout
+  assert "importlib" not in done.stdout, done.stdout
