@@ -71,7 +71,7 @@ def _flags(command: str) -> dict[str, str]:
   return found
 
 
-def _fault(command: str, word: str) -> str | None:
+def fault_of(command: str, word: str) -> str | None:
   """What is wrong with a flag of a command; None: nothing."""
   name, given, value = word.removeprefix("--").partition("=")
   known = _flags(command)
@@ -99,7 +99,7 @@ def test_its_commands_have_the_flags_that_it_gives(name):
     fault
     for command, words in _commands(name, "crab_jax")
     for word in words
-    if word.startswith("--") and (fault := _fault(command, word))
+    if word.startswith("--") and (fault := fault_of(command, word))
   ]
   assert not faults
 
@@ -109,12 +109,12 @@ def test_commands_are_found_and_faults_are_told():
   assert {"train", "prepare", "bench"} <= {
     command for name in _DOCUMENTS for command, _ in _commands(name, "crab_jax")
   }
-  assert _fault("train", "--wrokdir=x") == "train has no --wrokdir"
-  assert _fault("bench", "--data=records") == "--data of bench is a bool"
-  assert _fault("bench", "--records") == "--records of bench is a string"
-  assert _fault("train", "--gin_file=gin/no.gin") == "gin/no.gin is not there"
-  assert _fault("train", "--gin_param=ILora.rang=3") == "ILora has no rang"
-  assert _fault("train", "--gin_param=pictures/Stage.steps=3") is None
+  assert fault_of("train", "--wrokdir=x") == "train has no --wrokdir"
+  assert fault_of("bench", "--data=records") == "--data of bench is a bool"
+  assert fault_of("bench", "--records") == "--records of bench is a string"
+  assert fault_of("train", "--gin_file=gin/no.gin") == "gin/no.gin is not there"
+  assert fault_of("train", "--gin_param=ILora.rang=3") == "ILora has no rang"
+  assert fault_of("train", "--gin_param=pictures/Stage.steps=3") is None
 
 
 @pytest.mark.parametrize("name", _DOCUMENTS)

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -39,16 +40,16 @@ def test_shellcheck_finds_nothing():
   assert done.returncode == 0, done.stdout
 
 
-def _instructions() -> list[str]:
-  """The commands of the README's bash blocks, continued lines joined."""
-  text = (_LAUNCH / "README.md").read_text()
+def _instructions(name: str) -> list[str]:
+  """The commands of a document's bash blocks, continued lines joined."""
+  text = (_LAUNCH / name).read_text()
   blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
   lines = "".join(blocks).replace("\\\n", " ").splitlines()
   return [line for line in lines if line.startswith("launch/")]
 
 
 def test_the_instructions_run_dry(cloud):
-  commands = _instructions()
+  commands = _instructions("README.md")
   assert {shlex.split(line)[0] for line in commands} == {
     "launch/tpu_vm.sh",
     "launch/queued_resource.sh",
@@ -61,6 +62,20 @@ def test_the_instructions_run_dry(cloud):
     done = cloud.run(script.partition("/")[2], *words)
     assert done.returncode == 0, (line, done.stderr)
   assert cloud.calls() == []
+
+
+def test_the_first_hour_runs_dry():
+  commands = _instructions("FIRST_HOUR.md")
+  assert len(commands) == 4
+  for line in commands:
+    script, *words = shlex.split(line, comments=True)
+    done = subprocess.run(
+      [sys.executable, script, *words, "--dry_run"],
+      cwd=_LAUNCH.parent,
+      capture_output=True,
+      text=True,
+    )
+    assert done.returncode == 0, (line, done.stderr)
 
 
 def test_every_file_is_in_the_instructions():
