@@ -60,9 +60,9 @@ _SETTINGS = (
   flags.DEFINE_enum(
     "weak",
     _DEFAULTS.weak,
-    ["skip", "whole"],
-    "Rows of events without times: left out and counted, or as long as the"
-    " clip.",
+    settings_lib.WEAK,
+    "Rows of events without times: left out and counted, as long as the clip,"
+    " or with times that the teacher proposes, which wait for review.",
   ),
   flags.DEFINE_enum(
     "writer",

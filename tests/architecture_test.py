@@ -361,6 +361,7 @@ _TESTED_BY = {
   "annotation/teaching/sending": "annotation/drafting",
   "annotation/teaching/spending": "annotation/drafting",
   "annotation/teaching/teacher": "annotation/drafting",
+  "annotation/teaching/times_proposed": "annotation/weak_labels",
   "annotation/truths": "annotation/conclusions",
   "ablation/figures": "ablation/report",
   "ablation/run_evaluation": "ablation/run",

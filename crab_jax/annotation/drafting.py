@@ -6,9 +6,12 @@ the rows and does not depend on which came first.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import Any
 
 import tqdm
 
@@ -19,6 +22,7 @@ from crab_jax.annotation import items
 from crab_jax.annotation import licences
 from crab_jax.annotation import provenance
 from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation import truths
 from crab_jax.annotation import writer_template
 from crab_jax.annotation.checking import checks
 from crab_jax.annotation.teaching import asking
@@ -28,13 +32,23 @@ from crab_jax.annotation.teaching import client as client_lib
 from crab_jax.annotation.teaching import prompts as prompts_lib
 from crab_jax.annotation.teaching import spending
 from crab_jax.annotation.teaching import teacher as teacher_lib
+from crab_jax.annotation.teaching import times_proposed
 from crab_jax.data import tasks
+from crab_jax.evaluation.reading import intervals
 
 CACHE = "cache"
 LEDGER = "spending.jsonl"
 BATCHES = "batches"
 
 Drafts = dict[str, provenance.Draft]
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+  """Why a row got no times; `status` counts it."""
+
+  status: str
+  reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +122,10 @@ def write(
   if work.settings.writer == "template":
     drafts |= _by_templates(wanted, work)
   elif answered is not None:
-    drafts |= _all(open_teacher(work, answered), wanted, workers=1)
+    drafts |= _all(open_teacher(work, answered).write, wanted, workers=1)
   else:
-    drafts |= _by_teacher(wanted, work, show)
+    with _asked(work, show) as teacher:
+      drafts |= _all(teacher.write, wanted, work.transport.workers)
   return _with_sameness(drafts, wanted)
 
 
@@ -199,10 +214,15 @@ def ledger(work: Work) -> spending.Ledger:
   return spending.Ledger(work.state / LEDGER, tariff, way.budget)
 
 
-def _by_teacher(
-  wanted: Sequence[items.Item], work: Work, show: Callable[[str], object]
-) -> Drafts:
-  """The texts of a teacher, and what could not be written."""
+@contextlib.contextmanager
+def _asked(
+  work: Work, show: Callable[[str], object]
+) -> Iterator[teacher_lib.Teacher]:
+  """A teacher that asks its endpoint, which sees and hears.
+
+  Raises:
+    UserError: it cannot be used.
+  """
   teaching, way = work.teaching, work.transport
   assert teaching is not None
   check_terms(work)
@@ -222,7 +242,7 @@ def _by_teacher(
   )
   try:
     teacher.probe()
-    drafts = _all(teacher, wanted, way.workers)
+    yield teacher
   finally:
     for one in clients:
       one.close()
@@ -231,7 +251,6 @@ def _by_teacher(
       f"teacher: {tokens_in} tokens in, {tokens_out} out, cost"
       f" {spent.spent:.4f}, of all runs on this folder"
     )
-  return drafts
 
 
 def _client(
@@ -250,17 +269,19 @@ def _client(
 
 
 def _all(
-  teacher: teacher_lib.Teacher, wanted: Sequence[items.Item], workers: int
-) -> Drafts:
-  """The drafts of rows, by several threads; the first error ends all."""
-  drafts: Drafts = {}
+  make: Callable[[items.Item], Any],
+  wanted: Sequence[items.Item],
+  workers: int,
+) -> dict[str, Any]:
+  """What is made of rows, by several threads; the first error ends all."""
+  drafts = {}
   with (
     concurrent.futures.ThreadPoolExecutor(workers) as pool,
     tqdm.tqdm(
       total=len(wanted), desc="annotate", unit="row", disable=None
     ) as bar,
   ):
-    futures = {pool.submit(teacher.write, item): item.id for item in wanted}
+    futures = {pool.submit(make, item): item.id for item in wanted}
     try:
       for future in concurrent.futures.as_completed(futures):
         drafts[futures[future]] = future.result()
@@ -272,33 +293,84 @@ def _all(
   return drafts
 
 
-def write_batch(work: Work) -> batches.Writer:
-  """The next requests of all rows as batch files."""
-  assert work.teaching is not None
+def propose(
+  work: Work,
+  show: Callable[[str], object],
+  answered: batches.Writer | None = None,
+) -> dict[str, tuple[intervals.Event, ...] | Refused]:
+  """Times that a teacher proposes for each row, by its id.
+
+  Args:
+    work: the rows, whose events last as long as their clips.
+    show: takes what is to be told.
+    answered: takes what is to be asked: rows that wait are left out; None: the
+      teacher is asked.
+
+  Raises:
+    UserError: the teacher cannot be used, or the budget is used up.
+  """
+  if not work.every:
+    return {}
+  if answered is None:
+    with _asked(work, show) as teacher:
+      return _all(
+        lambda item: _times(teacher, item), work.every, work.transport.workers
+      )
   check_terms(work)
+  found, teacher = {}, open_teacher(work, answered)
+  for item in work.every:
+    with contextlib.suppress(batches.Needed):
+      found[item.id] = _times(teacher, item)
+  return found
+
+
+def _times(
+  teacher: teacher_lib.Teacher, item: items.Item
+) -> tuple[intervals.Event, ...] | Refused:
+  try:
+    return times_proposed.propose(teacher, item)
+  except times_proposed.NoTimes as error:
+    return Refused("no_times", f"the teacher proposed none to use: {error}")
+  except truths.Unbuildable as error:
+    return Refused(error.status, error.reason)
+  except client_lib.Rejected as error:
+    return Refused("rejected", str(error))
+  except client_lib.Unanswered as error:
+    raise teacher.unanswered(item, error) from error
+
+
+def open_batch(work: Work) -> batches.Writer:
+  """Collects what is to be asked into batch files."""
+  assert work.teaching is not None
   cache = cache_lib.Cache(work.state / CACHE)
-  writer = batches.Writer(work.state / BATCHES, work.teaching.model, cache)
+  return batches.Writer(work.state / BATCHES, work.teaching.model, cache)
+
+
+def write_batch(work: Work, writer: batches.Writer) -> None:
+  """Collects the next requests of all rows, and writes the files."""
+  check_terms(work)
   teacher = open_teacher(work, writer)
-  for item in work.written():
-    try:
+  for item in work.written() if work.settings.writer == "teacher" else ():
+    with contextlib.suppress(batches.Needed):
       teacher.write(item)
-    except batches.Needed:
-      continue
   writer.finish()
-  return writer
 
 
 def estimate(work: Work) -> dict[str, dict[str, float]]:
   """What a teacher would cost at the first try, by task; asks nothing."""
   way = work.transport
   tariff = spending.Tariff(way.price_in, way.price_out)
-  passes = work.teaching.passes if work.teaching else 1
   found: dict[str, dict[str, float]] = {}
-  for item in work.written():
+  written = {item.id for item in work.written()}
+  for item in work.every:
     frames, seconds = _senses(item, work.table[item.task])
-    tokens_in = tariff.tokens_in(frames, seconds, 0)
-    tokens_in += (passes - 1) * tariff.text
-    tokens_out = passes * tariff.reply
+    media = tariff.tokens_in(frames, seconds, 0)
+    requests = _requests(work, media, tariff.text) * (item.id in written)
+    if work.settings.weak == "teacher" and "weak" in item.marks:
+      requests = [*requests, media]
+    if not requests:
+      continue
+    tokens_in, tokens_out = sum(requests), len(requests) * tariff.reply
     sums = found.setdefault(
       item.task, {"rows": 0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
     )
@@ -307,6 +379,21 @@ def estimate(work: Work) -> dict[str, dict[str, float]]:
     sums["tokens_out"] += tokens_out
     sums["cost"] += tariff.cost(tokens_in, tokens_out)
   return found
+
+
+def _requests(work: Work, media: int, text: int) -> list[int]:
+  """Tokens of the requests for one text.
+
+  Args:
+    work: who writes; where nobody is named, a teacher would.
+    media: tokens of a request with frames and sound.
+    text: tokens of one without.
+  """
+  if work.teaching is None:
+    return [media]
+  if work.settings.writer != "teacher":
+    return []
+  return [media] + [text] * (work.teaching.passes - 1)
 
 
 def _senses(item: items.Item, task: tasks.Task) -> tuple[int, float]:

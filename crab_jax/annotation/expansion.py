@@ -153,7 +153,9 @@ def _with_events(
 ) -> Iterator[items.Item | Outcome]:
   """The clip, or its windows."""
   events = _events(item, settings)
-  marks = ("weak",) if item.row.events is None else ()
+  marks: tuple[str, ...] = ("weak",) if item.row.events is None else ()
+  if item.row.proposed:
+    marks = ("proposed_times",)
   item = dataclasses.replace(item, marks=marks)
   whole, length = settings.window > 0, item.length
   if not whole or length is None or length <= settings.window + _SLACK:

@@ -61,6 +61,7 @@ class Row:
     box: as `box_format` says.
     points: in pixels of the image, or as fractions for "norm".
     frame: number of the frame, or None; `frame_second` instead of it.
+    proposed: whether a teacher proposed the times of the events.
     meta: other columns.
   """
 
@@ -93,6 +94,7 @@ class Row:
   transcript: str = ""
   licence: str = ""
   source: str = ""
+  proposed: bool = False
   meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   @property

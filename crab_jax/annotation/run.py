@@ -39,6 +39,7 @@ from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
 from crab_jax.annotation import truths
+from crab_jax.annotation import weak_labels
 from crab_jax.annotation.checking import findings
 from crab_jax.annotation.review import entries
 from crab_jax.annotation.review import reviews
@@ -110,28 +111,25 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       show(f"{inputs.out} is complete: nothing to do")
       return done
     library = media_files.Library(inputs.media, state / "media.jsonl")
-    built, outcomes = expansion.expand(
-      inputs.found, inputs.table, library, inputs.settings
-    )
+    work = drafting.Work(
+      (), inputs.table, inputs.settings, inputs.teaching, inputs.transport,
+      inputs.media, inputs.out, state,
+    )  # fmt: skip
+    batch = _open_batch(work, inputs, show)
+    built, outcomes = _expanded(work, library, inputs, batch, show)
     built = _split(built, inputs, show)
     names = display_names.table(
       built, inputs.table, inputs.out, inputs.language
     )
     built = display_names.named(built, names)
-    work = drafting.Work(
-      built, inputs.table, inputs.settings, inputs.teaching, inputs.transport,
-      inputs.media, inputs.out, state,
-    )  # fmt: skip
+    work = dataclasses.replace(work, every=built)
     if inputs.dry_run:
       return _tell_cost(work, outcomes, show)
-    answered = None
-    if inputs.batch is not None:
-      answered = _batch(work, inputs.batch, show)
-      if answered.count:
-        return {}
-    drafts = _with_findings(
-      drafting.write(work, show, answered), _near_doubles(built, inputs, show)
-    )
+    if batch is not None and _is_waiting(work, batch, show):
+      return {}
+    drafts = _with_findings(drafting.write(work, show, batch), built)
+    near = _near_doubles(built, inputs, show)
+    drafts = _with_near_doubles(drafts, near)
     _keep_drafts(work, drafts)
     decisions = reviews.read(inputs.out)
     drafts = reviews.applied(drafts, decisions)
@@ -265,9 +263,23 @@ def _near_doubles(
 
 
 def _with_findings(
+  drafts: drafting.Drafts, built: Sequence[items.Item]
+) -> drafting.Drafts:
+  """The drafts; those whose times a teacher proposed wait for a person."""
+  held = {
+    item.id: dataclasses.replace(
+      drafts[item.id], found=(*drafts[item.id].found, finding), held=True
+    )
+    for item in built
+    if (finding := weak_labels.finding(item))
+  }
+  return drafts | held
+
+
+def _with_near_doubles(
   drafts: drafting.Drafts, found: dict[str, findings.Finding]
 ) -> drafting.Drafts:
-  """The drafts, some with one finding more."""
+  """The drafts, with what is found of their clips."""
   more = {
     name: dataclasses.replace(
       drafts[name], found=(*drafts[name].found, finding)
@@ -302,8 +314,36 @@ def _tell_cost(
   return {"dry_run": found, "all": totals}
 
 
-def _batch(work: drafting.Work, batch: str, show: Show) -> batches.Writer:
-  """Reads or writes batch files; the writer of what is still to be asked."""
+def _expanded(
+  work: drafting.Work,
+  library: media_files.Library,
+  inputs: Inputs,
+  batch: batches.Writer | None,
+  show: Show,
+) -> tuple[list[items.Item], list[expansion.Outcome]]:
+  """What can be built of the rows, and what became of the others."""
+  found, settings = inputs.found, inputs.settings
+  outcomes: list[expansion.Outcome] = []
+  if settings.weak == "teacher":
+    if inputs.teaching is None:
+      raise errors.UserError("--weak=teacher needs --teacher and --model")
+    if inputs.dry_run:  # asks nobody: as long as the clip is near enough
+      settings = dataclasses.replace(settings, weak="whole")
+    else:
+      found, outcomes = weak_labels.with_times(
+        found, work, library, show, batch
+      )
+  built, more = expansion.expand(found, inputs.table, library, settings)
+  return built, outcomes + more
+
+
+def _open_batch(
+  work: drafting.Work, inputs: Inputs, show: Show
+) -> batches.Writer | None:
+  """Reads the replies of a batch; the writer of what is still to be asked."""
+  batch = inputs.batch
+  if batch is None:
+    return None
   if batch.startswith("read="):
     path = files.path(batch.removeprefix("read="))
     cache = cache_lib.Cache(work.state / drafting.CACHE)
@@ -313,16 +353,23 @@ def _batch(work: drafting.Work, batch: str, show: Show) -> batches.Writer:
       show(f"failed: {one}")
   elif batch != "write":
     raise errors.UserError(f"--batch={batch}: it is write, or read=FILE")
-  writer = drafting.write_batch(work)
+  return drafting.open_batch(work)
+
+
+def _is_waiting(
+  work: drafting.Work, writer: batches.Writer, show: Show
+) -> bool:
+  """Writes the batch files; whether there is anything left to ask."""
+  drafting.write_batch(work, writer)
   if not writer.count:
-    return writer
+    return False
   for written in writer.paths:
     show(f"{written}")
   show(
     f"{writer.count} requests to send; then --batch=read=FILE for each file of"
     " replies"
   )
-  return writer
+  return True
 
 
 def _keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
@@ -335,9 +382,14 @@ def _keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
         item, drafts[item.id], work.media, vocabulary.get(item.task, ())
       )
       for item in work.every
-      if drafts[item.id].writer != "none" and not drafts[item.id].dropped
+      if _is_reviewed(drafts[item.id])
     ),
   )
+
+
+def _is_reviewed(draft: provenance.Draft) -> bool:
+  """Whether a person can say something of it: a text, a caption, times."""
+  return (draft.writer != "none" or draft.held) and not draft.dropped
 
 
 def _write_doubts(

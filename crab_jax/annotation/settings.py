@@ -20,7 +20,8 @@ class Settings:
       times are whole seconds; 0: clips stay whole, with their true times.
     windows_per_clip: at most.
     weak: what becomes of rows with labels and no times: "skip", "whole" (the
-      label lasts as long as the clip) or "teacher" (it proposes times).
+      label lasts as long as the clip) or "teacher" (it proposes times, which
+      wait for a person).
     writer: of the reasoning: "template", "bare" (conclusions alone), "teacher".
     templates: a file that replaces ours, or None.
     media_as: "link" or "copy"; parts of files are cut anew in any case.

@@ -49,6 +49,8 @@ class Stub:
     seen: hash of a request -> how often it came.
     bodies: the last requests, as JSON.
     tokens: (in, out) that each reply claims.
+    times: what it says when it is asked for times, one after the other and the
+      last one again.
   """
 
   def __init__(
@@ -58,6 +60,7 @@ class Stub:
   ):
     self.faults = faults
     self.tokens = tokens
+    self.times: list[str] = []
     self.seen: collections.Counter[str] = collections.Counter()
     self.answered: collections.Counter[str] = collections.Counter()
     self.bodies: list[dict] = []
@@ -99,8 +102,20 @@ class Stub:
     delay = 0.3 if fault == "slow" else 0.0
     return 200, {}, self._completion(fault, body), delay
 
+  def batch_reply(self, line: dict) -> str:
+    """The line of a batch's output for one of its input."""
+    _, _, body, _ = self.reply(json.dumps(line["body"]).encode())
+    response = {"status_code": 200, "body": json.loads(body)}
+    found = {
+      "custom_id": line["custom_id"], "response": response, "error": None,
+    }  # fmt: skip
+    return f"{json.dumps(found)}\n"
+
   def _completion(self, fault: str, body: dict) -> bytes:
-    text = fields(_TEXTS.get(fault, GOOD), doubt=3 if fault == "doubt" else 0)
+    said = _TEXTS.get(fault, GOOD)
+    if self.times and "Say when each of them begins" in json.dumps(body):
+      said = self.times[0] if len(self.times) == 1 else self.times.pop(0)
+    text = fields(said, doubt=3 if fault == "doubt" else 0)
     if fault == "lines":
       text = f"Seen: a screen\nHeard: a tone\nReasoning: {GOOD}\nDoubt: 0"
     if fault == "refuse":

@@ -47,6 +47,7 @@ CODES = {
   "no_reasoning": "the answer in the first sentence",
   "invented": "quotes, names, health, origin, religion",
   "near_double": "a clip of another split is nearly the same",
+  "proposed_times": "a teacher proposed the times of its events",
   "judge": "another model does not find it supported",
   "reply": "the reply of the teacher cannot be read",
   "refused": "the teacher refused",

@@ -17,7 +17,7 @@ from crab_jax.data import tasks
 _OURS = pathlib.Path(__file__).parents[1] / "annotate_prompts.json"
 _TEXTS = (
   "system", "clip", "perceive", "reason", "from_notes", "again", "reply",
-  "lines", "judge", "probe",
+  "lines", "judge", "probe", "times", "times_modal",
 )  # fmt: skip
 _OF_KIND = {
   "label": "action",
@@ -152,6 +152,31 @@ def perceive(
 ) -> list[dict[str, Any]]:
   """The messages that ask what is seen and heard, without the label."""
   return _messages(prompts, item, media, prompts.texts["perceive"], "reply")
+
+
+def times(
+  item: items.Item,
+  prompts: Prompts,
+  media: list[dict[str, Any]],
+  labels: str,
+  modal: bool,
+  reason: str,
+) -> list[dict[str, Any]]:
+  """The messages that ask when the labels of a clip happen.
+
+  Args:
+    item: the row.
+    prompts: the texts.
+    media: parts of a message with frames and sound.
+    labels: with semicolons between.
+    modal: whether it matters what is seen and what is heard.
+    reason: why the last reply was not good; "": there was none.
+  """
+  texts, length = prompts.texts, f"{item.length:g}"
+  said = [fill(texts["times"], labels=labels, length=length)]
+  said += [texts["times_modal"]] if modal else []
+  said += [fill(texts["again"], reason=reason)] if reason else []
+  return _messages(prompts, item, media, " ".join(said), "reply")
 
 
 def judge(

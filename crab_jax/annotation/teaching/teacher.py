@@ -66,7 +66,7 @@ class Teacher:
     Raises:
       UserError: it does not.
     """
-    facts = self._facts("probe", "probe", 0.0) | {"media": []}
+    facts = self.facts("probe", "probe", 0.0) | {"media": []}
 
     def make():
       senses = sending.probe()
@@ -108,10 +108,16 @@ class Teacher:
     except client_lib.Rejected as error:
       return provenance.Draft("", "teacher", dropped=f"rejected: {error}")
     except client_lib.Unanswered as error:
-      raise errors.UserError(
-        f"{item.id}: {self.settings.url} does not answer: {error}. What was"
-        " answered is kept; started again, the run goes on"
-      ) from error
+      raise self.unanswered(item, error) from error
+
+  def unanswered(
+    self, item: items.Item, error: client_lib.Unanswered
+  ) -> errors.UserError:
+    """What ends a run at a row that got no reply."""
+    return errors.UserError(
+      f"{item.id}: {self.settings.url} does not answer: {error}. What was"
+      " answered is kept; started again, the run goes on"
+    )
 
   def _write(self, item: items.Item) -> provenance.Draft:
     notes = self._notes(item) if self.settings.passes == 2 else None
@@ -202,8 +208,8 @@ class Teacher:
     """What is seen and heard, asked without the label."""
     senses = _Once(self, item)
     reply = self.asker.ask(
-      self._facts(item.id, "perceive", self.settings.temperature)
-      | self._media(item),
+      self.facts(item.id, "perceive", self.settings.temperature)
+      | self.media_facts(item),
       lambda: (
         prompts_lib.perceive(item, self.prompts, senses.get().parts),
         senses.get().frames,
@@ -225,16 +231,14 @@ class Teacher:
     task, senses = self.table[item.task], _Once(self, item)
     noted = f"Seen: {notes.seen} Heard: {notes.heard}" if notes else ""
     reason = "; ".join(reasons)
-    temperature = self.settings.temperature
-    if attempt > 1:
-      temperature = max(temperature, _REWRITTEN)
-    facts = self._facts(f"{item.id} {attempt}", "reason", temperature) | {
+    temperature = self.temperature(attempt)
+    facts = self.facts(f"{item.id} {attempt}", "reason", temperature) | {
       "attempt": attempt,
       "fact": prompts_lib.fact(item, task, self.prompts),
       "help": writer_template.helps(item),
       "reason": reason,
       "notes": noted,
-      **self._media(item),
+      **self.media_facts(item),
     }
 
     def make():
@@ -257,7 +261,7 @@ class Teacher:
     if self.judge is None:
       return []
     senses = _Once(self, item)
-    facts = self._facts(item.id, "judge", 0.0) | self._media(item)
+    facts = self.facts(item.id, "judge", 0.0) | self.media_facts(item)
     facts |= {
       "url": self.settings.judge,
       "model": self.settings.judge_model or self.settings.model,
@@ -285,7 +289,12 @@ class Teacher:
     most = self.settings.request_mb * _MEGA
     return sending.of_row(item, task, row, self.out, most)
 
-  def _facts(self, name: str, step: str, temperature: float) -> dict[str, Any]:
+  def temperature(self, attempt: int) -> float:
+    """Of the first text, or a later one."""
+    first = self.settings.temperature
+    return first if attempt == 1 else max(first, _REWRITTEN)
+
+  def facts(self, name: str, step: str, temperature: float) -> dict[str, Any]:
     """What every reply depends on."""
     digest = hashlib.sha256(name.encode()).digest()
     return {
@@ -298,7 +307,8 @@ class Teacher:
       "seed": int.from_bytes(digest[:4]) >> 1,  # 31 bits: some want an int32
     }
 
-  def _media(self, item: items.Item) -> dict[str, Any]:
+  def media_facts(self, item: items.Item) -> dict[str, Any]:
+    """What a reply depends on that is about the clip."""
     hashes = {column: facts.sha256 for column, facts in item.media.items()}
     return {"media": [hashes, item.cut]}
 
