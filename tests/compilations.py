@@ -1,4 +1,4 @@
-"""Counts what a command compiles, in a process of its own."""
+"""What commands compile in processes of their own: shared, or counted."""
 
 import dataclasses
 import os
@@ -6,6 +6,12 @@ import pathlib
 import subprocess
 import sys
 
+# Lets the trainings that tests start share their programs: most are of the same
+# small model.
+SHARED = {
+  "JAX_COMPILATION_CACHE_DIR": f"{os.environ['XDG_CACHE_HOME']}/trainings",
+  "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+}
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _SCRIPT = """
 import collections, importlib, sys

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests import compilations
+
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _CLIPS = _ROOT.parent / "shared" / "real_clips" / "AVUIE_2"
 pytestmark = [
@@ -22,7 +24,12 @@ def _door(name, *arguments):
     capture_output=True,
     text=True,
     cwd=_ROOT,
-    env={**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+    env={
+      **os.environ,
+      **compilations.SHARED,
+      "XLA_FLAGS": "",
+      "JAX_PLATFORMS": "cpu",
+    },
   )
   assert done.returncode == 0, done.stderr[-2000:]
   return done.stdout

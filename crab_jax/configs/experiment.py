@@ -31,8 +31,8 @@ class Experiment(checked.Checked):
   records: str | None = None  # prepared records; None: those of `world`
   base: str | None = None  # a converted checkpoint; None: random weights
   seed: int = 0  # of parameters and dropout
-  # Folder of compiled programs. None: in the work directory, which outlives a
-  # machine that is taken away; "off": none.
+  # Folder of compiled programs. None: what JAX_COMPILATION_CACHE_DIR says, else
+  # in the work directory, which outlives a machine that is taken away; "off": none.
   compiled: str | None = None
   # Trains a mask model on the masks of the records; None: places are boxes.
   masks: mask_training.MaskTraining | None = None

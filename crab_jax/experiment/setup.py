@@ -74,8 +74,7 @@ def prepare(
   rows = json.dumps(task_files.to_json(prepared.table))
   facts = {"data manifest": manifest, "table of tasks": rows}
   hosts.compare("data", facts)
-  if folder := _compiled(experiment, workdir):
-    compilation.keep_in(folder)
+  compilation.keep_for_workdir(experiment.compiled, workdir / "compiled")
   return workspace
 
 
@@ -102,16 +101,6 @@ def _meet(config_text: str) -> None:
   devices = {"kind of device": jax.local_devices()[0].device_kind}
   devices["number of devices"] = str(jax.local_device_count())
   hosts.compare("devices", devices)
-
-
-def _compiled(
-  experiment: configs.Experiment, workdir: files.Path
-) -> files.Path | None:
-  """The folder of compiled programs."""
-  wanted = experiment.compiled
-  if wanted == compilation.OFF:
-    return None
-  return workdir / "compiled" if wanted is None else files.path(wanted)
 
 
 def _begin(workdir: files.Path, config_text: str) -> None:

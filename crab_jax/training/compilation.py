@@ -28,11 +28,32 @@ def keep_in(folder: files.Path) -> None:
   jax.config.update("jax_compilation_cache_dir", str(files.absolute(folder)))
 
 
+def keep_for_workdir(wanted: str | None, folder: files.Path) -> None:
+  """Keeps what a training compiles, see `keep_in`.
+
+  Args:
+    wanted: a folder, or `OFF`; None: the one that jax has been told, if any,
+      else `folder`.
+    folder: in the work directory, which outlives a machine.
+  """
+  if not _is_settled(wanted):
+    keep_in(folder if wanted is None else files.path(wanted))
+
+
+def _is_settled(wanted: str | None) -> bool:
+  """Whether nothing is to be kept, or jax has been told where."""
+  if wanted == OFF:
+    jax.config.update("jax_compilation_cache_dir", None)
+    return True
+  told = jax.config.values["jax_compilation_cache_dir"] is not None
+  return told and wanted is None
+
+
 def keep(wanted: str | None) -> None:
   """Keeps what a command without a work directory compiles: all of it.
 
   A second call with the same shapes then compiles nothing. Where jax has been
-  told a folder (JAX_COMPILATION_CACHE_DIR), that one stays.
+  told a folder (JAX_COMPILATION_CACHE_DIR) and none is wanted, that one stays.
 
   Args:
     wanted: a folder, or `OFF`; None: one of the user, if it can be written.
@@ -40,8 +61,7 @@ def keep(wanted: str | None) -> None:
   Raises:
     UserError: the folder that is wanted cannot be written.
   """
-  told = jax.config.values["jax_compilation_cache_dir"] is not None
-  if wanted == OFF or (told and wanted is None):
+  if _is_settled(wanted):
     return
   folder = _user_folder() if wanted is None else files.path(wanted)
   if why := files.why_not_writable(folder):

@@ -16,6 +16,7 @@ from crab_jax.data import annotations
 from crab_jax.data import targets
 from crab_jax.data import tasks
 from crab_jax.synthetic import build
+from tests import compilations
 from tests.annotation import from_world
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -70,7 +71,12 @@ def _run(command, *flags):
   done = subprocess.run(
     [sys.executable, "-m", f"crab_jax.{command}", *map(str, flags)],
     capture_output=True, text=True, cwd=_ROOT,
-    env={**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+    env={
+      **os.environ,
+      **compilations.SHARED,
+      "XLA_FLAGS": "",
+      "JAX_PLATFORMS": "cpu",
+    },
   )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
   return done.stdout

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from crab_jax import configs
+from tests import compilations
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SETTINGS = (
@@ -38,7 +39,12 @@ def _command(workdir, *settings):
 
 def _environment():
   """One CPU device, as a user has: the tests' eight fake ones slow a run."""
-  return {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+  return {
+    **os.environ,
+    **compilations.SHARED,
+    "XLA_FLAGS": "",
+    "JAX_PLATFORMS": "cpu",
+  }
 
 
 def _run(workdir, *settings, flags=()):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from crab_jax import files
 from crab_jax.training import compilation
 
 
@@ -128,6 +129,24 @@ def test_a_folder_that_jax_was_told_stays(tmp_path, jax_settings):
 def test_nothing_is_kept_where_that_is_wanted(jax_settings):
   compilation.keep(compilation.OFF)
   assert jax_settings() is None
+  for off in (
+    lambda: compilation.keep(compilation.OFF),
+    lambda: compilation.keep_for_workdir(compilation.OFF, files.path("x")),
+  ):
+    jax.config.update("jax_compilation_cache_dir", "told")
+    off()
+    assert jax_settings() is None
+
+
+def test_a_training_keeps_its_programs_where_it_is_told(tmp_path, jax_settings):
+  compilation.keep_for_workdir(None, files.path(tmp_path / "run"))
+  assert jax_settings() == str(tmp_path / "run")
+  jax.config.update("jax_compilation_cache_dir", "told")
+  compilation.keep_for_workdir(None, files.path(tmp_path / "run"))
+  assert jax_settings() == "told"
+  wanted = str(tmp_path / "wanted")
+  compilation.keep_for_workdir(wanted, files.path(tmp_path / "run"))
+  assert jax_settings() == wanted
 
 
 def test_the_oldest_programs_make_room(tmp_path, monkeypatch):
