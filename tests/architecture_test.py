@@ -343,6 +343,7 @@ _TESTED_BY = {
   "annotation/inspection/inventory": "annotation/inspection/inspect_source",
   "annotation/licences": "annotation/drafting",
   "annotation/media_files": "annotation/run",
+  "annotation/outputs": "annotation/run",
   "annotation/placing": "annotation/run",
   "annotation/provenance": "annotation/run",
   "annotation/readers/actions": "annotation/readers/reading",

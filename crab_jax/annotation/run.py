@@ -11,10 +11,8 @@ moment goes on, and gives the bytes of one that was not.
 
 import collections
 import contextlib
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -23,25 +21,20 @@ from typing import Any
 
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.annotation import build
-from crab_jax.annotation import conclusions
 from crab_jax.annotation import display_names
 from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
 from crab_jax.annotation import media_files
 from crab_jax.annotation import near_doubles
-from crab_jax.annotation import placing
-from crab_jax.annotation import provenance
+from crab_jax.annotation import outputs
 from crab_jax.annotation import report
 from crab_jax.annotation import rows
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
-from crab_jax.annotation import truths
 from crab_jax.annotation import weak_labels
 from crab_jax.annotation.checking import findings
-from crab_jax.annotation.review import entries
 from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
@@ -49,7 +42,6 @@ from crab_jax.data import tasks
 
 STATE = ".annotate"
 SUMMARY = "annotate.json"
-DOUBTS = "label_doubts.csv"
 _VERSION = 2  # grows when the same inputs begin to give other rows
 _LARGEST = 0.5  # share of the rows in one group from which it is told
 _NAMED = 10  # rows that are named with each reason
@@ -130,11 +122,18 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
     drafts = _with_findings(drafting.write(work, show, batch), built)
     near = _near_doubles(built, inputs, show)
     drafts = _with_near_doubles(drafts, near)
-    _keep_drafts(work, drafts)
+    outputs.keep_drafts(work, drafts)
     decisions = reviews.read(inputs.out)
     drafts = reviews.applied(drafts, decisions)
-    summary = _build(built, drafts, outcomes, inputs)
-    _write_doubts(built, drafts, inputs.out)
+    files.remove(inputs.out / SUMMARY)
+    summary = {
+      "version": _VERSION,
+      "settings": dataclasses.asdict(inputs.settings),
+      "rows": len(inputs.found) + len(inputs.faults),
+      "invalid": len(inputs.faults),
+      **outputs.build_all(work, drafts, outcomes),
+    }
+    outputs.write_doubts(work, drafts)
     summary["review"] = reviews.agreement(decisions)
     files.write_json(inputs.out / display_names.FILE, names)
     report.write(report.make(built, drafts, summary), inputs.out)
@@ -370,139 +369,6 @@ def _is_waiting(
     " replies"
   )
   return True
-
-
-def _keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
-  """Writes what is to be reviewed."""
-  vocabulary = work.vocabulary
-  files.write_json_lines(
-    work.state / entries.FILE,
-    (
-      entries.line(
-        item, drafts[item.id], work.media, vocabulary.get(item.task, ())
-      )
-      for item in work.every
-      if _is_reviewed(drafts[item.id])
-    ),
-  )
-
-
-def _is_reviewed(draft: provenance.Draft) -> bool:
-  """Whether a person can say something of it: a text, a caption, times."""
-  return (draft.writer != "none" or draft.held) and not draft.dropped
-
-
-def _write_doubts(
-  built: Sequence[items.Item], drafts: drafting.Drafts, out: files.Path
-) -> None:
-  """Writes the rows of which a reviewer says that the label is wrong."""
-  doubted = [
-    [item.id, item.task, item.row.where, conclusions.state(item.truth),
-     str(drafts[item.id].facts.get("reviewer", ""))]
-    for item in built
-    if drafts[item.id].review == "label"
-  ]  # fmt: skip
-  if not doubted:
-    files.remove(out / DOUBTS)
-    return
-  buffer = io.StringIO()
-  writer = csv.writer(buffer)
-  writer.writerow(["id", "task", "from", "label", "reviewer"])
-  writer.writerows(doubted)
-  files.write_text(out / DOUBTS, buffer.getvalue())
-
-
-def _build(
-  built: Sequence[items.Item],
-  drafts: dict[str, provenance.Draft],
-  outcomes: Sequence[expansion.Outcome],
-  inputs: Inputs,
-) -> dict[str, Any]:
-  """Writes the files of every task; what annotate.json says of them."""
-  files.remove(inputs.out / SUMMARY)
-  groups: dict[str, list[items.Item]] = {}
-  for item in built:
-    groups.setdefault(item.task, []).append(item)
-  unbuilt = list(outcomes)
-  counts = {}
-  for name in inputs.table:
-    if name in groups:
-      counts[name] = _build_task(name, groups[name], drafts, unbuilt, inputs)
-  statuses = collections.Counter(
-    (outcome.task, outcome.status) for outcome in unbuilt
-  )
-  files.write_json_lines(
-    inputs.out / STATE / "unbuilt.jsonl", map(dataclasses.asdict, unbuilt)
-  )
-  return {
-    "version": _VERSION,
-    "settings": dataclasses.asdict(inputs.settings),
-    "rows": len(inputs.found) + len(inputs.faults),
-    "invalid": len(inputs.faults),
-    "tasks": counts,
-    "unbuilt": [
-      {"task": task, "status": status, "rows": count}
-      for (task, status), count in sorted(statuses.items())
-    ],
-  }
-
-
-def _build_task(
-  name: str,
-  own: Sequence[items.Item],
-  drafts: dict[str, provenance.Draft],
-  unbuilt: list[expansion.Outcome],
-  inputs: Inputs,
-) -> dict[str, int]:
-  """Writes the files of one task; rows by split."""
-  task, folder = inputs.table[name], inputs.out / name
-  made: dict[str, list[dict]] = {}
-  origins = []
-  remote = drafting.is_remote(inputs.teaching)
-  for item in own:
-    draft = drafts[item.id]
-    if why := _withheld(draft, inputs.settings):
-      status, _, reason = why.partition(": ")
-      unbuilt.append(
-        expansion.Outcome(item.id, name, item.row.where, status, reason)
-      )
-      continue
-    try:
-      row = build.row(item, task, draft.text)
-      placing.put(item, task, folder, inputs.media, inputs.settings.media_as)
-    except truths.Unbuildable as error:
-      unbuilt.append(
-        expansion.Outcome(
-          item.id, name, item.row.where, error.status, error.reason
-        )
-      )
-      continue
-    mine = made.setdefault(item.split, [])
-    origins.append(provenance.line(item, len(mine), draft, remote))
-    mine.append(row)
-  contents = {
-    f"{split}.json": files.json_document(found) for split, found in made.items()
-  }
-  contents[provenance.FILE] = b"".join(map(files.json_line, origins))
-  for split in tasks.SPLITS:
-    if split not in made:
-      files.remove(folder / f"{split}.json")
-  files.write_together(folder, contents, last=provenance.FILE)
-  return {split: len(made[split]) for split in tasks.SPLITS if split in made}
-
-
-def _withheld(draft: provenance.Draft, settings: settings_lib.Settings) -> str:
-  """Why a draft is not built, "status: reason"; "": it is."""
-  if draft.dropped:
-    return draft.dropped
-  codes = ", ".join(dict.fromkeys(draft.checks))
-  if draft.held and not draft.review:
-    return f"needs_review: {codes}"
-  wanted = settings.require_review
-  needs = wanted == "all" or (wanted == "flagged" and draft.flagged)
-  if needs and draft.writer != "none" and not draft.review:
-    return f"unreviewed: {codes or 'every row is to be reviewed'}"
-  return ""
 
 
 def table_text(summary: dict[str, Any]) -> str:

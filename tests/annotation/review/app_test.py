@@ -11,6 +11,7 @@ import urllib.parse
 
 import pytest
 
+from crab_jax.annotation import outputs
 from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
@@ -142,7 +143,7 @@ def test_accept_edit_reject_and_undo_by_keys(inputs, address):
   assert sorted(u["status"] for u in summary["unbuilt"]) == [
     "label_doubted", "rejected", "unreviewed",
   ]  # fmt: skip
-  doubts = (inputs.out / run.DOUBTS).read_text()
+  doubts = (inputs.out / outputs.DOUBTS).read_text()
   assert order[3] in doubts
 
 
