@@ -1,18 +1,24 @@
-"""Parts of media files: frames encoded anew, sound as FLAC."""
+"""Media encoded anew: parts of files, sound as FLAC, videos to be sent."""
 
 import fractions
+import io
+import itertools
+import math
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import IO
 
 import av
 
 from crab_jax import configs
 from crab_jax import files
+from crab_jax.annotation import showing
 from crab_jax.annotation import truths
 from crab_jax.data import encodings
 from crab_jax.data import statuses
 from crab_jax.data.media import sound
-from crab_jax.data.media import streams
 
-_RATE = 25  # frames a second where a file does not tell
+_SMALL_RATE = 8  # of what is sent
 
 
 def sound_of(
@@ -47,9 +53,13 @@ def frames_of(
     Unbuildable: it does not decode, or has no frames there.
   """
   try:
-    with streams.opened(source) as old, files.writing(path) as file:
-      stream = old.streams.video[0]
-      count = _encode(old, stream, file, cut)
+    with files.writing(path) as file:
+      chosen = (
+        frame for second, frame in _until(source, cut[1]) if second >= cut[0]
+      )
+      count = _encode(
+        chosen, showing.rate(source), file, "mpeg4", {"qscale": "2"}
+      )
       if not count:
         raise truths.Unbuildable(
           "bad_video", f"{source} has no frames in {cut[0]:g} to {cut[1]:g}"
@@ -58,25 +68,76 @@ def frames_of(
     raise truths.Unbuildable("bad_video", f"{source}: {error}") from error
 
 
-def _encode(old, stream, file, cut: tuple[float, float]) -> int:
-  """How many frames of a stream were written to a file."""
-  rate = fractions.Fraction(stream.average_rate or _RATE).limit_denominator(
-    1000
-  )
-  count, first = 0, None
+def small(source: files.Path, side: int) -> bytes:
+  """A video without sound as a small mp4, for a request.
+
+  H.264 where this FFmpeg has it: more endpoints decode it than MPEG-4 part 2.
+
+  Args:
+    source: of the video.
+    side: pixels of the longer side at most.
+
+  Raises:
+    Unbuildable: it does not decode.
+  """
+  codec = "libx264" if "libx264" in av.codec.codecs_available else "mpeg4"
+  buffer = io.BytesIO()
+  try:
+    rate = min(showing.rate(source), fractions.Fraction(_SMALL_RATE))
+    chosen = _every(1 / rate, showing.frames(source))
+    count = _encode(chosen, rate, buffer, codec, {}, side)
+  except (av.FFmpegError, ValueError, IndexError) as error:
+    raise truths.Unbuildable("bad_video", f"{source}: {error}") from error
+  if not count:
+    raise truths.Unbuildable("bad_video", f"{source} has no frames")
+  return buffer.getvalue()
+
+
+def _until(
+  source: files.Path, end: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
+  return itertools.takewhile(lambda f: f[0] < end, showing.frames(source))
+
+
+def _every(
+  step: float | fractions.Fraction,
+  shown: Iterator[tuple[float, av.VideoFrame]],
+) -> Iterator[av.VideoFrame]:
+  """For each step of so many seconds the first frame that is not before it."""
+  count = 0
+  for second, frame in shown:
+    while second >= count * step - 1e-6:
+      yield frame
+      count += 1
+
+
+def _encode(
+  frames: Iterable[av.VideoFrame],
+  rate: fractions.Fraction,
+  file: IO[bytes],
+  codec: str,
+  options: dict[str, str],
+  side: int | None = None,
+) -> int:
+  """How many frames were written to a file.
+
+  Args:
+    frames: of one size.
+    rate: of them a second.
+    file: to write.
+    codec: its name in FFmpeg.
+    options: of it.
+    side: pixels of the longer side at most; None: any number.
+  """
+  count = 0
   with av.open(file, "w", format="mp4") as new:
-    target = new.add_stream("mpeg4", rate=rate, options={"qscale": "2"})
-    # The encoder wants even sides.
-    target.width, target.height = stream.width // 2 * 2, stream.height // 2 * 2
+    target = new.add_stream(codec, rate=rate, options=options)
+    assert isinstance(target, av.VideoStream)
     target.pix_fmt = "yuv420p"
     target.codec_context.thread_count = 1
-    for frame in old.decode(stream):
-      time = frame.time if frame.time is not None else count / rate
-      first = time if first is None else first
-      if time - first >= cut[1]:
-        break
-      if time - first < cut[0]:
-        continue
+    for frame in frames:
+      if not count:
+        target.width, target.height = _even(frame.width, frame.height, side)
       picture = frame.reformat(target.width, target.height, "yuv420p")
       picture.pts, picture.time_base = count, 1 / rate
       new.mux(target.encode(picture))
@@ -84,3 +145,10 @@ def _encode(old, stream, file, cut: tuple[float, float]) -> int:
     if count:
       new.mux(target.encode())
   return count
+
+
+def _even(width: int, height: int, side: int | None) -> tuple[int, int]:
+  """A size of even sides, which encoders want."""
+  share = min(1.0, (side or math.inf) / max(width, height))
+  wide, high = (max(int(n * share) // 2 * 2, 2) for n in (width, height))
+  return wide, high

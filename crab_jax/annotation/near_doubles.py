@@ -28,10 +28,9 @@ from crab_jax import files
 from crab_jax.annotation import items
 from crab_jax.annotation import lines
 from crab_jax.annotation import media_files
+from crab_jax.annotation import showing
 from crab_jax.annotation.checking import findings
 from crab_jax.data import tasks
-from crab_jax.data.media import orientation
-from crab_jax.data.media import streams
 
 FILE = "prints.jsonl"
 CODE = "near_double"
@@ -91,18 +90,13 @@ def of_file(
 
 def _frames_at(path: files.Path, times: list[float]) -> Iterator[np.ndarray]:
   """Frames uint8[H, W, 3] at these seconds, which grow."""
-  with streams.opened(path) as container:
-    stream = container.streams.video[0]
-    first = float((stream.start_time or 0) * (stream.time_base or 0))
-    # To the key frame before; the rest is decoded on the way.
-    container.seek(int((first + times[0]) * av.time_base))
-    waiting = list(times)
-    for frame in container.decode(stream):
-      while waiting and (frame.time or 0.0) - first >= waiting[0] - 1e-6:
-        yield orientation.upright(frame.to_ndarray(format="rgb24"), frame)
-        waiting.pop(0)
-      if not waiting:
-        return
+  waiting = list(times)
+  for second, frame in showing.frames(path, start=times[0]):
+    while waiting and second >= waiting[0] - 1e-6:
+      yield frame.to_ndarray(format="rgb24")
+      waiting.pop(0)
+    if not waiting:
+      return
 
 
 def _bits(pixels: np.ndarray) -> bytes:

@@ -24,11 +24,20 @@ def upright(
   Returns:
     uint8[H, W, 3] or uint8[W, H, 3].
   """
-  # PyAV declares the keys as text; they are its types.
-  data = frame.side_data.get(_MATRIX)  # type: ignore[call-overload]
+  data = _matrix(frame)
   if data is None:
     return image
   return _apply(image, np.frombuffer(bytes(data), "=i4", 9).reshape(3, 3))
+
+
+def is_turned(frame: av.video.frame.VideoFrame) -> bool:
+  """Whether a frame has a display matrix."""
+  return _matrix(frame) is not None
+
+
+def _matrix(frame: av.video.frame.VideoFrame):
+  # PyAV declares the keys as text; they are its types.
+  return frame.side_data.get(_MATRIX)  # type: ignore[call-overload]
 
 
 def _apply(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

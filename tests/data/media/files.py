@@ -1,6 +1,7 @@
 """Small media files whose content says when it should be seen and heard."""
 
 import pathlib
+import struct
 
 import av
 import numpy as np
@@ -149,3 +150,15 @@ def cut(path: pathlib.Path, share: float) -> pathlib.Path:
   # An odd number of bytes: no cut falls between two packets of a broadcast.
   short.write_bytes(data[: int(len(data) * share) | 1])
   return short
+
+
+def turn(path, matrix):
+  """Writes a display matrix into the header of the first track of an MP4."""
+  data = bytearray(path.read_bytes())
+  place = data.index(b"tkhd") + 44
+  (a, b), (c, d) = matrix
+  one = 1 << 16
+  struct.pack_into(
+    ">9i", data, place, a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30
+  )
+  path.write_bytes(data)

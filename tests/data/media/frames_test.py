@@ -107,18 +107,6 @@ def test_audio_alone_is_no_video(tmp_path):
   assert "no video stream" in reason
 
 
-def _turn(path, matrix):
-  """Writes a display matrix into the header of the first track of an MP4."""
-  data = bytearray(path.read_bytes())
-  place = data.index(b"tkhd") + 44
-  (a, b), (c, d) = matrix
-  one = 1 << 16
-  struct.pack_into(
-    ">9i", data, place, a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30
-  )
-  path.write_bytes(data)
-
-
 _QUARTERS = [20, 90, 160, 230]  # left above, right above, left below, right
 
 
@@ -144,7 +132,7 @@ def test_frames_stand_as_players_show_them(
   matrix = [[0, a], [d, 0]] if is_quarter else [[a, 0], [0, d]]
   path = tmp_path / "x.mp4"
   path.write_bytes(quarters.read_bytes())
-  _turn(path, matrix)
+  media_files.turn(path, matrix)
   image = frames.read_video(path, 3, 64).frames[0]
   for level, x, y in zip(
     _QUARTERS, [-1, 1, -1, 1], [-1, -1, 1, 1], strict=True
