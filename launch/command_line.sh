@@ -170,6 +170,15 @@ slice_field() {
   printf '%s\n' "$cell"
 }
 
+# accelerator_type SLICE: what the Cloud TPU API calls it.
+accelerator_type() {
+  local type
+  type=$(slice_field "$1" accelerator_type) || exit $?
+  [[ $type != - ]] || fail "--slice=$1: the Cloud TPU API has no such" \
+    "chips; take compute_engine.sh or gke_jobset.py"
+  printf '%s\n' "$type"
+}
+
 # Stops unless every host of a slice, and the next slice, sees the work
 # directory that the arguments name.
 require_shared_workdir() {

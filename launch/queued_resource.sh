@@ -71,7 +71,7 @@ create() {
   local type version release=''
   # Only the alpha release of the command knows --reservation (gcloud 528).
   [[ -z ${flag_reservation:-} ]] || release=alpha
-  type=$(slice_field "$flag_slice" accelerator_type)
+  type=$(accelerator_type "$flag_slice")
   version=$(slice_field "$flag_slice" runtime_version)
   # shellcheck disable=SC2086 # words
   set_creation $creation_switches network subnetwork service_account scopes \
@@ -312,7 +312,7 @@ train() {
   require slice
   ((${#rest[@]})) || fail "train needs the training's arguments after --"
   require_shared_workdir "${rest[@]}"
-  slice_field "$flag_slice" hosts >/dev/null
+  accelerator_type "$flag_slice" >/dev/null
   [[ $flag_poll =~ ^[0-9]+(\.[0-9]+)?$ ]] ||
     fail "--poll=$flag_poll is no number of seconds"
   [[ $flag_max_failures =~ ^[1-9][0-9]*$ ]] ||

@@ -26,10 +26,11 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=command_line.sh
 . "$(dirname "${BASH_SOURCE[0]}")/command_line.sh"
+# shellcheck source-path=SCRIPTDIR source=hosts.sh
+. "$(dirname "${BASH_SOURCE[0]}")/hosts.sh"
 
 flag_name='' flag_zone='' flag_project='' flag_slice='' flag_runtime_version=''
-flag_setup='' flag_door=train flag_worker=0 flag_lines=100
-flag_once=false flag_internal_ips=false
+flag_internal_ips=false
 
 # tpu VERB TARGET FLAGS...: one gcloud command in our zone and project.
 tpu() {
@@ -52,17 +53,15 @@ on_hosts() {
   reach ssh "$flag_name" --worker="$1" --command="$2"
 }
 
-# worker WHICH ARGUMENTS...: worker.sh on one host, or on `all`.
-worker() {
-  local which=$1
-  shift
-  on_hosts "$which" "$(quoted bash crab_jax/launch/worker.sh "$@")"
+# to_hosts FILE NAME: a copy in the home folder of every host.
+to_hosts() {
+  reach scp "$1" "$flag_name:$2" --worker=all
 }
 
 vm_create() {
   local type version
   require slice
-  type=$(slice_field "$flag_slice" accelerator_type)
+  type=$(accelerator_type "$flag_slice")
   version=$(slice_field "$flag_slice" runtime_version)
   # shellcheck disable=SC2086 # words
   set_creation $creation_switches network subnetwork service_account scopes \
@@ -70,54 +69,6 @@ vm_create() {
   tpu create "$flag_name" --accelerator-type="$type" \
     --version="${flag_runtime_version:-$version}" \
     ${creation[@]+"${creation[@]}"}
-}
-
-# Packs what git tracks or would track, as it lies on the disk; never build/,
-# where an archive would meet itself.
-# shellcheck disable=SC2016 # $1 and $2 are the inner shell's
-readonly pack='cd "$1" &&
-  git ls-files -z --cached --others --exclude-standard --exclude=/build/ |
-  while IFS= read -r -d "" file; do
-    [ ! -e "$file" ] || printf "%s\0" "$file"
-  done | tar --null -T - -czf "$2"'
-
-vm_copy() {
-  local root archive
-  root=$(dirname "$launch")
-  archive=$root/build/launch/$flag_name.tgz
-  must "make a folder" mkdir -p "$(dirname "$archive")"
-  # COPYFILE_DISABLE: or macOS packs a ._ file beside every file.
-  must "pack $root, a git checkout" env COPYFILE_DISABLE=1 \
-    bash -o pipefail -c "$pack" pack "$root" "$archive"
-  reach scp "$archive" "$flag_name:crab_jax.tgz" --worker=all
-  on_hosts all "mkdir -p crab_jax && tar -xzf crab_jax.tgz -C crab_jax"
-}
-
-vm_install() {
-  worker all install ${flag_setup:+"$flag_setup"}
-}
-
-vm_run() {
-  ((${#rest[@]})) || fail "run needs the door's arguments after --"
-  [[ $flag_door != train ]] || require_shared_workdir "${rest[@]}"
-  worker all start python -m "crab_jax.$flag_door" --distributed "${rest[@]}"
-}
-
-vm_logs() {
-  local follow=(follow)
-  [[ $flag_once == false ]] || follow=()
-  worker "$flag_worker" log "$flag_lines" ${follow[@]+"${follow[@]}"}
-}
-
-vm_status() {
-  # A host without the checkout is new.
-  # shellcheck disable=SC2016 # the host's name, not ours
-  local new='echo "crab_jax@$(hostname) new"'
-  on_hosts all "bash crab_jax/launch/worker.sh status 2>/dev/null || $new"
-}
-
-vm_stop() {
-  worker all stop
 }
 
 vm_delete() {
@@ -130,20 +81,9 @@ case $verb in
     valued="slice runtime_version $creation_valued"
     switches=$creation_switches
     ;;
-  install) valued=setup switches=internal_ips ;;
-  run) valued=door switches=internal_ips ;;
-  logs) valued="worker lines" switches="once internal_ips" ;;
-  copy | status | stop) valued='' switches=internal_ips ;;
   delete) valued='' switches='' ;;
   --help | -h) usage && exit 0 ;;
-  *) fail "unknown command '$verb' (see --help)" ;;
+  *) host_verb "$verb" && switches+=" internal_ips" ;;
 esac
 shift
-parse_flags "name zone project $valued" "dry_run $switches" "$@"
-if [[ $verb != run ]] && ((${#rest[@]})); then
-  fail "$verb takes nothing after --"
-fi
-refuse_late_dry_run
-require name zone
-require_program gcloud "install the Google Cloud CLI"
-"vm_$verb"
+run_verb "name zone project $valued" "dry_run $switches" "$@"

@@ -122,7 +122,9 @@ class Cloud:
 
 
 def _after_tpus(words: list[str]) -> list[str]:
-  return words[words.index("tpus") + 1 :]
+  """The words after `compute tpus`, or after `compute`."""
+  last = "tpus" if "tpus" in words else "compute"
+  return words[words.index(last) + 1 :]
 
 
 def printed_calls(text: str) -> list[list[str]]:

@@ -5,7 +5,8 @@ The folder of the environment variable FAKE_CLOUD holds all of it:
   calls.jsonl    the arguments of every call
   queue.json     the request that is there: its number, how often it was asked
   hosts/N        home folder of host N, while there is a slice
-`ssh` runs the command here, in the home of each host it is meant for. A flag
+`ssh` runs the command here, in the home of each host it is meant for; hosts of
+Compute Engine are NAME-0, NAME-1, ... A flag
 that the real program does not have is refused: gcloud_flags.json lists them.
 """
 
@@ -55,16 +56,24 @@ def halt() -> None:
   shutil.rmtree(HOSTS, ignore_errors=True)
 
 
-def chosen() -> list[pathlib.Path]:
+def chosen(name: str) -> list[pathlib.Path]:
+  """The homes of the hosts that a call is meant for."""
   if not HOSTS.exists():
     error("NOT_FOUND: Resource was not found")
+  if "tpus" not in sys.argv:
+    return [HOSTS / name.rpartition("-")[2]]
   worker = flag("worker")
   return sorted(HOSTS.iterdir()) if worker == "all" else [HOSTS / worker]
 
 
+def positional() -> list[str]:
+  """The words after the command that are no flags."""
+  return [word for word in arguments() if not word.startswith("--")]
+
+
 def ssh() -> int:
   codes = []
-  for home in chosen():
+  for home in chosen(positional()[0]):
     codes.append(
       subprocess.run(
         ["bash", "-c", flag("command")],
@@ -77,9 +86,10 @@ def ssh() -> int:
 
 
 def scp() -> int:
-  source, target = sys.argv[5:7]
-  for home in chosen():
-    shutil.copy(source, home / target.partition(":")[2])
+  source, target = positional()
+  name, _, path = target.partition(":")
+  for home in chosen(name):
+    shutil.copy(source, home / path)
   return 0
 
 
@@ -138,33 +148,71 @@ def node_delete() -> int:
   return 0
 
 
+def group_resize() -> int:
+  assert int(flag("size")) == SCENARIO["hosts"]
+  boot()
+  return 0
+
+
+def group_list() -> int:
+  hosts = sorted(HOSTS.iterdir()) if HOSTS.exists() else []
+  print("\n".join(f"{positional()[0]}-{host.name}" for host in hosts))
+  return 0
+
+
+def project() -> int:
+  print("the-project")
+  return 0
+
+
+# Those that are not here do nothing.
 COMMANDS = {
   "tpu-vm create": lambda: boot() or 0,
   "tpu-vm delete": node_delete,
   "tpu-vm describe": node_describe,
   "tpu-vm ssh": ssh,
   "tpu-vm scp": scp,
+  "ssh": ssh,
+  "scp": scp,
   "queued-resources create": queue_create,
   "queued-resources describe": queue_describe,
   "queued-resources delete": queue_delete,
+  "instance-groups managed resize": group_resize,
+  "instance-groups managed list-instances": group_list,
+  "instance-groups managed delete": node_delete,
 }
 
 
+def command() -> str:
+  """The recorded command that is called, the release included."""
+  line = " ".join(sys.argv[1:]) + " "
+  found = [name for name in FLAGS if line.startswith(f"{name} ")]
+  if not found:
+    error(f"Invalid choice: {line}", 2)
+  return max(found, key=len)
+
+
+def arguments() -> list[str]:
+  return sys.argv[1 + len(command().split()) :]
+
+
 def main() -> int:
+  if sys.argv[1:] == ["config", "get-value", "project"]:
+    return project()
   with (CLOUD / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\n")
-  release = [sys.argv.pop(1)] if sys.argv[1] == "alpha" else []
-  if sys.argv[1:3] != ["compute", "tpus"]:
-    error(f"Invalid choice: {sys.argv[1:3]}", 2)
-  known = FLAGS[" ".join([*release, *sys.argv[1:5]])] + FLAGS["every command"]
-  for word in sys.argv[5:]:
+  known = FLAGS[command()] + FLAGS["every command"]
+  for word in arguments():
     if word.startswith("--") and word.partition("=")[0] not in known:
       error(f"unrecognized arguments: {word}", 2)
-  name = " ".join(sys.argv[3:5])
+  line = re.sub(
+    r"^((alpha|beta) )?compute (tpus )?", "", " ".join(sys.argv[1:])
+  )
   for pattern, (code, message) in SCENARIO["failures"].items():
-    if re.search(pattern, " ".join(sys.argv[3:])):
+    if re.search(pattern, line):
       error(message, code)
-  return COMMANDS[name]()
+  name = re.sub(r"^((alpha|beta) )?compute (tpus )?", "", command())
+  return COMMANDS.get(name, lambda: 0)()
 
 
 if __name__ == "__main__":

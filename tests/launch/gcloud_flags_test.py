@@ -13,10 +13,13 @@ import subprocess
 
 import pytest
 
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _FLAGS = json.loads(
   (pathlib.Path(__file__).parent / "gcloud_flags.json").read_text()
 )
-_COMMANDS = [name for name in _FLAGS if "compute tpus" in name]
+_COMMANDS = [
+  name for name in _FLAGS if name not in ("version", "every command")
+]
 
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="needs gcloud")
@@ -34,6 +37,28 @@ def test_recorded_flags_are_those_of_the_program(command, tmp_path):
   theirs = set(re.findall(r"--[a-z][a-z0-9-]+", plain))
   # Later releases may have more.
   assert theirs >= {*_FLAGS[command], *_FLAGS["every command"]}
+
+
+def _written() -> list[list[str]]:
+  """The gcloud commands that the README gives, as words."""
+  text = (_ROOT / "launch/README.md").read_text()
+  blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
+  inline = re.findall(r"`(gcloud [^`]+)`", text)
+  lines = "".join(blocks).replace("\\\n", " ").splitlines()
+  return [line.split() for line in [*lines, *inline] if line[:7] == "gcloud "]
+
+
+def test_the_readme_gives_flags_that_there_are():
+  found = {}
+  for words in _written():
+    line = " ".join(words[1:]) + " "
+    names = [name for name in _COMMANDS if line.startswith(f"{name} ")]
+    if names:
+      name = max(names, key=len)
+      found[name] = {x.split("=")[0] for x in words if x.startswith("--")}
+  assert {"container node-pools create", "storage buckets create"} <= {*found}
+  for name, flags in found.items():
+    assert flags <= {*_FLAGS[name], *_FLAGS["every command"]}, name
 
 
 @pytest.mark.parametrize("reserved", [(), ("--reserved", "--reservation=r")])

@@ -53,6 +53,7 @@ def test_the_instructions_run_dry(cloud):
   assert {shlex.split(line)[0] for line in commands} == {
     "launch/tpu_vm.sh",
     "launch/queued_resource.sh",
+    "launch/compute_engine.sh",
     "launch/gke_jobset.py",
   }
   for line in commands:

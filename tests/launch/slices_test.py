@@ -23,8 +23,10 @@ def test_the_chips_of_a_name_are_those_of_its_row(name):
   chips = int(name.split("_")[1])
   assert math.prod(map(int, row["topology"].split("x"))) == chips
   assert int(row["hosts"]) * int(row["chips_per_host"]) == chips
+  assert row["machine_type"].endswith(f"-{row['chips_per_host']}t")
   cores = 2 if name.startswith("v5p") else 1
-  assert int(row["accelerator_type"].split("-")[1]) == cores * chips
+  if row["accelerator_type"] != "-":
+    assert int(row["accelerator_type"].split("-")[1]) == cores * chips
 
 
 def test_every_mesh_preset_of_a_tpu_has_a_row():
@@ -37,6 +39,13 @@ def test_every_mesh_preset_of_a_tpu_has_a_row():
 def test_bash_and_python_read_the_same_table(cloud):
   for name, row in _slices().items():
     flags = ("--name=n", "--zone=z", f"--slice={name}", "--dry_run")
+    done = cloud.run("compute_engine.sh", "create", *flags, "--image_family=i")
+    assert f"--machine-type={row['machine_type']} " in done.stdout
+    assert f" --size={row['hosts']} " in done.stdout.splitlines()[-1]
     done = cloud.run("tpu_vm.sh", "create", *flags)
+    if row["accelerator_type"] == "-":
+      assert done.returncode == 2
+      assert "compute_engine.sh" in done.stderr
+      continue
     assert f"--accelerator-type={row['accelerator_type']} " in done.stdout
     assert f"--version={row['runtime_version']} " in done.stdout
