@@ -30,7 +30,6 @@ def _manifest(*flags: str, arguments=_TRAIN) -> dict:
 
 def _job(manifest: dict) -> dict:
   (job,) = manifest["spec"]["replicatedJobs"]
-  assert job["replicas"] == 1
   return job["template"]["spec"]
 
 
@@ -62,10 +61,71 @@ def test_mounts_are_volumes_and_the_bucket_is_ours():
   volumes = {volume["name"]: volume for volume in pod["volumes"]}
   (container,) = pod["containers"]
   mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
-  assert set(volumes) == set(mounts)
+  assert set(volumes) >= set(mounts)
   assert mounts["bucket"]["mountPath"] == "/bucket"
   attributes = volumes["bucket"]["csi"]["volumeAttributes"]
   assert attributes["bucketName"] == "b"
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_every_slice_is_a_job_and_has_a_node_pool_of_its_own(slices):
+  manifest = _manifest(*([f"--slices={slices}"] if slices > 1 else []))
+  (job,) = manifest["spec"]["replicatedJobs"]
+  assert job["replicas"] == slices
+  assert job["template"]["spec"]["parallelism"] == 16
+  assert manifest["metadata"]["annotations"] == {
+    "alpha.jobset.sigs.k8s.io/exclusive-topology": (
+      "cloud.google.com/gke-nodepool"
+    )
+  }
+
+
+def test_pods_are_on_the_network_of_their_hosts():
+  pod = _pod(_manifest())
+  assert pod["hostNetwork"] is True
+  # Without it they would not find each other's names.
+  assert pod["dnsPolicy"] == "ClusterFirstWithHostNet"
+  (bucket,) = (x for x in pod["volumes"] if x["name"] == "bucket")
+  assert bucket["csi"]["volumeAttributes"]["hostNetworkPodKSA"] == "true"
+
+
+def _options(pod: dict) -> dict[str, str]:
+  (bucket,) = (x for x in pod["volumes"] if x["name"] == "bucket")
+  words = bucket["csi"]["volumeAttributes"]["mountOptions"].split(",")
+  return dict(word.rpartition(":")[::2] for word in words)
+
+
+def test_what_another_host_wrote_is_seen_at_once():
+  for flags in ((), ("--cache_gb=20",)):
+    options = _options(_pod(_manifest(*flags)))
+    assert options["metadata-cache:ttl-secs"] == "0"
+    assert options["metadata-cache:negative-ttl-secs"] == "0"
+
+
+def test_a_cache_is_as_large_as_it_is_said_to_be():
+  pod = _pod(_manifest("--cache_gb=20"))
+  (cache,) = (x for x in pod["volumes"] if x["name"] == "gke-gcsfuse-cache")
+  assert cache["emptyDir"] == {"medium": "Memory", "sizeLimit": "20Gi"}
+  options = _options(pod)
+  assert options["file-cache:max-size-mb"] == "20480"
+  assert options["file-cache:enable-parallel-downloads"] == "true"
+  without = _pod(_manifest())
+  assert {x["name"] for x in without["volumes"]} == {"bucket", "shared-memory"}
+  assert not any("file-cache" in name for name in _options(without))
+
+
+@pytest.mark.parametrize(
+  ("flag", "label", "value"),
+  [
+    ("--flex_start", "gke-flex-start", "true"),
+    ("--reservation=r", "reservation-name", "r"),
+    ("--spot", "gke-spot", "true"),
+  ],
+)
+def test_nodes_are_those_of_the_pool(flag, label, value):
+  selector = _pod(_manifest(flag))["nodeSelector"]
+  assert selector[f"cloud.google.com/{label}"] == value
+  assert len(selector) == 3
 
 
 def test_a_mistake_of_the_user_is_not_restarted():
@@ -143,6 +203,9 @@ def test_without_kubectl_it_says_so(tmp_path):
     ((*_FLAGS, "--name=a b", "--", *_TRAIN), "a b"),
     ((*_FLAGS, "--slice=v5e_17", "--", *_TRAIN), "v5e_16"),
     ((*_FLAGS, "--max_restarts=few", "--", *_TRAIN), "max_restarts"),
+    ((*_FLAGS, "--slices=0", "--", *_TRAIN), "--slices=0"),
+    ((*_FLAGS, "--cache_gb=-1", "--", *_TRAIN), "--cache_gb=-1"),
+    ((*_FLAGS, "--spot", "--flex_start", "--", *_TRAIN), "--spot"),
     (_FLAGS, "arguments"),
     ((*_FLAGS, "--", "--workdir=runs/1"), "--workdir"),
     ((*_FLAGS, "--", "--workdir=gs://b/run"), "/bucket/RUN"),
@@ -160,6 +223,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, named):
 def test_every_key_of_the_manifest_has_a_value():
   assert None not in _leaves(_manifest())
   assert None not in _leaves(_manifest("--spot", "--service_account=a"))
+  assert None not in _leaves(_manifest("--reservation=r", "--cache_gb=1"))
 
 
 def _leaves(tree) -> list:
