@@ -120,6 +120,19 @@ _TEACHING = (
   flags.DEFINE_string(
     "language", _TEACHING_DEFAULTS.language, "Of the texts, such as en."
   ),
+  flags.DEFINE_enum(
+    "examples",
+    _TEACHING_DEFAULTS.examples,
+    settings_lib.EXAMPLES,
+    "In the prompts: ours, or texts that were accepted in --out, chosen once.",
+  ),
+  flags.DEFINE_enum(
+    "send",
+    _TEACHING_DEFAULTS.send,
+    settings_lib.SENDS,
+    "The frames that the model will get, or the clip as a small video; its sound"
+    " is sent beside it. Rows without one video are sent as frames.",
+  ),
   flags.DEFINE_float(
     "temperature", _TEACHING_DEFAULTS.temperature, "Of the first text.", 0, 2
   ),

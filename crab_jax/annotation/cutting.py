@@ -71,8 +71,6 @@ def frames_of(
 def small(source: files.Path, side: int) -> bytes:
   """A video without sound as a small mp4, for a request.
 
-  H.264 where this FFmpeg has it: more endpoints decode it than MPEG-4 part 2.
-
   Args:
     source: of the video.
     side: pixels of the longer side at most.
@@ -80,16 +78,34 @@ def small(source: files.Path, side: int) -> bytes:
   Raises:
     Unbuildable: it does not decode.
   """
-  codec = "libx264" if "libx264" in av.codec.codecs_available else "mpeg4"
-  buffer = io.BytesIO()
   try:
     rate = min(showing.rate(source), fractions.Fraction(_SMALL_RATE))
-    chosen = _every(1 / rate, showing.frames(source))
-    count = _encode(chosen, rate, buffer, codec, {}, side)
+    return film(_every(1 / rate, showing.frames(source)), rate, side)
   except (av.FFmpegError, ValueError, IndexError) as error:
     raise truths.Unbuildable("bad_video", f"{source}: {error}") from error
-  if not count:
-    raise truths.Unbuildable("bad_video", f"{source} has no frames")
+
+
+def film(
+  frames: Iterable[av.VideoFrame],
+  rate: fractions.Fraction,
+  side: int | None = None,
+) -> bytes:
+  """Frames as the bytes of an mp4.
+
+  H.264 where this FFmpeg has it: more endpoints decode it than MPEG-4 part 2.
+
+  Args:
+    frames: of one size.
+    rate: of them a second.
+    side: pixels of the longer side at most; None: any number.
+
+  Raises:
+    ValueError: there is no frame.
+  """
+  codec = "libx264" if "libx264" in av.codec.codecs_available else "mpeg4"
+  buffer = io.BytesIO()
+  if not _encode(frames, rate, buffer, codec, {}, side):
+    raise ValueError("it has no frames")
   return buffer.getvalue()
 
 

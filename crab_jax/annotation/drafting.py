@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -29,7 +30,9 @@ from crab_jax.annotation.teaching import asking
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
 from crab_jax.annotation.teaching import client as client_lib
+from crab_jax.annotation.teaching import examples as examples_lib
 from crab_jax.annotation.teaching import prompts as prompts_lib
+from crab_jax.annotation.teaching import sending
 from crab_jax.annotation.teaching import spending
 from crab_jax.annotation.teaching import teacher as teacher_lib
 from crab_jax.annotation.teaching import times_proposed
@@ -62,6 +65,7 @@ class Work:
     teaching: whom to ask; None: nobody.
     transport: how fast and at what price.
     media, out, state: the folders of the source, of the result, of the logs.
+    examples: texts that people accepted, to be shown; None: ours.
   """
 
   every: Sequence[items.Item]
@@ -72,6 +76,7 @@ class Work:
   media: files.Path
   out: files.Path
   state: files.Path
+  examples: examples_lib.Examples | None = None
 
   @property
   def plans(self) -> writer_template.Plans:
@@ -164,19 +169,25 @@ def open_teacher(
   """A teacher that asks by `asker`."""
   teaching = work.teaching
   assert teaching is not None
-  path = teaching.prompts
   return teacher_lib.Teacher(
     asker,
     judge,
     teaching,
-    prompts_lib.load(files.path(path) if path else None),
+    open_prompts(teaching),
     work.plans,
     work.table,
     work.vocabulary,
     work.media,
     work.out,
     work.settings.media_as,
+    work.examples,
   )
+
+
+def open_prompts(teaching: settings_lib.Teaching) -> prompts_lib.Prompts:
+  """The texts that a teacher is asked with."""
+  path = teaching.prompts
+  return prompts_lib.load(files.path(path) if path else None)
 
 
 def is_remote(teaching: settings_lib.Teaching | None) -> bool:
@@ -363,7 +374,7 @@ def estimate(work: Work) -> dict[str, dict[str, float]]:
   found: dict[str, dict[str, float]] = {}
   written = {item.id for item in work.written()}
   for item in work.every:
-    frames, seconds = _senses(item, work.table[item.task])
+    frames, seconds = _senses(item, work)
     media = tariff.tokens_in(frames, seconds, 0)
     requests = _requests(work, media, tariff.text) * (item.id in written)
     if work.settings.weak == "teacher" and "weak" in item.marks:
@@ -396,8 +407,9 @@ def _requests(work: Work, media: int, text: int) -> list[int]:
   return [media] + [text] * (work.teaching.passes - 1)
 
 
-def _senses(item: items.Item, task: tasks.Task) -> tuple[int, float]:
+def _senses(item: items.Item, work: Work) -> tuple[int, float]:
   """Frames, and about how many seconds of sound, a row is sent with."""
+  task, teaching = work.table[item.task], work.teaching
   videos = sum(not key.startswith("audio") for key in task.media)
   sounds = sum(key.startswith("audio") for key in task.media)
   length = item.length or 10.0
@@ -407,4 +419,7 @@ def _senses(item: items.Item, task: tasks.Task) -> tuple[int, float]:
     "one_tenth": 1 / 10,
   }.get(task.window, 1.0)
   seconds = 4.0 if task.window == "four_seconds" else share * length
-  return videos * task.frames, sounds * seconds
+  frames = videos * task.frames
+  if teaching and teaching.send == "video" and sending.takes_video(task):
+    frames = math.ceil(length)  # a video counts by its seconds
+  return frames, sounds * seconds

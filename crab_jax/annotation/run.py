@@ -38,6 +38,7 @@ from crab_jax.annotation.checking import findings
 from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
+from crab_jax.annotation.teaching import examples as examples_lib
 from crab_jax.data import tasks
 
 STATE = ".annotate"
@@ -97,7 +98,8 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
   with _locked(inputs.out):
     state = inputs.out / STATE
     files.make_folder(state)
-    mark = _fingerprint(inputs)
+    examples = _examples(inputs, state)
+    mark = _fingerprint(inputs, examples)
     done = _summary(inputs.out)
     if done.get("fingerprint") == mark:
       show(f"{inputs.out} is complete: nothing to do")
@@ -105,7 +107,7 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
     library = media_files.Library(inputs.media, state / "media.jsonl")
     work = drafting.Work(
       (), inputs.table, inputs.settings, inputs.teaching, inputs.transport,
-      inputs.media, inputs.out, state,
+      inputs.media, inputs.out, state, examples,
     )  # fmt: skip
     batch = _open_batch(work, inputs, show)
     built, outcomes = _expanded(work, library, inputs, batch, show)
@@ -179,7 +181,18 @@ def _summary(out: files.Path) -> dict[str, Any]:
   return found if isinstance(found, dict) else {}
 
 
-def _fingerprint(inputs: Inputs) -> str:
+def _examples(
+  inputs: Inputs, state: files.Path
+) -> examples_lib.Examples | None:
+  """What people accepted, as examples for the teacher; None: ours."""
+  teaching = inputs.teaching
+  if teaching is None or teaching.examples != "reviewed":
+    return None
+  prompts = drafting.open_prompts(teaching)
+  return examples_lib.chosen(inputs.out, state, inputs.table, prompts)
+
+
+def _fingerprint(inputs: Inputs, examples: examples_lib.Examples | None) -> str:
   """A hash of everything that the files depend on."""
   paths = {path for row in inputs.found for path in _paths(row)}
   facts = {
@@ -193,6 +206,7 @@ def _fingerprint(inputs: Inputs) -> str:
     "names": display_names.edited(inputs.out, inputs.language),
     "reviews": _hash_of(str(inputs.out / reviews.FILE)),
     "teaching": inputs.teaching and dataclasses.asdict(inputs.teaching),
+    "examples": examples and [examples.texts, sorted(examples.rows)],
     "prompts": inputs.teaching and _hash_of(inputs.teaching.prompts),
   }
   text = json.dumps(facts, sort_keys=True, default=str)

@@ -7,6 +7,8 @@ FALLBACKS = ("human", "template", "drop")
 WEAK = ("skip", "whole", "teacher")
 MEDIA_AS = ("link", "copy")
 REVIEWS = ("none", "flagged", "all")
+EXAMPLES = ("ours", "reviewed")
+SENDS = ("frames", "video")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Teaching:
     fallback: what becomes of a row without a good text: "human" (held for
       review), "template" or "drop".
     language: of the texts.
+    examples: in the prompts: "ours", or "reviewed": texts that people accepted.
+    send: "frames" that the model will get, or "video": a small video.
     temperature: of the first text; later ones have 0.9 at least.
     request_mb: megabytes of a request at most.
     judge, judge_model: another endpoint, asked whether the clip supports a
@@ -73,6 +77,8 @@ class Teaching:
   attempts: int = 3
   fallback: str = "human"
   language: str = "en"
+  examples: str = "ours"
+  send: str = "frames"
   temperature: float = 0.7
   request_mb: float = 18.0
   judge: str | None = None

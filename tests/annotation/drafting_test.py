@@ -1,5 +1,7 @@
 """Reasoning by a teacher: every fault, the budget, kills, batches."""
 
+import base64
+import io
 import json
 import os
 import random
@@ -8,12 +10,15 @@ import subprocess
 import sys
 import time
 
+import av
 import pytest
 
 from crab_jax import errors
 from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation.review import entries
+from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import sending
 from crab_jax.data import tasks
 from tests.annotation import sources
@@ -319,6 +324,66 @@ def test_some_sets_are_not_sent_to_others(media, tmp_path):
   inputs = run.dataclasses.replace(inputs, found=found)
   with pytest.raises(errors.UserError, match="mafw: .*not sent to teacher.ex"):
     run.annotate(inputs, print)
+
+
+def test_accepted_texts_are_the_examples_of_the_other_rows(media, tmp_path):
+  """What was accepted is not asked for again, and stays accepted."""
+  with stub_teacher.Stub() as stub:
+    one = settings_lib.Transport(timeout=5.0, workers=1)
+    inputs = _inputs(media, tmp_path, stub.url, 2, one)
+    _run(inputs)  # an action and an emotion
+    (first, _) = entries.read(tmp_path / run.STATE)
+    text = "A person wrote this about the frames and the sound of the clip."
+    decision = {
+      "id": first["id"], "hash": first["hash"], "verdict": "edit",
+      "text": text, "reason": "", "reviewer": "ann",
+    }  # fmt: skip
+    (tmp_path / reviews.FILE).write_text(json.dumps(decision) + "\n")
+    before = len(stub.bodies)
+    inputs = _inputs(
+      media, tmp_path, stub.url, 8, one, examples="reviewed"
+    )  # the seventh row is an action again
+    summary, _ = _run(inputs)
+    told = [json.dumps(body) for body in stub.bodies[before:]]
+    assert len(told) == 6
+    assert [text in body for body in told].count(True) == 1
+  assert _built(summary) == 8
+  assert text in _rows(tmp_path)[first["id"]]["label"]
+
+
+def test_a_video_is_sent_with_its_sound_beside_it(media, tmp_path):
+  """Pictures stay pictures; a request that is too large has a smaller one."""
+  with stub_teacher.Stub() as stub:
+    one = settings_lib.Transport(timeout=5.0, workers=1)
+    inputs = _inputs(media, tmp_path, stub.url, 5, one, send="video")
+    summary, _ = _run(inputs)
+    kinds = [
+      [part["type"] for part in body["messages"][-1]["content"]]
+      for body in stub.bodies
+    ]
+    videos = [
+      part["video_url"]["url"]
+      for body in stub.bodies
+      for part in body["messages"][-1]["content"]
+      if part["type"] == "video_url"
+    ]
+  assert _built(summary) == 5
+  assert kinds[0] == ["video_url", "input_audio", "text"]  # the probe
+  assert kinds[1:5] == [["text", "video_url", "input_audio", "text"]] * 4
+  assert kinds[5].count("image_url") == 1
+  head, _, data = videos[1].partition(",")
+  assert head == "data:video/mp4;base64"
+  with av.open(io.BytesIO(base64.b64decode(data))) as container:
+    (stream,) = container.streams
+    assert stream.type == "video"
+    assert float(container.duration / av.time_base) == pytest.approx(5, abs=0.3)
+
+
+def test_a_video_counts_by_its_seconds(media, tmp_path):
+  inputs = _inputs(media, tmp_path, "http://localhost/v1", 1, send="video")
+  inputs = run.dataclasses.replace(inputs, dry_run=True)
+  told, _ = _run(inputs)
+  assert told["all"]["tokens_in"] == 5 * 258 + 5 * 32 + 600
 
 
 _LOOP = """

@@ -6,6 +6,7 @@ of it, and names a fault or "".
 """
 
 import collections
+import functools
 import hashlib
 import http.server
 import json
@@ -72,7 +73,9 @@ class Stub:
     self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
   def __enter__(self) -> "Stub":
-    threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    # It ends as soon as a test does, not half a second later.
+    serve = functools.partial(self._server.serve_forever, poll_interval=0.01)
+    threading.Thread(target=serve, daemon=True).start()
     return self
 
   def __exit__(self, *_) -> None:

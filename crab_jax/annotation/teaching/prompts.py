@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from crab_jax import errors
@@ -16,7 +17,7 @@ from crab_jax.data import tasks
 
 _OURS = pathlib.Path(__file__).parents[1] / "annotate_prompts.json"
 _TEXTS = (
-  "system", "clip", "perceive", "reason", "from_notes", "again", "reply",
+  "system", "clip", "clip_video", "perceive", "reason", "from_notes", "again", "reply",
   "lines", "judge", "probe", "times", "times_modal",
 )  # fmt: skip
 _OF_KIND = {
@@ -119,6 +120,7 @@ def request(
   language: str,
   reason: str = "",
   notes: str = "",
+  shown: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
   """The messages that ask for a reasoning.
 
@@ -131,6 +133,7 @@ def request(
     language: of the text.
     reason: why the last text was not good; "": there was none.
     notes: of the first pass.
+    shown: examples; (): those of the prompts.
   """
   texts = prompts.texts
   said = [
@@ -140,7 +143,7 @@ def request(
     said.insert(0, fill(texts["from_notes"], notes=notes))
   if helpful := writer_template.helps(item):
     said.append(helpful)
-  if examples := prompts.examples.get(family(task, prompts)):
+  if examples := shown or prompts.examples.get(family(task, prompts)):
     said.append(f"Good texts about other clips: {' / '.join(examples)}")
   if reason:
     said.append(fill(texts["again"], reason=reason))
@@ -198,7 +201,9 @@ def _messages(
   parts: list[dict[str, Any]] = []
   if media:
     length = f"{item.length:g}" if item.length is not None else "some"
-    parts += [_text(fill(texts["clip"], length=length)), *media]
+    is_video = any(part["type"] == "video_url" for part in media)
+    begin = texts["clip_video" if is_video else "clip"]
+    parts += [_text(fill(begin, length=length)), *media]
   tail = f" {texts[form]}" if form else ""
   parts.append(_text(f"{asked}{tail}"))
   return [

@@ -23,6 +23,7 @@ from crab_jax.annotation.checking import checks
 from crab_jax.annotation.checking import findings
 from crab_jax.annotation.teaching import asking
 from crab_jax.annotation.teaching import client as client_lib
+from crab_jax.annotation.teaching import examples as examples_lib
 from crab_jax.annotation.teaching import prompts as prompts_lib
 from crab_jax.annotation.teaching import replies
 from crab_jax.annotation.teaching import sending
@@ -47,6 +48,7 @@ class Teacher:
     vocabulary: task -> every class of it.
     folders: of the media of the source, and the one that is written.
     media_as: how whole files come there.
+    examples: texts that people accepted; None: those of the prompts.
   """
 
   asker: asking.Asker
@@ -59,6 +61,7 @@ class Teacher:
   media: files.Path
   out: files.Path
   media_as: str = "link"
+  examples: examples_lib.Examples | None = None
 
   def probe(self) -> None:
     """Checks that the endpoint sees pictures and hears sound.
@@ -69,7 +72,7 @@ class Teacher:
     facts = self.facts("probe", "probe", 0.0) | {"media": []}
 
     def make():
-      senses = sending.probe()
+      senses = sending.probe(self.settings.send == "video")
       asked = {"type": "text", "text": self.prompts.texts["probe"]}
       content = [*senses.parts, asked]
       return (
@@ -240,6 +243,9 @@ class Teacher:
       "notes": noted,
       **self.media_facts(item),
     }
+    shown = self._shown(item)
+    if shown:
+      facts["examples"] = list(shown)
 
     def make():
       seen = None if notes else senses.get()
@@ -251,10 +257,18 @@ class Teacher:
         language=self.settings.language,
         reason=reason,
         notes=noted,
+        shown=shown,
       )
       return messages, seen.frames if seen else 0, seen.seconds if seen else 0.0
 
     return self.asker.ask(facts, make)
+
+  def _shown(self, item: items.Item) -> tuple[str, ...]:
+    """Accepted texts that are examples for a row; (): those of the prompts."""
+    if self.examples is None:
+      return ()
+    family = prompts_lib.family(self.table[item.task], self.prompts)
+    return self.examples.of(item.id, family)
 
   def _judged(self, item: items.Item, text: str) -> list[findings.Finding]:
     """What another model finds of a text."""
@@ -287,7 +301,8 @@ class Teacher:
     placing.put(item, task, self.out / item.task, self.media, self.media_as)
     row = build.row(item, task, "")
     most = self.settings.request_mb * _MEGA
-    return sending.of_row(item, task, row, self.out, most)
+    video = self.settings.send == "video"
+    return sending.of_row(item, task, row, self.out, most, video)
 
   def temperature(self, attempt: int) -> float:
     """Of the first text, or a later one."""
@@ -297,7 +312,9 @@ class Teacher:
   def facts(self, name: str, step: str, temperature: float) -> dict[str, Any]:
     """What every reply depends on."""
     digest = hashlib.sha256(name.encode()).digest()
-    return {
+    # Only what differs from frames has a name of its own.
+    sent = {"send": "video"} if self.settings.send == "video" else {}
+    return sent | {
       "url": self.settings.url,
       "model": self.settings.model,
       "prompts": self.prompts.hash,
