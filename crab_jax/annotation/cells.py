@@ -163,6 +163,14 @@ def points(cell: Any) -> tuple[tuple[float, float], ...]:
   return tuple((x, y) for x, y in pairs)
 
 
+def mask(cell: Any) -> tuple[str, str]:
+  """A path, or the JSON text of run lengths; the other one is ""."""
+  if isinstance(cell, str) and not cell.lstrip().startswith(("{", "[")):
+    return text(cell), ""
+  # What is wrong with it is found when it is decoded.
+  return "", cell if isinstance(cell, str) else json.dumps(cell)
+
+
 def frame(cell: Any) -> tuple[int | None, float | None]:
   """The number of a frame, or its second: `7`, or `1.5s`."""
   word = text(cell).lower()

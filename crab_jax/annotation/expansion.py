@@ -13,6 +13,7 @@ from crab_jax.annotation import conclusions
 from crab_jax.annotation import event_windows
 from crab_jax.annotation import items
 from crab_jax.annotation import media_files
+from crab_jax.annotation import rle
 from crab_jax.annotation import rows
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
@@ -86,9 +87,40 @@ def _media(
     if not column.startswith("audio") and not facts.video:
       raise truths.Unbuildable("no_frames", f"{source} has no frames")
     found[column] = facts
-  if row.mask and task.visual == "image" and row.exists is not False:
-    found["mask"] = library.facts(row.mask, image=True)
+  if task.visual == "image" and row.exists is not False:
+    if row.rle:
+      found["mask"] = _drawn(row, found["image"])
+    elif row.mask:
+      found["mask"] = _picture(row, library)
   return found
+
+
+def _picture(row: rows.Row, library: media_files.Library) -> media_files.Facts:
+  """The file of a mask."""
+  try:
+    return library.facts(row.mask, image=True)
+  except truths.Unbuildable as error:
+    if error.status == "bad_media":
+      raise truths.Unbuildable("bad_mask", error.reason) from error
+    raise
+
+
+def _drawn(row: rows.Row, image: media_files.Facts) -> media_files.Facts:
+  """The file that a mask of run lengths becomes; its path is ""."""
+  try:
+    mask = rle.decode(row.rle)
+  except ValueError as error:
+    raise truths.Unbuildable("bad_mask", f"mask: {error}") from None
+  high, wide = mask.shape
+  assert image.size is not None
+  if abs(wide * image.size[1] - high * image.size[0]) > sum(image.size):
+    raise truths.Unbuildable(
+      "bad_mask",
+      f"mask: its size [{high}, {wide}] (height, width) is not of the shape of"
+      f" its image, which is {image.size[0]} wide and {image.size[1]} high",
+    )
+  digest = hashlib.sha256(rle.png(mask)).hexdigest()
+  return media_files.Facts("", digest, None, True, False, (wide, high))
 
 
 def _items(
@@ -137,11 +169,13 @@ def _with_place(
   item: items.Item, task: tasks.Task, library: media_files.Library
 ) -> items.Item:
   row, mask = item.row, None
-  if "mask" in item.media:
+  if row.rle and "mask" in item.media:
+    mask = pictures.mask_on_grid(rle.decode(row.rle))
+  elif "mask" in item.media:
     try:
       mask = pictures.read_mask(library.folder / row.mask)
     except statuses.RecordError as error:
-      raise truths.Unbuildable(str(error.status), error.reason) from error
+      raise truths.Unbuildable("bad_mask", error.reason) from error
   size = item.media["image"].size if "image" in item.media else None
   truth = truths.of_place(row, task, size or (1, 1), mask)
   marks = ("points_from_box",) if truth.boxed else ()

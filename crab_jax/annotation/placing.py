@@ -11,6 +11,7 @@ from crab_jax import files
 from crab_jax.annotation import cutting
 from crab_jax.annotation import items
 from crab_jax.annotation import media_files
+from crab_jax.annotation import rle
 from crab_jax.data import tasks
 
 _REFERRED = "media"  # where a task with `gt_mask` has its clips
@@ -114,7 +115,9 @@ def put(
     files.make_folder(target.parent)
     facts = item.media[column]
     source = media / facts.path
-    if column.startswith("audio") and _is_made(column, facts, item):
+    if column == "mask" and item.row.rle:
+      files.write_bytes(target, rle.png(rle.decode(item.row.rle)))
+    elif column.startswith("audio") and _is_made(column, facts, item):
       cutting.sound_of(source, target, item.cut)
     elif column.startswith("video") and item.cut is not None:
       cutting.frames_of(source, target, item.cut)

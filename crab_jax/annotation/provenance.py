@@ -72,7 +72,8 @@ def line(
     "source": item.row.source,
     "licence": item.row.licence,
     "media": {
-      column: {"file": facts.path, "sha256": facts.sha256}
+      # A mask that stands in the row itself is no file.
+      column: {"file": facts.path or None, "sha256": facts.sha256}
       for column, facts in item.media.items()
     },
     "cut": list(item.cut) if item.cut else None,

@@ -36,7 +36,7 @@ COLUMNS = {
   "box": "x1,y1,x2,y2",
   "box_format": "xyxy or xywh, in pixels of the image, or norm: 0 to 1",
   "points": "x,y;x,y;x,y in pixels of the image, or JSON",
-  "mask": "a picture under --media that is not black on the object",
+  "mask": "a picture under --media that is not black on the object, or COCO RLE",
   "frame": "number of the frame in its clip, or its second: 1.5s",
   "caption": "a sentence that says all",
   "hint": "helps the writer",
@@ -60,6 +60,8 @@ class Row:
     events: with times on the clip, in seconds; None: not told.
     box: as `box_format` says.
     points: in pixels of the image, or as fractions for "norm".
+    mask: a picture; "" where there is none, or it is `rle`.
+    rle: the JSON text of a mask as run lengths.
     frame: number of the frame, or None; `frame_second` instead of it.
     proposed: whether a teacher proposed the times of the events.
     meta: other columns.
@@ -87,6 +89,7 @@ class Row:
   box_format: str = "xyxy"
   points: tuple[tuple[float, float], ...] = ()
   mask: str = ""
+  rle: str = ""
   frame: int | None = None
   frame_second: float | None = None
   caption: str = ""

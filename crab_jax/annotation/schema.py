@@ -135,6 +135,8 @@ def _row(
         fields["media"][name] = cells.text(cell)
       elif name == "label":
         fields["labels"] = cells.labels(cell)
+      elif name == "mask":
+        fields["mask"], fields["rle"] = cells.mask(cell)
       elif name == "frame":
         fields["frame"], fields["frame_second"] = cells.frame(cell)
       elif name in rows.COLUMNS:
@@ -213,7 +215,7 @@ def _require_label(row: rows.Row, task: tasks.Task) -> None:
   if task.kind == "existence" and row.exists is None:
     raise ValueError(f"{task.name} needs exists: true or false")
   placed = task.kind == "place" or (task.kind == "existence" and task.mask)
-  if placed and there and not (row.box or row.mask):
+  if placed and there and not (row.box or row.mask or row.rle):
     raise ValueError(f"{task.name} needs a box or a mask")
   if placed and there and not (row.object or row.expression):
     raise ValueError(f"{task.name} needs an object")

@@ -60,6 +60,7 @@ def line(
     "media": {
       column: str(files.absolute(media / facts.path))
       for column, facts in item.media.items()
+      if facts.path
     },
     "writer": draft.writer,
     "held": draft.held,

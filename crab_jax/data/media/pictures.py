@@ -41,9 +41,20 @@ def read_mask(path: str | os.PathLike) -> Bool[np.ndarray, "H W"]:
     image = _opened(path)
     if _is_deep(image):  # a conversion to 8 bits may lose small labels
       image = Image.fromarray(np.asarray(image) != 0)
-    size = (configs.COORDINATE_SIZE, configs.COORDINATE_SIZE)
-    # 0 is nearest: any other filter would make labels of its own at edges.
-    return np.asarray(image.convert("L").resize(size, 0)) > 0
+    return _on_grid(image)
+
+
+def mask_on_grid(
+  mask: Bool[np.ndarray, "H W"],
+) -> Bool[np.ndarray, "224 224"]:
+  """A mask as `read_mask` gives the picture of it: bool[224, 224]."""
+  return _on_grid(Image.fromarray(mask))
+
+
+def _on_grid(image: Image.Image) -> Bool[np.ndarray, "224 224"]:
+  size = (configs.COORDINATE_SIZE, configs.COORDINATE_SIZE)
+  # 0 is nearest: any other filter would make labels of its own at edges.
+  return np.asarray(image.convert("L").resize(size, 0)) > 0
 
 
 def _opened(path: str | os.PathLike) -> Image.Image:
