@@ -37,6 +37,14 @@ def pytest_runtest_setup(item):
   jax.config.update("jax_disable_most_optimizations", not as_users)
 
 
+def pytest_xdist_auto_num_workers(config):
+  """For `-n auto`: a process more than cores, as many tests wait for others.
+
+  The slow ones mostly start commands, which take every core themselves.
+  """
+  return None if config.option.markexpr == "slow" else os.cpu_count() + 1
+
+
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory):
   """The proxy of a server of buckets; the bucket is `bucket_server.BUCKET`."""
