@@ -184,6 +184,14 @@ _RECORDS = flags.DEFINE_string(
 _REVIEW = flags.DEFINE_bool(
   "review", False, "Serve a page on this machine to review what is in --out."
 )
+_REVIEW_FILE = flags.DEFINE_string(
+  "review_file",
+  None,
+  "With --review: write the page as one file, such as review.html, to send round.",
+)
+_MERGE_REVIEWS = flags.DEFINE_list(
+  "merge_reviews", [], "Files of decisions that such pages saved, by commas."
+)
 _REVIEWER = flags.DEFINE_string("reviewer", "me", "Who reviews.")
 _REVIEW_SHARE = flags.DEFINE_float(
   "review_share",
@@ -201,7 +209,7 @@ def main() -> None:
 
     print(reading.listing())
     return
-  if _REVIEW.value:
+  if _REVIEW.value or _REVIEW_FILE.value or _MERGE_REVIEWS.value:
     _review()
     return
   source, out = cli.required_path(_SOURCE), cli.required_path(_OUT)
@@ -264,22 +272,32 @@ def _prepare(out, names: tuple[str, ...], table) -> None:
 
 
 def _review() -> None:
-  """Serves the page of the review."""
+  """Serves the page of the review, writes it, or merges what it saved."""
   out = cli.required_path(_OUT)
+  from crab_jax import files
+  from crab_jax.annotation import run
+  from crab_jax.annotation.review import page_file
+  from crab_jax.annotation.review import session as session_lib
+  from crab_jax.data import tasks
+  from crab_jax.evaluation.scoring import scores
+
+  table = scores.own_tasks(cli.path(_TASK_FILE)) or tasks.Tasks()
+  session = session_lib.Session(
+    out, out / run.STATE, table, _REVIEWER.value, _REVIEW_SHARE.value
+  )
+  for path in _MERGE_REVIEWS.value:
+    page_file.merge(session, out, files.path(path))
+  if _MERGE_REVIEWS.value:
+    return
+  if _REVIEW_FILE.value:
+    page_file.write(session, files.path(_REVIEW_FILE.value))
+    return
   try:
     from crab_jax.annotation.review import app
   except ModuleNotFoundError as error:
     raise errors.UserError(
       f"--review needs {error.name}: pip install 'crab_jax[annotate]'"
     ) from error
-  from crab_jax.annotation import run
-  from crab_jax.data import tasks
-  from crab_jax.evaluation.scoring import scores
-
-  table = scores.own_tasks(cli.path(_TASK_FILE)) or tasks.Tasks()
-  session = app.Session(
-    out, out / run.STATE, table, _REVIEWER.value, _REVIEW_SHARE.value
-  )
   app.serve(session, _PORT.value)
 
 

@@ -352,6 +352,8 @@ _TESTED_BY = {
   "annotation/readers/questions": "annotation/readers/reading",
   "annotation/readers/source": "annotation/readers/reading",
   "annotation/review/entries": "annotation/review/reviews",
+  "annotation/review/page_file": "annotation/review/app",
+  "annotation/review/session": "annotation/review/app",
   "annotation/rows": "annotation/schema",
   "annotation/settings": "annotation/run",
   "annotation/showing": "annotation/cutting",

@@ -68,19 +68,28 @@ def frames_of(
     raise truths.Unbuildable("bad_video", f"{source}: {error}") from error
 
 
-def small(source: files.Path, side: int) -> bytes:
+def small(
+  source: files.Path, side: int, cut: tuple[float, float] | None = None
+) -> bytes:
   """A video without sound as a small mp4, for a request.
 
   Args:
     source: of the video.
     side: pixels of the longer side at most.
+    cut: first and last second of it; None: all.
 
   Raises:
-    Unbuildable: it does not decode.
+    Unbuildable: it does not decode, or has no frames there.
   """
   try:
     rate = min(showing.rate(source), fractions.Fraction(_SMALL_RATE))
-    return film(_every(1 / rate, showing.frames(source)), rate, side)
+    start, end = cut or (0.0, math.inf)
+    shown = (
+      (second - start, frame)
+      for second, frame in _until(source, end)
+      if second >= start
+    )
+    return film(_every(1 / rate, shown), rate, side)
   except (av.FFmpegError, ValueError, IndexError) as error:
     raise truths.Unbuildable("bad_video", f"{source}: {error}") from error
 

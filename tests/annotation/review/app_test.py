@@ -11,11 +11,13 @@ import urllib.parse
 
 import pytest
 
+from crab_jax import errors
 from crab_jax.annotation import outputs
 from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
-from crab_jax.annotation.review import app
+from crab_jax.annotation.review import page_file
+from crab_jax.annotation.review import session
 from crab_jax.data import tasks
 from tests.annotation import sources
 
@@ -70,8 +72,9 @@ def _decisions(inputs):
   return [json.loads(line) for line in lines]
 
 
-def _page(browser, address):
-  page = browser.new_page(viewport={"width": 1000, "height": 760})
+def _page(browser, address, size=(1000, 760)):
+  view = {"viewport": {"width": size[0], "height": size[1]}} if size else {}
+  page = browser.new_page(**view)
   problems = []
   page.on("pageerror", lambda error: problems.append(error))
   page.goto(address)
@@ -147,6 +150,12 @@ def test_accept_edit_reject_and_undo_by_keys(inputs, address):
   assert order[3] in doubts
 
 
+def _session(inputs):
+  return session.Session(
+    inputs.out, inputs.out / run.STATE, tasks.Tasks(), "ann", 1.0
+  )
+
+
 def _get(address, path, body=None, key=True):
   url = urllib.parse.urlsplit(address)
   connection = http.client.HTTPConnection(url.netloc)
@@ -179,10 +188,110 @@ def test_without_its_key_it_tells_and_takes_nothing(inputs, address):
 
 
 def test_an_edit_that_reads_as_another_answer_is_refused(inputs):
-  session = app.Session(
-    inputs.out, inputs.out / run.STATE, tasks.Tasks(), "ann", 1.0
-  )
+  opened = _session(inputs)
   for text in ("", "It is [1,2,3,4].", "<answer>x</answer>"):
     said = {"id": "row2", "verdict": "edit", "text": text}
-    assert session.decide(said)
+    assert opened.decide(said)
+  assert _decisions(inputs) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(_CHROMIUM is None, reason="no chromium")
+def test_a_page_that_was_sent_decides_without_a_server(inputs, tmp_path):
+  """Decisions outlive the browser; what it saves is merged, once."""
+  sync_api = pytest.importorskip("playwright.sync_api")
+  path = tmp_path / "review.html"
+  page_file.write(_session(inputs), path, lambda text: None)
+  text = "The picture and the sound of this clip go together all the time."
+  order = [entry["id"] for entry in _session(inputs).queue]
+  with sync_api.sync_playwright() as play:
+    kept = play.chromium.launch_persistent_context(
+      str(tmp_path / "profile"), executable_path=_CHROMIUM,
+      args=["--no-sandbox"],
+    )  # fmt: skip
+    page, problems = _page(kept, path.as_uri(), None)
+    page.keyboard.press("a")
+    page.wait_for_selector("#problem:has-text('Write your name')")
+    page.fill("#reviewer", "bea")  # holds keys that decide elsewhere
+    page.locator("#reviewer").blur()
+    page.keyboard.press("a")
+    _wait(page, 1)
+    page.keyboard.press("e")
+    page.fill("textarea", "It is at [1,2,3,4].")
+    page.wait_for_selector("#findings li:has-text('marks')")
+    page.fill("textarea", text)
+    page.keyboard.press("Control+Enter")
+    _wait(page, 2)
+    page.wait_for_function(
+      "[...document.querySelectorAll('video, audio')].every("
+      "(p) => p.readyState > 1 && p.duration > 0)"
+    )
+    page.close()
+    page, more = _page(kept, path.as_uri(), None)
+    _wait(page, 2)
+    page.keyboard.press("r")
+    page.keyboard.press("1")
+    _wait(page, 3)
+    page.keyboard.press("u")
+    _wait(page, 2)
+    with page.expect_download() as saved:
+      page.click("#save")
+    saved.value.save_as(tmp_path / "reviews.jsonl")
+    assert problems == more == []
+    kept.close()
+  said = []
+  for _ in range(2):
+    page_file.merge(
+      _session(inputs), inputs.out, tmp_path / "reviews.jsonl", said.append
+    )
+  assert said[0].endswith("4 new decisions, 0 were there")
+  assert said[1].endswith("0 new decisions, 4 were there")
+  assert [(d["id"], d["verdict"], d["reviewer"]) for d in _decisions(inputs)] == [
+    (order[0], "accept", "bea"), (order[1], "edit", "bea"),
+    (order[2], "reject", "bea"), (order[2], "undo", "bea"),
+  ]  # fmt: skip
+  summary = run.annotate(inputs, lambda text: None)
+  assert {u["status"] for u in summary["unbuilt"]} == {"unreviewed"}
+  assert sum(u["rows"] for u in summary["unbuilt"]) == 3
+  built = "".join(p.read_text() for p in inputs.out.glob("*/train.json"))
+  assert text in built
+
+
+def _line(entry, **more):
+  return {
+    "id": entry["id"], "hash": entry["hash"], "verdict": "accept", "text": "",
+    "reason": "", "reviewer": "bea", "time": 1.5, **more,
+  }  # fmt: skip
+
+
+def test_decisions_that_cannot_be_taken_are_told(inputs, tmp_path):
+  opened = _session(inputs)
+  first, second, *_ = opened.queue
+  made = [
+    _line(first, id="gone"),
+    _line(first, verdict="edit", text="See <answer>x</answer> and [1,2,3,4]."),
+    _line(second, verdict="maybe"),
+    _line(second),
+  ]
+  path = tmp_path / "some.jsonl"
+  path.write_text("".join(f"{json.dumps(line)}\n" for line in made))
+  said = []
+  page_file.merge(opened, inputs.out, path, said.append)
+  assert said[0].endswith("1 new decisions, 0 were there")
+  assert said[1].startswith("3 decisions are not taken: gone: no such row")
+  assert _decisions(inputs) == [_line(second)]
+
+
+@pytest.mark.parametrize(
+  "text",
+  ["{", "[]", "{}", '{"id": 1}', json.dumps({**_line({"id": 1, "hash": ""})})],
+)
+def test_a_file_that_the_page_did_not_save_changes_nothing(
+  inputs, tmp_path, text
+):
+  opened = _session(inputs)
+  path = tmp_path / "some.jsonl"
+  path.write_text(f"{json.dumps(_line(opened.queue[0]))}\n{text}\n")
+  with pytest.raises(errors.UserError, match=r"some\.jsonl line 2 is no deci"):
+    page_file.merge(opened, inputs.out, path)
   assert _decisions(inputs) == []
