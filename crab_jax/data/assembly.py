@@ -133,6 +133,16 @@ class Reader:
     with self._local(path) as file:
       return encodings.encode_mask(pictures.read_mask(file))
 
+  def why_stretched(self, picture: str, mask: str) -> str:
+    """In which sizes a mask and its picture differ; "" where they agree."""
+    sizes = []
+    for path in (picture, mask):
+      with self._local(path) as file:
+        sizes.append("{} x {}".format(*pictures.size_of(file)))
+    if sizes[0] == sizes[1]:
+      return ""
+    return f"{mask} has {sizes[1]} pixels, {picture} {sizes[0]}"
+
   @contextlib.contextmanager
   def _local(self, path: str) -> Iterator[files.Path]:
     """A media file on a disk; errors name it where it is."""
@@ -255,6 +265,10 @@ def _lacks(
   if found.task.mask and there and not mask:
     reason = f"no file {found.mask}" if found.mask else "no key names a mask"
     lacks.append((statuses.Status.NO_MASK, reason))
+  for kind, path in found.media:
+    if kind == "image" and found.mask and mask:
+      if reason := reader.why_stretched(path, found.mask):
+        lacks.append((statuses.Status.MASK_SIZE, reason))
   return lacks
 
 

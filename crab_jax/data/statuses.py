@@ -9,6 +9,7 @@ class Status(enum.StrEnum):
   OK = "ok"
   SHORT_VIDEO = "short_video"  # fewer frames than wanted: the last repeated
   NO_MASK = "no_mask"  # there is no true mask of the object
+  MASK_SIZE = "mask_size"  # of other pixels than its picture: stretched over it
   BAD_REFERENCE = "bad_reference"  # says nothing that answers compare with
   MISSING_KEY = "missing_key"  # the annotation lacks a key, or is no object
   MISSING_FILE = "missing_file"  # no such file, or an empty path
@@ -25,6 +26,7 @@ USABLE = (
   Status.OK,
   Status.SHORT_VIDEO,
   Status.NO_MASK,
+  Status.MASK_SIZE,
   Status.BAD_REFERENCE,
 )
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from crab_jax import configs
 from crab_jax import errors
@@ -225,6 +226,25 @@ def test_a_missing_mask_is_counted(source):
     assert outcome.row["status"] == outcome.record.status == status
   assert outcome.record.mask == b""
   assert outcome.row["reason"] == "no file s4/AVS/v1s/dog/labels_rgb/3.png"
+
+
+def test_a_mask_of_another_size_is_counted(source):
+  place = source / "s4/AVS/v1s/dog/labels_rgb/3.png"
+  with Image.open(source / "s4/AVS/v1s/dog/frames/3.jpg") as picture:
+    width, height = picture.size
+  for size, status in (
+    ((width, height), "ok"),
+    ((width // 2, height // 2), "mask_size"),
+    ((height + 1, width), "mask_size"),
+  ):
+    Image.new("L", size, 255).save(place)
+    outcome = assembly.assemble(
+      _reader(source), tasks.Tasks()["s4"], "test", 0, _s4(3)
+    )
+    assert outcome.row["status"] == outcome.record.status == status
+    assert outcome.record.mask
+  assert outcome.row["reason"].startswith("s4/AVS/v1s/dog/labels_rgb/3.png has")
+  assert outcome.row["reason"].endswith(f"frames/3.jpg {width} x {height}")
 
 
 def _check(task, reference, question):

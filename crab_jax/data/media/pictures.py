@@ -6,6 +6,7 @@ import os
 import numpy as np
 from jaxtyping import Bool
 from jaxtyping import UInt8
+from PIL import ExifTags
 from PIL import Image
 from PIL import ImageOps
 
@@ -17,6 +18,7 @@ from crab_jax.data.media import streams
 _WHITE = (255, 255, 255)
 _MOST_PIXELS = 1 << 26  # a header may promise any size; 8192 x 8192
 _SIXTEEN_BITS = 65_535
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations of EXIF that turn by 90 degrees
 
 
 def read_image(
@@ -42,6 +44,21 @@ def read_mask(path: str | os.PathLike) -> Bool[np.ndarray, "H W"]:
     if _is_deep(image):  # a conversion to 8 bits may lose small labels
       image = Image.fromarray(np.asarray(image) != 0)
     return _on_grid(image)
+
+
+def size_of(path: str | os.PathLike) -> tuple[int, int]:
+  """Width and height of a picture as it stands upright; nothing is decoded.
+
+  Raises:
+    RecordError: missing_file, bad_image.
+  """
+  with streams.failures(statuses.Status.BAD_IMAGE, path):
+    with Image.open(path) as image:
+      width, height = image.size
+      with contextlib.suppress(Exception):  # damaged EXIF data, as above
+        if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
+          return height, width
+      return width, height
 
 
 def mask_on_grid(

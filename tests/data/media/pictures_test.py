@@ -76,6 +76,9 @@ def test_pictures_stand_upright(tmp_path, value, suffix):
     np.asarray(upright)[8::32, 8::32],
     atol=3,
   )
+  with Image.open(path) as coded:
+    size = coded.size[::-1] if value >= 5 else coded.size
+  assert pictures.size_of(path) == size
 
 
 def test_damaged_exif_data_leave_a_picture_as_it_is_coded(tmp_path):
