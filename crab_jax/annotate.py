@@ -71,6 +71,11 @@ _SETTINGS = (
     "Of the reasoning; bare: conclusions alone. With --teacher: teacher.",
   ),
   flags.DEFINE_string("templates", None, "A file that replaces our sentences."),
+  flags.DEFINE_string(
+    "tokenizer",
+    None,
+    "A folder with a model's tokenizer.json: tokens are counted exactly.",
+  ),
   flags.DEFINE_enum(
     "media_as", _DEFAULTS.media_as, settings_lib.MEDIA_AS, "Whole files."
   ),

@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import truths
 from crab_jax.annotation import writer_template
 from crab_jax.annotation.checking import checks
+from crab_jax.annotation.checking import token_counts
 from crab_jax.annotation.teaching import asking
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
@@ -83,6 +85,12 @@ class Work:
     """The sentences of templates."""
     path = self.settings.templates
     return writer_template.load(files.path(path) if path else None)
+
+  @functools.cached_property
+  def count(self) -> token_counts.Count | None:
+    """Tells the tokens of a text exactly; None: there is no tokenizer."""
+    path = self.settings.tokenizer
+    return token_counts.exact(files.path(path)) if path else None
 
   @property
   def vocabulary(self) -> dict[str, frozenset[str]]:
@@ -181,6 +189,7 @@ def open_teacher(
     work.out,
     work.settings.media_as,
     work.examples,
+    work.count or token_counts.about,
   )
 
 
@@ -375,8 +384,9 @@ def estimate(work: Work) -> dict[str, dict[str, float]]:
   written = {item.id for item in work.written()}
   for item in work.every:
     frames, seconds = _senses(item, work)
-    media = tariff.tokens_in(frames, seconds, 0)
-    requests = _requests(work, media, tariff.text) * (item.id in written)
+    text = _text_tokens(item, work, tariff)
+    media = tariff.tokens_in(frames, seconds, 0) - tariff.text + text
+    requests = _requests(work, media, text) * (item.id in written)
     if work.settings.weak == "teacher" and "weak" in item.marks:
       requests = [*requests, media]
     if not requests:
@@ -390,6 +400,17 @@ def estimate(work: Work) -> dict[str, dict[str, float]]:
     sums["tokens_out"] += tokens_out
     sums["cost"] += tariff.cost(tokens_in, tokens_out)
   return found
+
+
+def _text_tokens(item: items.Item, work: Work, tariff: spending.Tariff) -> int:
+  """Tokens of the instructions: exactly with a tokenizer, else as expected."""
+  if work.count is None or work.teaching is None:
+    return tariff.text
+  messages = prompts_lib.request(
+    item, work.table[item.task], open_prompts(work.teaching), media=[],
+    language=work.teaching.language,
+  )  # fmt: skip
+  return work.count(asking.text(messages))
 
 
 def _requests(work: Work, media: int, text: int) -> list[int]:

@@ -35,6 +35,7 @@ from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
 from crab_jax.annotation import weak_labels
 from crab_jax.annotation.checking import findings
+from crab_jax.annotation.checking import token_counts
 from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
@@ -203,6 +204,7 @@ def _fingerprint(inputs: Inputs, examples: examples_lib.Examples | None) -> str:
     "tasks": [dataclasses.asdict(task) for task in inputs.table.own],
     "media": {p: files.stamp(inputs.media / p) for p in sorted(paths)},
     "templates": _hash_of(inputs.settings.templates),
+    "tokenizer": _hash_of(_tokenizer_file(inputs.settings)),
     "names": display_names.edited(inputs.out, inputs.language),
     "reviews": _hash_of(str(inputs.out / reviews.FILE)),
     "teaching": inputs.teaching and dataclasses.asdict(inputs.teaching),
@@ -211,6 +213,11 @@ def _fingerprint(inputs: Inputs, examples: examples_lib.Examples | None) -> str:
   }
   text = json.dumps(facts, sort_keys=True, default=str)
   return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tokenizer_file(settings: settings_lib.Settings) -> str | None:
+  folder = settings.tokenizer
+  return str(files.path(folder) / token_counts.FILE) if folder else None
 
 
 def _paths(row: rows.Row) -> list[str]:

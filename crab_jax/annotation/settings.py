@@ -26,6 +26,8 @@ class Settings:
       wait for a person).
     writer: of the reasoning: "template", "bare" (conclusions alone), "teacher".
     templates: a file that replaces ours, or None.
+    tokenizer: a folder with the tokenizer.json of a model, for exact counts; or
+      None.
     media_as: "link" or "copy"; parts of files are cut anew in any case.
     require_review: which rows are built only when accepted: "none",
       "flagged" or "all".
@@ -40,6 +42,7 @@ class Settings:
   weak: str = "skip"
   writer: str = "template"
   templates: str | None = None
+  tokenizer: str | None = None
   media_as: str = "link"
   require_review: str = "flagged"
   allow_overlap: bool = False

@@ -75,7 +75,7 @@ def run(text: str, context: findings.Context) -> list[findings.Finding]:
     for check in _CHECKS
     if (finding := check(text, context)) is not None
   ]
-  if (long := words.whole_length(target)) is not None:
+  if (long := words.whole_length(target, context.count)) is not None:
     found.append(long)
   return found
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from crab_jax.annotation import facts
 from crab_jax.annotation import items
+from crab_jax.annotation.checking import token_counts
 from crab_jax.data import tasks
 
 REWRITE = "rewrite"
@@ -62,6 +63,7 @@ class Context:
     vocabulary: every class of the task.
     language: of `language.LANGUAGES`.
     notes: of the first pass, or None.
+    count: tells the tokens of a text.
   """
 
   item: items.Item
@@ -69,6 +71,7 @@ class Context:
   vocabulary: frozenset[str]
   language: str = "en"
   notes: Notes | None = None
+  count: token_counts.Count = token_counts.about
 
   @property
   def labels(self) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ import re
 
 from crab_jax.annotation import facts
 from crab_jax.annotation.checking import findings
+from crab_jax.annotation.checking import token_counts
 
 _FEWEST, _MOST = 12, 120  # words of a reasoning
 _TOKENS = 200  # of a whole target
-_CHARACTERS = 4.5  # of a token behind the first half, in words of English
 
 _MARKS = re.compile(
   r"<\s*/?\s*[A-Za-z|][^<>]{0,60}>|</s>|<\||\|>"  # tags
@@ -111,19 +111,12 @@ def length(text: str, context: findings.Context) -> findings.Finding | None:
   return None
 
 
-def tokens(text: str) -> int:
-  """About how many tokens a target has, rather too many."""
-  signs = len(re.findall(r"[^\w\s]|\d", text))
-  letters = sum(
-    len(word) / _CHARACTERS + 0.5 for word in re.findall(r"[^\W\d]+", text)
-  )
-  return round(signs + letters)
-
-
-def whole_length(target: str) -> findings.Finding | None:
+def whole_length(
+  target: str, count: token_counts.Count
+) -> findings.Finding | None:
   """A target of more tokens than an answer should have."""
-  if (count := tokens(target)) > _TOKENS:
-    return _rewrite("length", f"shorter: the target has about {count} tokens")
+  if (found := count(target)) > _TOKENS:
+    return _rewrite("length", f"shorter: the target has {found} tokens")
   return None
 
 

@@ -111,9 +111,14 @@ def body(
 
 def characters(messages: list[dict[str, Any]]) -> int:
   """Letters of the text in messages."""
-  count = 0
+  return len(text(messages))
+
+
+def text(messages: list[dict[str, Any]]) -> str:
+  """All text in messages."""
+  said = []
   for message in messages:
     content = message["content"]
     parts = [{"text": content}] if isinstance(content, str) else content
-    count += sum(len(part.get("text", "")) for part in parts)
-  return count
+    said += [part.get("text", "") for part in parts]
+  return "".join(said)

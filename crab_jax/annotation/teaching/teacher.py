@@ -21,6 +21,7 @@ from crab_jax.annotation import truths
 from crab_jax.annotation import writer_template
 from crab_jax.annotation.checking import checks
 from crab_jax.annotation.checking import findings
+from crab_jax.annotation.checking import token_counts
 from crab_jax.annotation.teaching import asking
 from crab_jax.annotation.teaching import client as client_lib
 from crab_jax.annotation.teaching import examples as examples_lib
@@ -49,6 +50,7 @@ class Teacher:
     folders: of the media of the source, and the one that is written.
     media_as: how whole files come there.
     examples: texts that people accepted; None: those of the prompts.
+    count: tells the tokens of a text.
   """
 
   asker: asking.Asker
@@ -62,6 +64,7 @@ class Teacher:
   out: files.Path
   media_as: str = "link"
   examples: examples_lib.Examples | None = None
+  count: token_counts.Count = token_counts.about
 
   def probe(self) -> None:
     """Checks that the endpoint sees pictures and hears sound.
@@ -176,6 +179,7 @@ class Teacher:
       self.vocabulary.get(item.task, frozenset()),
       self.settings.language,
       notes,
+      self.count,
     )
 
   def _fall_back(
