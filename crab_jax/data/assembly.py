@@ -266,9 +266,13 @@ def _lacks(
     reason = f"no file {found.mask}" if found.mask else "no key names a mask"
     lacks.append((statuses.Status.NO_MASK, reason))
   for kind, path in found.media:
-    if kind == "image" and found.mask and mask:
-      if reason := reader.why_stretched(path, found.mask):
-        lacks.append((statuses.Status.MASK_SIZE, reason))
+    if (
+      kind == "image"
+      and found.mask
+      and mask
+      and (reason := reader.why_stretched(path, found.mask))
+    ):
+      lacks.append((statuses.Status.MASK_SIZE, reason))
   return lacks
 
 

@@ -52,13 +52,15 @@ def size_of(path: str | os.PathLike) -> tuple[int, int]:
   Raises:
     RecordError: missing_file, bad_image.
   """
-  with streams.failures(statuses.Status.BAD_IMAGE, path):
-    with Image.open(path) as image:
-      width, height = image.size
-      with contextlib.suppress(Exception):  # damaged EXIF data, as above
-        if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
-          return height, width
-      return width, height
+  with (
+    streams.failures(statuses.Status.BAD_IMAGE, path),
+    Image.open(path) as image,
+  ):
+    width, height = image.size
+    with contextlib.suppress(Exception):  # damaged EXIF data, as above
+      if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
+        return height, width
+    return width, height
 
 
 def mask_on_grid(
