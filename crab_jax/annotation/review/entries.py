@@ -113,7 +113,7 @@ def context(entry: Mapping[str, Any], table: tasks.Tasks) -> findings.Context:
     {},
     None,
     entry["length"],
-    names=entry["names"],
+    names=entry.get("names", {}),  # older drafts have none
   )
   return findings.Context(
     item, table[entry["task"]], frozenset(entry["vocabulary"])

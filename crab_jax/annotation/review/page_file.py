@@ -40,7 +40,11 @@ def write(
   path: files.Path,
   show: Callable[[str], object] = print,
 ) -> None:
-  """Writes the page of what is to be reviewed."""
+  """Writes the page of what is to be reviewed.
+
+  Raises:
+    UserError: it cannot be written there.
+  """
   shown, lost = [], 0
   for entry, row in zip(session.queue, session.shown(), strict=True):
     clips = _clips(entry)
@@ -55,7 +59,10 @@ def write(
   page = _PAGE.read_text(encoding="utf-8")
   before, after = page.split(_PLACE)
   tag = _PLACE.removesuffix("</script>")
-  files.write_text(path, f"{before}{tag}{text}</script>{after}")
+  try:
+    files.write_text(path, f"{before}{tag}{text}</script>{after}")
+  except OSError as error:
+    raise errors.UserError(f"cannot write {path}: {error}") from error
   show(f"{len(shown)} drafts to review: {path}; send it, then --merge_reviews")
   if lost:
     show(f"{lost} of their media files do not decode and are not in it")

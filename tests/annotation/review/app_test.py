@@ -257,6 +257,13 @@ def test_a_page_that_was_sent_decides_without_a_server(inputs, tmp_path):
   assert text in built
 
 
+def test_a_page_that_cannot_be_written_is_named(inputs, tmp_path):
+  opened = _session(inputs)
+  (tmp_path / "file").write_text("")
+  with pytest.raises(errors.UserError, match=r"cannot write .*review\.html"):
+    page_file.write(opened, tmp_path / "file" / "review.html")
+
+
 def _line(entry, **more):
   return {
     "id": entry["id"], "hash": entry["hash"], "verdict": "accept", "text": "",
