@@ -19,6 +19,8 @@ from crab_jax.data import samples as samples_lib
 from crab_jax.data import sources
 from crab_jax.data import stream_positions
 
+_FAILURES = 256  # one after another; so many are no accident
+
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
@@ -169,7 +171,8 @@ class _PackedIterator(grain.DatasetIterator):
     if self._packer is None:
       self._packer = self._wait_again()
     rows: list[list[samples_lib.Sample]] = []
-    reads = []
+    reads: list[Read] = []
+    failures = 0  # one after another
     while len(rows) < self._layout.batch:
       read = next(self._parent)
       reads.append(read)
@@ -177,7 +180,15 @@ class _PackedIterator(grain.DatasetIterator):
       index = self._begin.index(self._count)
       self._count += 1
       if read.sample is None:
+        failures += 1
+        if failures >= _FAILURES:
+          # The order is endless, and only a batch tells of failures.
+          raise errors.UserError(
+            f"{failures} records one after another cannot be used; the last:"
+            f" {read.failure.detail if read.failure else 'unknown'}"
+          )
         continue
+      failures = 0
       sizes = packing.sizes(read.sample)
       row = self._packer.add((index, read.sample), sizes)
       if row is not None:

@@ -181,6 +181,20 @@ def test_too_many_failures_stop_the_run(make_loader, damaged):
     small_loader.take(loader, 30)
 
 
+@pytest.mark.parametrize(
+  "workers", [0, pytest.param(1, marks=pytest.mark.slow)]
+)
+def test_records_that_none_fits_stop_the_run(make_loader, workers):
+  """Without a batch nothing else would tell of them."""
+  loader = make_loader(
+    rows=dataclasses.replace(small_loader.ROWS, tokens=16, supervised=16),
+    data=dataclasses.replace(small_records.DATA, workers=workers),
+  )
+  with pytest.raises(errors.UserError, match="Rows.tokens=16") as caught:
+    next(loader)
+  assert "one after another cannot be used" in str(caught.value)
+
+
 @pytest.mark.slow
 def test_worker_processes_resume_exactly(make_loader):
   data = dataclasses.replace(small_records.DATA, workers=2)
