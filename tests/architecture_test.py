@@ -310,6 +310,7 @@ _TESTS_OF_MORE = {
   "architecture_picture",
   "bucket_runs",  # commands on a bucket
   "evaluate_masks",  # the command with a mask model, in processes
+  "colab_libraries",  # the bounds of setup.cfg
   "commands",  # what all commands have in common
   "documents",  # what they tell people to type and to open
   "gin_files",
