@@ -15,6 +15,26 @@ CONFIG = configs.tiny(
 )
 
 
+def released(layers: int = 1, **changes) -> configs.Model:
+  """A tiny model with what the released ones have and no file says.
+
+  Frames of 224 pixels, 25 audio tokens a second; a checkpoint in the layout of
+  transformers becomes this model again.
+  """
+  tiny = configs.tiny()
+  fields = {
+    "audio": dataclasses.replace(tiny.audio, pool=2),
+    "vision": dataclasses.replace(
+      tiny.vision, frame_size=224, layers=1, full_blocks=(0,), mlp=128
+    ),
+    "decoder": dataclasses.replace(
+      tiny.decoder, layers=layers, width=64, mlp=64, vocabulary=512
+    ),
+    "param_dtype": "bfloat16",
+  }
+  return dataclasses.replace(tiny, **{**fields, **changes})
+
+
 def save_model(folder, params, config=CONFIG):
   """A model folder with a tokenizer."""
   tokenizer = folder.with_name("tokenizer.json")

@@ -1,6 +1,5 @@
 """launch/first_hour.py: its steps, dry and with small files of the true names."""
 
-import dataclasses
 import hashlib
 import http.server
 import io
@@ -16,7 +15,6 @@ import zipfile
 import numpy as np
 import pytest
 
-from crab_jax import configs
 from crab_jax import files
 from crab_jax.annotation import run
 from crab_jax.annotation import schema
@@ -162,18 +160,7 @@ def _write_source(folder: pathlib.Path) -> None:
 
 def _write_weights(folder: pathlib.Path) -> None:
   """A small base as transformers lays it out, and its official adapter."""
-  tiny = configs.tiny()
-  config = dataclasses.replace(
-    tiny,
-    audio=dataclasses.replace(tiny.audio, pool=2, width=32, mlp=32),
-    vision=dataclasses.replace(
-      tiny.vision, frame_size=224, layers=1, full_blocks=(0,), width=32, mlp=32
-    ),
-    decoder=dataclasses.replace(
-      tiny.decoder, layers=1, width=64, mlp=64, vocabulary=512
-    ),
-    param_dtype="bfloat16",
-  )
+  config = model_folders.released()
   params = random_parameters.draw(config)
   model_folders.save_model(folder / "made/model", params, config)
   model_folders.save_adapter(folder / "made/adapter", params, config=config)
