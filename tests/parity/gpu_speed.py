@@ -26,6 +26,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -255,8 +256,8 @@ def _ran_out(error: Exception) -> bool:
   return any(words in f"{error} {error.__cause__}" for words in _MEMORY)
 
 
-def run_side(side: str, shape: Shapes) -> None:
-  """Prints a line of JSON for every batch that memory holds."""
+def run_side(side: str, shape: Shapes) -> Iterator[dict[str, Any]]:
+  """What is found of every batch that memory holds."""
   device = "cuda" if torch.cuda.is_available() else "cpu"
   for batch in shape.batches:
     try:
@@ -265,16 +266,17 @@ def run_side(side: str, shape: Shapes) -> None:
       if not _ran_out(error):
         raise
       return
-    print(json.dumps(found), flush=True)
+    yield found
 
 
 def apart(side: str, flags: argparse.Namespace) -> list[dict[str, Any]]:
-  """What `run_side` prints in a process of its own."""
+  """What `run_side` finds, in a process of its own unless it is tiny."""
+  if flags.tiny:
+    return list(run_side(side, shapes(tiny=True)))
   environment = {**os.environ, "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"}
   if side.startswith("torch"):
     environment["JAX_PLATFORMS"] = "cpu"  # jax would take the memory
   command = [sys.executable, "-m", "tests.parity.gpu_speed", f"--side={side}"]
-  command += ["--tiny"] * flags.tiny
   done = subprocess.run(command, env=environment, stdout=subprocess.PIPE)
   if done.returncode:
     print(f"{side} ended with {done.returncode}", file=sys.stderr)
@@ -325,7 +327,8 @@ def main() -> int:
   parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
   flags = parser.parse_args()
   if flags.side:
-    run_side(flags.side, shapes(flags.tiny))
+    for found_here in run_side(flags.side, shapes(flags.tiny)):
+      print(json.dumps(found_here), flush=True)
     return 0
   print(", ".join(f"{name} {what}" for name, what in hardware().items()))
   found = {side: apart(side, flags) for side in flags.sides}
