@@ -1,7 +1,7 @@
 """One step of training a mask model: its loss, its update.
 
-The loss is binary cross entropy and Dice of every mask that the decoder makes,
-and the squared error of the overlaps that it predicts. All four masks learn the
+The loss is focal loss and Dice of every mask that the decoder makes, and the
+squared error of the overlaps that it predicts. All four masks learn the
 same: of a box and points in a sounding object there is one reading, where the
 paper trains the alternatives by the best of three.
 
@@ -19,6 +19,12 @@ from crab_jax import array_types
 from crab_jax import configs
 from crab_jax.models.sam2 import network
 
+# Weights of focal loss (as in the paper) and Dice (there 1). With plain cross
+# entropy (10) and Dice (1) two seeds of three filled the box for all 800 steps (mean
+# J 0.6): the pixels that the box alone decides outweigh those inside it. The focal
+# loss leaves them out, and Dice, which a filled box serves well, counts little.
+_FOCAL, _DICE = 20.0, 0.1
+_FOCUS = 2.0  # exponent of the focal loss, that of the paper
 # Not trained: the frequencies are random and stay so.
 _FIXED = "pe_gaussian"
 
@@ -84,15 +90,14 @@ def loss(decoded: network.Decoded, truth: jax.Array) -> jax.Array:
   shape = (*decoded.masks.shape[:2], side, side)
   logits = jax.image.resize(decoded.masks, shape, "linear", antialias=False)
   target = jnp.broadcast_to(truth[:, None], shape)
-  entropy = optax.sigmoid_binary_cross_entropy(logits, target).mean((-1, -2))
+  focal = optax.sigmoid_focal_loss(logits, target, gamma=_FOCUS)
   said = jax.nn.sigmoid(logits)
   both = (said * target).sum((-1, -2))
   sums = said.sum((-1, -2)) + target.sum((-1, -2))
   dice = 1 - (2 * both + 1) / (sums + 1)
   overlap = jax.lax.stop_gradient(_overlap(logits, target))
   error = (decoded.overlaps - overlap) ** 2
-  # The entropy of a few pixels at an edge is small beside Dice.
-  return jnp.mean(10 * entropy + dice + error)
+  return jnp.mean(_FOCAL * focal.mean((-1, -2)) + _DICE * dice + error)
 
 
 def _overlap(logits: jax.Array, target: jax.Array) -> jax.Array:
