@@ -7,13 +7,13 @@ masks bool[H, W] with True on the object.
 import io
 
 import numpy as np
-import soundfile
 from jaxtyping import Bool
 from jaxtyping import Float
 from jaxtyping import UInt8
 from PIL import Image
 
 from crab_jax import configs
+from crab_jax.sound_files import soundfile
 
 _BLOCK = 1 << 18  # samples that are encoded at a time
 _INT16_SCALE = 32768  # int16 files at 16 kHz survive the round trip exactly

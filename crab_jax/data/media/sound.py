@@ -12,7 +12,6 @@ import os
 
 import av
 import numpy as np
-import soundfile
 from jaxtyping import Float
 
 from crab_jax import configs
@@ -22,6 +21,7 @@ from crab_jax.data.media import lengths
 from crab_jax.data.media import streams
 from crab_jax.data.media import timeline
 from crab_jax.data.media import waveform
+from crab_jax.sound_files import soundfile
 
 _ROUNDED = 0.1  # of the seconds of packets, by which all together may be off
 _BLOCK = 32_768  # samples that libsndfile reads at a time

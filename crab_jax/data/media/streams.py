@@ -42,6 +42,9 @@ _TAGS: dict[str, Any] = (
   else {}
 )
 _GAP = 0.1  # seconds, and two intervals, that a decoder may leave out
+# FFmpeg makes the last packet of an Ogg file as long as the file's count of
+# samples leaves for it; where that is below 0 it is 2**32 too large.
+_SIGN = 1 << 31
 _HEADER = 64  # bytes of the last packet that are kept: a frame header
 
 
@@ -131,7 +134,10 @@ def _add(span: Span, packet: av.Packet) -> None:
   if packet.time_base is None:
     return
   base = float(packet.time_base)
-  duration = base * (packet.duration or 0)
+  ticks = packet.duration or 0
+  if ticks >= _SIGN:
+    ticks -= 2 * _SIGN
+  duration = base * ticks
   span.seconds += duration
   if stamp is not None:
     time = base * stamp

@@ -61,6 +61,23 @@ def test_a_long_mp3_is_read_in_silence(tmp_path, capfd):
   assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("samples", [300, 500, 4_000, 16_000, 16_001, 40_000])
+@pytest.mark.parametrize(
+  "name",
+  ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.opus", "a.aiff", "a.au", "a.caf"],
+)
+def test_a_file_has_as_many_samples_as_were_written(tmp_path, name, samples):
+  path = tmp_path / name
+  wave = np.resize(clips.tone(2.5, 300), samples)
+  if name.endswith("opus"):
+    soundfile.write(path, wave, 16_000, format="OGG", subtype="OPUS")
+  else:
+    soundfile.write(path, wave, 16_000)
+  found = sound.read_audio(path)
+  assert len(found.samples) == samples
+  assert found.seconds == samples / 16_000
+
+
 def test_a_truncated_wav_is_truncated(tmp_path):
   path = tmp_path / "x.wav"
   clips.write_audio(path, clips.tone(1))
