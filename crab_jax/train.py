@@ -49,7 +49,7 @@ def main() -> None:
   given = scores.own_tasks(cli.path(_TASK_FILE))
   if _DISTRIBUTED.value:
     # Before anything touches a device, as jax wants it.
-    hosts.join()
+    hosts.join(settings.hosts)
   with preemption.Handler() as handler:
     run.run(
       settings,

@@ -61,7 +61,7 @@ def prepared(bucket, source, world, tmp_path_factory):
   return disk, _gs("records")
 
 
-def _content(root):
+def content(root):
   """What a preparation wrote; fingerprints are of times, paths of the source."""
   found = {}
   for path in files.find(root, "*"):
@@ -72,7 +72,7 @@ def _content(root):
 
 
 def test_records_are_those_of_a_disk(prepared, source, world):
-  disk, remote = map(_content, prepared)
+  disk, remote = map(content, prepared)
   assert disk.keys() == remote.keys()
   for name, data in disk.items():
     theirs = remote[name].replace(str(source).encode(), str(world).encode())
@@ -90,7 +90,7 @@ def test_records_are_the_same_where_one_request_in_ten_fails(
   finally:
     bucket.failing = 0
   assert bucket.failed[503] and bucket.failed[429]
-  assert _content(_gs("again")) == _content(prepared[1])
+  assert content(_gs("again")) == content(prepared[1])
 
 
 def test_a_second_call_makes_nothing_anew(prepared, source, bucket):

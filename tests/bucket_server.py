@@ -23,6 +23,13 @@ _BINARY = (
   / "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
 )
 BUCKET = "crab"
+# Of the environment, by which clients find the server.
+VARIABLES = (
+  "STORAGE_EMULATOR_HOST",
+  "TENSORSTORE_GCS_HTTP_URL",
+  "GOOGLE_AUTH_TOKEN_FOR_TESTING",
+  "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT",
+)
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -141,13 +148,8 @@ def serving(folder: pathlib.Path):
   )
   proxy = Proxy(seen, own)
   address = f"http://127.0.0.1:{seen}"
-  values = {
-    "STORAGE_EMULATOR_HOST": address,
-    "TENSORSTORE_GCS_HTTP_URL": address,
-    "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
-    # It asks Google what kind of bucket it is.
-    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-  }
+  # The last: gcsfs asks Google what kind of bucket it is.
+  values = dict(zip(VARIABLES, (address, address, "x", "false"), strict=True))
   before = {name: os.environ.get(name) for name in values}
   os.environ.update(values)
   try:

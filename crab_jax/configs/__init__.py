@@ -15,6 +15,7 @@ from crab_jax.configs.encoder_projector import ClipVision as ClipVision
 from crab_jax.configs.experiment import Experiment as Experiment
 from crab_jax.configs.ilora import ILora as ILora
 from crab_jax.configs.mask_training import MaskTraining as MaskTraining
+from crab_jax.configs.parallelism import Hosts as Hosts
 from crab_jax.configs.parallelism import Mesh as Mesh
 from crab_jax.configs.pipeline import Data as Data
 from crab_jax.configs.pipeline import Rows as Rows

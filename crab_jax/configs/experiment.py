@@ -22,6 +22,7 @@ class Experiment(checked.Checked):
   stages: list[schedule.Stage]  # without those of no steps
   data: pipeline.Data = pipeline.Data()
   mesh: parallelism.Mesh = parallelism.Mesh()
+  hosts: parallelism.Hosts = parallelism.Hosts()
   saving: upkeep.Saving = upkeep.Saving()
   logging: upkeep.Logging = upkeep.Logging()
   validation: upkeep.Validation = upkeep.Validation()

@@ -54,6 +54,7 @@ def convert_parts(
   projectors: tuple[files.Path, ...],
   out: files.Path,
   dtype: str | None = None,
+  vision_projector: str = "qformer",
 ) -> None:
   """A language model, CLIP, BEATs and Q-Formers -> a model folder.
 
@@ -65,17 +66,25 @@ def convert_parts(
     out: the model folder to write.
     dtype: of the parameters, "bfloat16" or "float32"; None: that of most of the
       language model.
+    vision_projector: "qformer", "stc" or "pooled".
 
   Raises:
-    UserError: a source is none, or damaged, or an unknown dtype.
+    UserError: a source is none, or damaged, or an unknown dtype or projector.
   """
   _check_dtype(dtype)
+  if vision_projector not in encoder_projector.UNIT_FRAMES:
+    known = ", ".join(encoder_projector.UNIT_FRAMES)
+    raise errors.UserError(
+      f"--projector={vision_projector} must be one of {known}"
+    )
   model_folder.check_replaceable(out)
   with (
     files.local_folder(base.find(language_model)) as text,
     files.local_folder(base.find(vision)) as clip,
   ):
-    sources = encoder_projector.Sources(text, clip, audio, projectors)
+    sources = encoder_projector.Sources(
+      text, clip, audio, projectors, vision_projector
+    )
     plan = encoder_projector.plan(sources, dtype)
     _write(plan, out)
   _note_missing(plan, language_model, out, base.TOKENIZER)
@@ -212,7 +221,9 @@ def _fitting_adapter(
   if made_on is not None:
     found = adapter.sampled_fingerprint(
       {path: math.prod(leaf.shape) for path, leaf in leaves.items()},
-      lambda path, places: leaves[path].sample(places),
+      lambda places: {
+        path: leaves[path].sample(where) for path, where in places.items()
+      },
     )
     if found != made_on:
       raise errors.UserError(

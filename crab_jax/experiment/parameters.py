@@ -67,7 +67,7 @@ def origin(experiment: configs.Experiment, params: array_types.Tree) -> str:
   """
   if experiment.base is None:
     return f"random weights of seed {experiment.seed}"
-  return adapter.fingerprint(jax.tree.map(hosts.Gathered, params))
+  return adapter.fingerprint(params, values_at=hosts.values_at)
 
 
 def stored(
@@ -114,9 +114,19 @@ def with_adapter(
 def keep(
   experiment: configs.Experiment,
   params: array_types.Tree,
+  begun_with: str,
   workspace: setup.Workspace,
 ) -> None:
-  """Writes the model folder `base` and, after tuning, `adapter`."""
+  """Writes the model folder `base` and, after tuning, `adapter`.
+
+  A given base that no stage changed is not written again: `base` names it.
+
+  Args:
+    experiment: the settings.
+    params: of the last stage.
+    begun_with: `origin` of those of the first one.
+    workspace: of the run.
+  """
   names = (base_lib.TOKENIZER, task_files.FILE)
   beside = {name: workspace.workdir / name for name in names}
   if hosts.is_first():
@@ -128,11 +138,15 @@ def keep(
     adapter=None,
     frozen_dtype="int8" if quantised.is_quantised(frozen) else None,
   )
-  model_folder.save(workspace.workdir / "base", frozen, plain, beside)
+  fingerprint = adapter.fingerprint(frozen, values_at=hosts.values_at)
+  folder = workspace.workdir / "base"
+  if experiment.base is None or fingerprint != begun_with:
+    model_folder.save(folder, frozen, plain, beside)
+  else:
+    given = files.path(experiment.base)
+    model_folder.save_reference(folder, given, plain, beside)
   if tuned:
     # All hosts take part in gathering; only the first one writes.
-    frozen = jax.tree.map(hosts.Gathered, frozen)
-    fingerprint = adapter.fingerprint(frozen)  # one parameter at a time
     tuned = jax.tree.map(lambda leaf: np.asarray(hosts.Gathered(leaf)), tuned)
     if hosts.is_first():
       adapter.save(

@@ -97,7 +97,7 @@ def train(
   finally:
     writer.close()
   assert trained is not None  # an experiment has stages
-  parameters.keep(experiment, trained.params, workspace)
+  parameters.keep(experiment, trained.params, trained.base, workspace)
   return trained
 
 

@@ -56,7 +56,7 @@ def prepare(
   Raises:
     UserError: whatever a user can cause.
   """
-  _meet(config_text)
+  _meet(config_text, experiment.hosts.start)
   # Before the data are prepared, which may take hours.
   if experiment.base is not None:
     model_folder.require_same_network(
@@ -73,12 +73,12 @@ def prepare(
   manifest = records.manifest(prepared.root)
   rows = json.dumps(task_files.to_json(prepared.table))
   facts = {"data manifest": manifest, "table of tasks": rows}
-  hosts.compare("data", facts)
+  hosts.compare("data", facts, experiment.hosts.start)
   compilation.keep_for_workdir(experiment.compiled, workdir / "compiled")
   return workspace
 
 
-def _meet(config_text: str) -> None:
+def _meet(config_text: str, seconds: int) -> None:
   """Stops hosts that were not started alike, before they wait for each other.
 
   Raises:
@@ -95,12 +95,13 @@ def _meet(config_text: str) -> None:
       **versions,
       "configuration": config_text,
     },
+    seconds,
   )
   # Devices start only here, where hosts wait for each other: so those of other
   # versions are found before.
   devices = {"kind of device": jax.local_devices()[0].device_kind}
   devices["number of devices"] = str(jax.local_device_count())
-  hosts.compare("devices", devices)
+  hosts.compare("devices", devices, seconds)
 
 
 def _begin(workdir: files.Path, config_text: str) -> None:

@@ -132,6 +132,7 @@ def local(
     data=-1 if by_rows else 1,
     fsdp=1 if by_rows else -1,
     tensor=tensor,
+    slices=1,  # a host is of one slice
   )
   mesh = sharding.make_mesh(shape, devices)
   rules = sharding.rules_of(config)

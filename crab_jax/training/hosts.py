@@ -18,15 +18,16 @@ import numpy as np
 from jax._src import distributed
 from jax.experimental import multihost_utils
 
+from crab_jax import configs
 from crab_jax import errors
 
-# Seconds until a host that says nothing is reported.
+# Seconds until a host that says nothing is reported, where no settings say it.
 PATIENCE = 300
 _TURN = 24 * 3600  # preparing AV-UIE v2 may take the first host hours
 _SHOWN = 200  # characters of a differing value
 
 
-def join() -> None:
+def join(settings: configs.Hosts) -> None:
   """Finds the other hosts; call it before anything touches a device.
 
   On Cloud TPU, GKE and Slurm jax knows where they are. Elsewhere three
@@ -43,13 +44,14 @@ def join() -> None:
     jax.distributed.initialize(
       num_processes=int(count) if count else None,
       process_id=int(own) if own else None,
-      initialization_timeout=PATIENCE,
+      initialization_timeout=settings.start,
+      heartbeat_timeout_seconds=settings.heartbeat,
     )
   except (ValueError, RuntimeError) as error:
     raise errors.UserError(
       f"--distributed: the hosts do not find each other: {error}; outside of"
       " a TPU slice set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and"
-      " JAX_PROCESS_ID"
+      " JAX_PROCESS_ID; where they start slowly, Hosts.start (seconds)"
     ) from error
 
 
@@ -68,7 +70,7 @@ def is_first() -> bool:
   return index() == 0
 
 
-def exchange(name: str, value: str, seconds: float = PATIENCE) -> list[str]:
+def exchange(name: str, value: str, seconds: int = PATIENCE) -> list[str]:
   """The values that all hosts give under a name, in their order.
 
   Args:
@@ -113,17 +115,21 @@ def _difference(one: str, other: str) -> tuple[str, str]:
   return one[:_SHOWN], other[:_SHOWN]
 
 
-def compare(name: str, facts: Mapping[str, str]) -> None:
+def compare(
+  name: str, facts: Mapping[str, str], seconds: int = PATIENCE
+) -> None:
   """Makes sure that all hosts hold the same facts; all of them must call it.
 
   Args:
     name: of this comparison; once in a run.
     facts: what it is -> its value, lines `key = value` where it is long.
+    seconds: how long to wait for each of the others.
 
   Raises:
     UserError: two hosts differ; names the host, the fact and both values.
   """
-  found = [json.loads(x) for x in exchange(name, json.dumps(dict(facts)))]
+  said = exchange(name, json.dumps(dict(facts)), seconds)
+  found = [json.loads(text) for text in said]
   for host, theirs in enumerate(found):
     for fact in sorted(found[0].keys() | theirs.keys()):
       first, other = found[0].get(fact, ""), theirs.get(fact, "")
@@ -211,6 +217,58 @@ class Gathered:
       # Of an array that is split over hosts jax gathers only with `tiled`.
       leaf = multihost_utils.process_allgather(leaf, tiled=True)
     return np.asarray(leaf, dtype)
+
+
+def values_at(
+  leaves: Mapping[str, jax.Array | np.ndarray],
+  places: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+  """A few values of arrays of any sharding; no host sees more than its parts.
+
+  Over several hosts all must ask for the same.
+
+  Args:
+    leaves: arrays by name.
+    places: int64[N] in each flattened array, by name.
+
+  Returns:
+    float32[N] by name, the same on every host.
+  """
+  names = list(places)
+  found = [_own_values(leaves[name], places[name]) for name in names]
+  # As bits: a sum of them is what the one host that has a value put in.
+  bits = np.concatenate([values.view(np.uint32) for values in found])
+  if count() > 1:
+    bits = multihost_utils.process_allgather(bits).sum(0, np.uint32)
+  ends = np.cumsum([len(values) for values in found])
+  parts = np.split(bits.view(np.float32), ends[:-1])
+  return dict(zip(names, parts, strict=True))
+
+
+def _own_values(leaf: jax.Array | np.ndarray, places: np.ndarray) -> np.ndarray:
+  """float32[N]: the values of which this host has the first copy, else 0."""
+  if not isinstance(leaf, jax.Array):  # every host has all of it
+    values = np.asarray(leaf).reshape(-1)[places].astype(np.float32)
+    return values if is_first() else np.zeros_like(values)
+  values = np.zeros(len(places), np.float32)
+  index = np.unravel_index(places, leaf.shape) if leaf.ndim else ()
+  for shard in leaf.addressable_shards:
+    if shard.replica_id:
+      continue
+    starts = [
+      part.indices(size)[:2]
+      for part, size in zip(shard.index, leaf.shape, strict=True)
+    ]
+    here = np.ones(len(places), bool)
+    for where, (start, stop) in zip(index, starts, strict=True):
+      here &= (where >= start) & (where < stop)
+    if here.any():
+      own = tuple(
+        where[here] - start
+        for where, (start, _) in zip(index, starts, strict=True)
+      )
+      values[here] = np.asarray(shard.data)[own].astype(np.float32)
+  return values
 
 
 class Agreement:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorstore
 
-from crab_jax import errors
 from crab_jax import files
+from crab_jax.training import model_folder
 from crab_jax.training import unreadable
 
 _DATABASE = "manifest.ocdbt"
@@ -54,9 +54,7 @@ def open_leaves(folder: files.Path, paths: list[str]) -> dict[str, Leaf]:
   Raises:
     UserError: one is missing or damaged.
   """
-  params = files.absolute(folder) / "params"
-  if not params.is_dir():
-    raise errors.UserError(f"{folder} is no model folder: {params} is missing")
+  params = model_folder.params_of(folder)
   found = {}
   for path in paths:
     with unreadable.as_user_error(params / path):

@@ -1,6 +1,7 @@
 """Model folders: parameters and their configuration, kept for good.
 
-  {folder}/params/       written by orbax
+  {folder}/params/       written by orbax, or
+  {folder}/params.json   the folder whose parameters they are
   {folder}/model.json    `configs.Model`
   {folder}/...           what else its writer lays beside them
 
@@ -29,6 +30,8 @@ from crab_jax.training import hosts
 from crab_jax.training import unreadable
 
 CONFIG_FILE = "model.json"
+_PARAMS = "params"
+_ELSEWHERE = "params.json"
 # The family of folders that name none: they are older than the second.
 _FIRST = "qwen2_5_omni"
 
@@ -50,10 +53,60 @@ def save(
   hosts.barrier(f"{folder.name} is to be written")
   # It writes in the background; the end of the block waits for it.
   with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(files.absolute(new) / "params", params)
+    checkpointer.save(files.absolute(new) / _PARAMS, params)
   if hosts.is_first():
     _finish(new, folder, model, beside)
   hosts.barrier(f"{folder.name} is written")
+
+
+def save_reference(
+  folder: files.Path,
+  other: files.Path,
+  model: configs.Model,
+  beside: dict[str, files.Path],
+) -> None:
+  """Writes a model folder whose parameters are those of another one.
+
+  A base of 15 GB that nothing changed is not copied. All hosts call it.
+  """
+  holder = files.absolute(_holder(other))
+  if hosts.is_first() and holder != files.absolute(folder):
+    named = {"folder": str(holder)}
+    with files.new_folder(folder, CONFIG_FILE) as new:
+      files.write_json(new / _ELSEWHERE, named)
+      for name, path in beside.items():
+        files.copy(path, new / name)
+      files.write_text(new / CONFIG_FILE, config_text(model))
+  hosts.barrier(f"{folder.name} is written")
+
+
+def params_of(folder: files.Path) -> files.Path:
+  """Where the parameters of a model folder lie, written by orbax.
+
+  Raises:
+    UserError: it has none.
+  """
+  holder = _holder(folder)
+  path = holder / _PARAMS
+  if path.is_dir():
+    return files.absolute(path)
+  if holder == folder:
+    raise errors.UserError(f"{folder} is no model folder: {path} is missing")
+  raise errors.UserError(
+    f"{folder / _ELSEWHERE} says that the parameters lie in {holder}, and"
+    f" {path} is missing: write in it where they are now"
+  )
+
+
+def _holder(folder: files.Path) -> files.Path:
+  """The folder that holds the parameters: it itself, or the one it names."""
+  path = folder / _ELSEWHERE
+  if not path.is_file():
+    return folder
+  try:
+    return files.path(json.loads(path.read_text())["folder"])
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.UserError(f"{path}: {error!r}") from error
 
 
 def _finish(new, folder, model, beside) -> None:
@@ -155,10 +208,7 @@ def load_params(
   Raises:
     UserError: the folder holds no complete parameters, or damaged ones.
   """
-  path = folder / "params"
-  if not path.is_dir():
-    raise errors.UserError(f"{folder} is no model folder: {path} is missing")
-  path = files.absolute(path)
+  path = params_of(folder)
   return _as_numpy(path) if shard is None else _sharded(path, shard)
 
 

@@ -1,7 +1,9 @@
 """Which dimension of an array lies along which axis of the mesh.
 
 The mesh has three axes: `data` (rows of the batch), `fsdp` (rows of the batch
-and a share of every weight) and `tensor` (columns of every product). `RULES`
+and a share of every weight) and `tensor` (columns of every product). Where there
+are several slices, `data` alone goes from one to another (`configs.Mesh.slices`):
+the network between them carries sums of gradients and no weights. `RULES`
 is the one table from logical names (the legend of `models.axes`) to mesh axes;
 `configs.Mesh.rules` replaces entries of it. A name that is not in the table is
 not sharded. What the table leaves open is settled by `spec`:
@@ -101,7 +103,24 @@ def mesh_shape(config: configs.Mesh, devices: int) -> tuple[int, int, int]:
       f" Mesh.tensor={config.tensor} must multiply to the {devices} devices"
       " (one of them may be -1)"
     )
+  if shape[0] % config.slices:
+    raise errors.UserError(
+      f"Mesh.data={shape[0]} must be a multiple of Mesh.slices={config.slices}:"
+      " between slices lie copies of the model alone"
+    )
   return shape
+
+
+def _by_slice(devices: Sequence[Any]) -> list[list[Any]]:
+  """The devices of every slice; all in one, where there are none."""
+  found: dict[int, list[Any]] = {}
+  for device in devices:
+    # Those of a CPU know no slice. To a GPU it is its node, and what joins nodes of
+    # GPUs is no bar to fsdp.
+    here = getattr(device, "platform", "") != "gpu"
+    number = getattr(device, "slice_index", 0) if here else 0
+    found.setdefault(number, []).append(device)
+  return [found[number] for number in sorted(found)]
 
 
 def make_mesh(
@@ -110,21 +129,35 @@ def make_mesh(
   """The mesh of the configuration over `devices` (default: all there are).
 
   Raises:
-    UserError: the shape does not fit the devices, or a group spans hosts.
+    UserError: the shape does not fit the devices, their slices are not those of
+      the configuration, or a tensor group spans hosts.
   """
   devices = list(jax.devices() if devices is None else devices)
+  slices = _by_slice(devices)
+  if len(slices) != config.slices:
+    raise errors.UserError(
+      f"Mesh.slices={config.slices}, but the devices form {len(slices)}: what lies"
+      " along fsdp and tensor must not cross the network between slices"
+    )
   shape = mesh_shape(config, len(devices))
   # Auto: the compiler propagates shardings. In `make_mesh`'s default, Explicit,
   # they are part of the types.
   kinds = (jax.sharding.AxisType.Auto,) * len(AXES)
-  if shape[2] == 1:
-    # jax chooses the order of devices that suits the wires.
-    return jax.make_mesh(shape, AXES, kinds, devices=devices)
+  nodes = {getattr(device, "slice_index", 0) for device in devices}
+  if shape[2] == 1 and len(nodes) == len(slices):
+    # jax chooses the order of a slice's devices that suits the wires.
+    inside = (shape[0] // len(slices), *shape[1:])
+    grids = [
+      jax.make_mesh(inside, AXES, kinds, devices=own).devices for own in slices
+    ]
+    return jax.sharding.Mesh(np.concatenate(grids), AXES, axis_types=kinds)
   # The devices of a tensor group are neighbours in one host: hosts read different
   # rows, and a group works on the same rows.
-  by_host = sorted(
-    devices, key=lambda device: (device.process_index, device.id)
-  )
+  by_host = [
+    device
+    for own in slices
+    for device in sorted(own, key=lambda one: (one.process_index, one.id))
+  ]
   grid = np.array(by_host).reshape(shape)
   for group in grid.reshape(-1, shape[2]):
     hosts = {device.process_index for device in group}

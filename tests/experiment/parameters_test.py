@@ -1,6 +1,7 @@
-"""The frozen base in int8: made where it lies, refused where it is lost."""
+"""The frozen base: in int8, and what is written of it at the end."""
 
 import dataclasses
+import types
 
 import flax.traverse_util
 import jax
@@ -11,11 +12,15 @@ from flax import linen as nn
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import tasks
 from crab_jax.experiment import parameters
+from crab_jax.models import ilora
 from crab_jax.models import quantised
 from crab_jax.paradigms import thinker
 from crab_jax.planning import aot
+from crab_jax.training import model_folder
 from crab_jax.training import sharding
+from crab_jax.weights import adapter
 from tests.models import random_parameters
 
 _FLOAT = configs.tiny(adapter=configs.ILora(rank=4), remat="full")
@@ -97,3 +102,53 @@ def test_the_base_itself_never_trains_in_int8():
   whole = dataclasses.replace(_STAGE, trains="all")
   assert parameters.stage_model(experiment, _STAGE).frozen_dtype == "int8"
   assert parameters.stage_model(experiment, whole).frozen_dtype is None
+
+
+@pytest.fixture
+def given(base, tmp_path):
+  """An experiment on a base, its parameters with an adapter, its workspace."""
+  folder = tmp_path / "given"
+  plain = dataclasses.replace(_FLOAT, adapter=None)
+  model_folder.save(folder, base, plain, {})
+  experiment = configs.Experiment(
+    model=_FLOAT, stages=[_STAGE], records="records", base=str(folder)
+  )
+  workdir = tmp_path / "run"
+  workdir.mkdir()
+  (workdir / "tokenizer.json").write_text("{}")
+  records = types.SimpleNamespace(table=tasks.Tasks(()))
+  workspace = types.SimpleNamespace(workdir=workdir, records=records)
+  return experiment, random_parameters.draw(_FLOAT), workspace
+
+
+def _with(params, base):
+  """The parameters, those of the base as given."""
+  return flax.traverse_util.unflatten_dict(_flat(params) | _flat(base), sep="/")
+
+
+def test_a_base_that_no_stage_changed_is_named(base, given):
+  experiment, params, workspace = given
+  params = _with(params, base)
+  begun_with = parameters.origin(experiment, base)
+  parameters.keep(experiment, params, begun_with, workspace)
+  kept = workspace.workdir / "base"
+  assert not (kept / "params").exists()
+  found = model_folder.load_params(kept)
+  jax.tree.map(np.testing.assert_array_equal, found, base)
+  tuned, _ = adapter.load(workspace.workdir / "adapter", _FLOAT, found)
+  assert ilora.leaves(tuned)
+
+
+@pytest.mark.parametrize("change", ["kernel", "int8"])
+def test_a_base_that_a_stage_changed_is_written(base, given, change):
+  experiment, _, workspace = given
+  changed = dict(_flat(base))
+  path = "model/layers/mlp/up_proj/kernel"
+  changed[path] = changed[path] + 1e-3
+  changed = flax.traverse_util.unflatten_dict(changed, sep="/")
+  if change == "int8":
+    changed = quantised.fit(base, _INT8)
+  begun_with = parameters.origin(experiment, base)
+  parameters.keep(experiment, changed, begun_with, workspace)
+  found = model_folder.load_params(workspace.workdir / "base")
+  jax.tree.map(np.testing.assert_array_equal, found, changed)

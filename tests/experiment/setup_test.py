@@ -44,6 +44,7 @@ def _prepare(given, workdir, **settings):
   experiment = configs.Experiment(
     stages=[configs.Stage(name="s", steps=1, trains="all")],
     compiled="off",
+    hosts=configs.Hosts(start=41),
     **(given | settings),
   )
   return setup.prepare(experiment, workdir, _TEXT)
@@ -53,7 +54,8 @@ def _other_host(monkeypatch, change):
   """A second host that says what the first says, but for `change`."""
   said = {}
 
-  def exchange(name, value):
+  def exchange(name, value, seconds):
+    assert seconds == 41
     said[name] = json.loads(value)
     theirs = {**said[name], **change.get(name, {})}
     return [value, json.dumps(theirs)]

@@ -23,6 +23,7 @@ from crab_jax.training import optim
 from crab_jax.training import pmapped
 from crab_jax.training import sharding
 from crab_jax.training import state as state_lib
+from crab_jax.weights import adapter
 from tests.models import random_parameters
 from tests.planning import collectives
 
@@ -269,10 +270,13 @@ import jax
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 host, port = int(sys.argv[1]), sys.argv[2]
 jax.distributed.initialize(f"localhost:{port}", 2, host)
+from crab_jax.training import hosts
+from crab_jax.weights import adapter
 from tests.training import meshed_test as test
 runner = test._meshed((1, 8, 1))
 state, frozen = test._init(runner)
-print(json.dumps(test._host_losses(runner, state, frozen, host, 2)))
+mark = adapter.fingerprint(frozen, values_at=hosts.values_at)
+print(json.dumps([mark, test._host_losses(runner, state, frozen, host, 2)]))
 """
 
 
@@ -320,4 +324,7 @@ def test_two_processes_equal_one():
   runner = _meshed((1, 8, 1))
   state, frozen = _init(runner)
   one = _host_losses(runner, state, frozen, 0, 1)
-  np.testing.assert_allclose(found[0], one, rtol=_TOLERANCE)
+  np.testing.assert_allclose(found[0][1], one, rtol=_TOLERANCE)
+  # No host of the two has all values that it is made of.
+  whole = jax.tree.map(np.asarray, frozen)
+  assert found[0][0] == adapter.fingerprint(whole)

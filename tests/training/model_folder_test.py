@@ -1,6 +1,7 @@
 """Model folders: what is written comes back, what is none is named."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.training import lazy_params
 from crab_jax.training import model_folder
 from tests.data import clips
 
@@ -24,6 +26,38 @@ def test_a_model_folder_comes_back(tmp_path):
     np.testing.assert_array_equal, model_folder.load_params(folder), params
   )
   assert (folder / "extra.txt").read_text() == "beside"
+
+
+def _same(found, params):
+  jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
+def test_a_base_that_nothing_changed_is_named_and_not_copied(tmp_path):
+  model = configs.tiny()
+  params = {"a": {"kernel": np.arange(3.0, dtype=np.float32)}}
+  given, run, later = (tmp_path / name for name in ("given", "run", "later"))
+  model_folder.save(given, params, model, {})
+  (tmp_path / "tokenizer.json").write_text("own")
+  beside = {"tokenizer.json": tmp_path / "tokenizer.json"}
+  model_folder.save_reference(run, given, model, beside)
+  assert not (run / "params").exists()
+  assert (run / "tokenizer.json").read_text() == "own"
+  assert model_folder.load_config(run) == model
+  _same(model_folder.load_params(run), params)
+  (leaf,) = lazy_params.open_leaves(run, ["a/kernel"]).values()
+  np.testing.assert_array_equal(leaf.read(), params["a"]["kernel"])
+  # Of a reference the folder that it names is named: no chain can break.
+  model_folder.save_reference(later, run, model, {})
+  shutil.rmtree(run)
+  _same(model_folder.load_params(later), params)
+  # A run whose base is its own folder keeps it.
+  model_folder.save_reference(given, later, model, {})
+  _same(model_folder.load_params(given), params)
+  given.rename(tmp_path / "moved")
+  with pytest.raises(errors.UserError, match=r"later.params\.json says"):
+    model_folder.load_params(later)
+  with pytest.raises(errors.UserError, match="given"):
+    lazy_params.open_leaves(later, ["a/kernel"])
 
 
 # As written before encoders spoke of units; the model has other sizes than

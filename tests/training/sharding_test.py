@@ -1,9 +1,11 @@
 """One table, few rules: what lies where, and what is refused."""
 
+import dataclasses
 import math
 import types
 
 import jax
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -138,6 +140,64 @@ def test_a_tensor_group_stays_in_its_host():
   config = configs.Mesh(fsdp=2, tensor=4)
   with pytest.raises(errors.UserError, match="the 2 devices of a host"):
     sharding.make_mesh(config, _hosts(8, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chip:
+  id: int
+  process_index: int
+  slice_index: int
+  platform: str
+  device_kind: str = "fake"
+
+
+def _slices(count, chips, platform="fake"):  # jax asks those of TPUs for more
+  """Devices of slices of two hosts each, in an order of no meaning."""
+  return [
+    _Chip(i, 2 * i // chips, i // chips, platform)
+    for i in reversed(range(count * chips))
+  ]
+
+
+@pytest.mark.parametrize(
+  ("slices", "sizes"),
+  [
+    (2, (2, 4, 1)),
+    (2, (4, 2, 1)),
+    (2, (2, 2, 2)),
+    (2, (-1, 1, 2)),
+    (3, (3, 4, 1)),
+  ],
+)
+def test_only_copies_of_the_model_lie_in_several_slices(slices, sizes):
+  data, fsdp, tensor = sizes
+  config = configs.Mesh("mesh", data, fsdp, tensor, slices=slices)
+  grid = sharding.make_mesh(config, _slices(slices, 4)).devices
+  owner = np.vectorize(lambda device: device.slice_index)(grid)
+  assert sorted(device.id for device in grid.flat) == list(range(4 * slices))
+  # Along fsdp and tensor nothing changes; along data it does as seldom as can be.
+  assert (owner == owner[:, :1, :1]).all()
+  assert (np.diff(owner[:, 0, 0]) != 0).sum() == slices - 1
+
+
+@pytest.mark.parametrize(("there", "said"), [(2, 1), (1, 2), (4, 2)])
+def test_slices_that_are_not_those_of_the_settings_are_refused(there, said):
+  """Else weights would be gathered across the network between slices."""
+  config = configs.Mesh("mesh", fsdp=4, slices=said)
+  with pytest.raises(errors.UserError, match=f"slices={said}, .* {there}:"):
+    sharding.make_mesh(config, _slices(there, 4))
+
+
+def test_fsdp_across_slices_is_refused():
+  config = configs.Mesh("mesh", data=1, fsdp=8, slices=2)
+  with pytest.raises(errors.UserError, match="Mesh.data=1 must be a multiple"):
+    sharding.make_mesh(config, _slices(2, 4))
+
+
+def test_nodes_of_gpus_are_no_slices():
+  devices = _slices(2, 4, "gpu")
+  mesh = sharding.make_mesh(configs.Mesh("mesh", fsdp=8, data=1), devices)
+  assert mesh.shape["fsdp"] == 8
 
 
 def test_optimizer_states_lie_as_their_parameters():
