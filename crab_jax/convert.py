@@ -39,7 +39,7 @@ from crab_jax import files
 
 # command -> its flags besides --source and --out.
 _COMMANDS = {
-  "base": ("dtype", "base", "vision", "audio", "projectors"),
+  "base": ("dtype", "base", "vision", "audio", "projectors", "projector"),
   "adapter-import": ("base", "alpha"),
   "adapter-export": ("dtype",),
   "merge": ("base",),
@@ -73,6 +73,12 @@ _PROJECTORS = flags.DEFINE_list(
   [],
   "base: torch files of projectors; absent: they are drawn.",
 )
+_PROJECTOR = flags.DEFINE_string(
+  "projector",
+  None,
+  "base: what turns frames into tokens: qformer, stc or pooled; absent: qformer."
+  " Only the first can be read from --projectors.",
+)
 _DTYPE = flags.DEFINE_string(
   "dtype",
   None,
@@ -87,7 +93,7 @@ def main(command: str) -> None:
     raise errors.UserError(
       f"say what to convert: {', '.join(_COMMANDS)} (see --help)"
     )
-  for flag in (_BASE, _ALPHA, _DTYPE, _VISION, _AUDIO, _PROJECTORS):
+  for flag in (_BASE, _ALPHA, _DTYPE, _VISION, _AUDIO, _PROJECTORS, _PROJECTOR):
     owners = [name for name, own in _COMMANDS.items() if flag.name in own]
     if command not in owners:
       cli.refuse(f"is for {', '.join(owners)}, not for {command}", flag)
@@ -95,7 +101,8 @@ def main(command: str) -> None:
     _convert_parts(cli.required_path(_OUT))
     return
   if command == "base":
-    cli.refuse("is for a base with --vision and --audio", _BASE, _PROJECTORS)
+    own = (_BASE, _PROJECTORS, _PROJECTOR)
+    cli.refuse("is for a base with --vision and --audio", *own)
   if command == "inspect":
     cli.refuse("is for what writes, not for inspect", _OUT)
     _inspect(cli.required_path(_SOURCE))
@@ -146,6 +153,7 @@ def _convert_parts(out: files.Path) -> None:
     tuple(files.path(name) for name in _PROJECTORS.value),
     out,
     _DTYPE.value,
+    _PROJECTOR.value or "qformer",
   )
 
 

@@ -50,9 +50,11 @@ class QueryProjector(checked.Checked):
 class ClipVision(QueryProjector, units.VisionUnits):
   """CLIP's vision transformer and its projector.
 
-  `projector="qformer"`: a unit is a frame. "pooled": a unit is `unit_frames`
+  `projector="qformer"`: a unit is a frame. "stc": two frames, a token for each
+  window of two by two patches, by convolutions. "pooled": a unit is `unit_frames`
   frames, the mean over them of each patch and the mean over the patches of each
-  frame, through one linear map; the last unit of a clip repeats its last frame.
+  frame, through one linear map. The last unit of a clip repeats its last frame,
+  where the published "stc" drops an odd one.
   """
 
   frame_size: int = 224  # pixels, square; a multiple of patch
@@ -61,8 +63,9 @@ class ClipVision(QueryProjector, units.VisionUnits):
   width: int = 1024
   heads: int = 16  # divides width
   mlp: int = 4096
-  unit_frames: int = 1  # more than one with "pooled" alone
-  projector: str = "qformer"  # or "pooled"
+  unit_frames: int = 1  # "stc": 2; "pooled": as many as a clip has
+  projector: str = "qformer"  # or "stc" or "pooled"
+  stage_blocks: int = 4  # of each of the two stages of "stc"
 
   def check(self):
     checked.require_positive(
@@ -74,6 +77,7 @@ class ClipVision(QueryProjector, units.VisionUnits):
       "heads",
       "mlp",
       "unit_frames",
+      "stage_blocks",
     )
     checked.require(
       self.frame_size % self.patch == 0,
@@ -86,15 +90,29 @@ class ClipVision(QueryProjector, units.VisionUnits):
       f" ClipVision.heads={self.heads}",
     )
     checked.require(
-      self.projector in ("qformer", "pooled"),
-      f'ClipVision.projector={self.projector!r} must be "qformer" or "pooled"',
+      self.projector in ("qformer", "stc", "pooled"),
+      f'ClipVision.projector={self.projector!r} must be "qformer", "stc" or'
+      ' "pooled"',
+    )
+    frames = {"qformer": 1, "stc": 2}.get(self.projector, self.unit_frames)
+    checked.require(
+      self.unit_frames == frames,
+      f"ClipVision.unit_frames={self.unit_frames} must be {frames} with"
+      f' ClipVision.projector="{self.projector}"',
     )
     checked.require(
-      self.unit_frames == 1 or self.projector == "pooled",
-      f"ClipVision.unit_frames={self.unit_frames} must be 1 with"
-      ' ClipVision.projector="qformer"',
+      self.projector != "stc" or self.grid > 1,
+      f"ClipVision.frame_size={self.frame_size} must hold two patches a side"
+      ' with ClipVision.projector="stc"',
     )
     self.check_queries()
+
+  def named(self) -> dict[str, Any]:
+    # Checkpoints that are older than the field note none.
+    found = super().named()
+    if self.projector != "stc":
+      del found["ClipVision.stage_blocks"]
+    return found
 
   @property
   def drops(self) -> bool:
@@ -103,7 +121,12 @@ class ClipVision(QueryProjector, units.VisionUnits):
   @property
   def patches(self) -> int:
     """Patches of one frame."""
-    return (self.frame_size // self.patch) ** 2
+    return self.grid**2
+
+  @property
+  def grid(self) -> int:
+    """Patches along a side of a frame."""
+    return self.frame_size // self.patch
 
   @property
   def unit_positions(self) -> int:
@@ -114,6 +137,8 @@ class ClipVision(QueryProjector, units.VisionUnits):
   def unit_tokens(self) -> int:
     if self.projector == "pooled":
       return self.patches + self.unit_frames
+    if self.projector == "stc":
+      return (self.grid // 2) ** 2
     return self.queries
 
   @property

@@ -217,7 +217,7 @@ def last_logits(
   params: at.Tree, hidden: at.Float[at.Array, "B T D"]
 ) -> at.Float[at.Array, "B V"]:
   """Logits at the last of the hidden states."""
-  return vocabulary.project(hidden[:, -1:], params["lm_head"]["kernel"])[:, 0]
+  return vocabulary.decode(hidden[:, -1], params["lm_head"])
 
 
 def advance(

@@ -26,6 +26,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
 from crab_jax.models import decoder
+from crab_jax.models import few_rows
 from crab_jax.models import quantised
 from crab_jax.models import row_sampling
 from crab_jax.paradigms import generate
@@ -80,7 +81,10 @@ def decoding_model(config: configs.Model, dtype: str | None) -> configs.Model:
 
 
 def decoding_layers(
-  params: at.Tree, config: configs.Model, dtype: str | None
+  params: at.Tree,
+  config: configs.Model,
+  dtype: str | None,
+  turned: bool = False,
 ) -> at.Tree:
   """The decoder's parameters, its frozen projections stored in `dtype`.
 
@@ -88,23 +92,36 @@ def decoding_layers(
     params: all of the model.
     config: the model.
     dtype: "bfloat16" or "int8"; None: as they are.
+    turned: store all kernels, that of the vocabulary too, as several rows on a
+      CPU are multiplied fastest; see `few_rows`. With "int8" that of the
+      vocabulary is then int8 as well, which it is not otherwise.
   """
   layers = generate.split_layers(params, config)
-  if dtype is None or config.frozen_dtype == "int8":
-    return layers
-  if dtype == "int8":
+  if dtype == "int8" and config.frozen_dtype != "int8":
     model = dict(layers["model"])
     model["layers"] = [
       quantised.fit(layer, decoding_model(config, dtype))
       for layer in model["layers"]
     ]
-    return {**layers, "model": model}
-  return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: (
-      leaf.astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
-    ),
-    layers,
-  )
+    layers = {**layers, "model": model}
+  elif dtype == "bfloat16" and config.frozen_dtype != "int8":
+    layers = jax.tree_util.tree_map_with_path(
+      lambda path, leaf: (
+        leaf.astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
+      ),
+      layers,
+    )
+  if not turned:
+    return layers
+  model = {
+    **layers["model"],
+    "layers": [few_rows.turn(layer) for layer in layers["model"]["layers"]],
+  }
+  head = layers["lm_head"]
+  if dtype == "int8":
+    kernel, scale = quantised.quantise(head["kernel"])
+    head = {"kernel": kernel, quantised.SCALE: scale}
+  return {"model": model, "lm_head": few_rows.turn(head)}
 
 
 def empty(

@@ -6,6 +6,7 @@ base that the adapter was trained on. `official` has the other form.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -29,38 +30,60 @@ SETTINGS = "adapter.json"
 _SAMPLED = 16  # values of each base parameter in a fingerprint
 
 
-def fingerprint(params: array_types.Tree, adapters: bool = False) -> str:
+# Flattened parameters by path, and places int64[N] in each -> the values there.
+Sample = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def fingerprint(
+  params: array_types.Tree,
+  adapters: bool = False,
+  values_at: Callable[..., Mapping[str, np.ndarray]] | None = None,
+) -> str:
   """Tells one base from another: a hash of a few values of each parameter.
 
   Args:
-    params: parameters as numpy arrays.
+    params: parameters as numpy arrays, or as `values_at` takes them.
     adapters: whether an adapter's count too; else they are left out.
+    values_at: (parameters by path, places by path) -> values by path, for
+      arrays that lie on several hosts (`hosts.values_at`).
   """
-  flat = flax.traverse_util.flatten_dict(params, sep="/")
+  flat = {
+    path: leaf
+    for path, leaf in flax.traverse_util.flatten_dict(params, sep="/").items()
+    if adapters or not ilora.is_leaf(path)
+  }
   return sampled_fingerprint(
-    {
-      path: leaf.size
-      for path, leaf in flat.items()
-      if adapters or not ilora.is_leaf(path)
-    },
-    lambda path, places: np.asarray(flat[path]).reshape(-1)[places],
+    {path: leaf.size for path, leaf in flat.items()},
+    functools.partial(values_at or _values_at, flat),
   )
 
 
-def sampled_fingerprint(
-  sizes: Mapping[str, int], sample: Callable[[str, np.ndarray], np.ndarray]
-) -> str:
+def _values_at(
+  flat: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  return {
+    path: np.asarray(flat[path]).reshape(-1)[where]
+    for path, where in places.items()
+  }
+
+
+def sampled_fingerprint(sizes: Mapping[str, int], sample: Sample) -> str:
   """The `fingerprint` of parameters that are not in memory.
 
   Args:
     sizes: elements of each parameter, by path.
-    sample: (path, places int64[N] in the flattened parameter) -> its values.
+    sample: reads them.
   """
+  values = sample(
+    {
+      path: np.arange(0, size, max(size // _SAMPLED, 1))
+      for path, size in sizes.items()
+    }
+  )
   digest = hashlib.sha256()
   for path in sorted(sizes):
-    places = np.arange(0, sizes[path], max(sizes[path] // _SAMPLED, 1))
-    values = np.asarray(sample(path, places)).astype(np.float32)
-    digest.update(path.encode() + values.tobytes())
+    numbers = np.asarray(values[path]).astype(np.float32)
+    digest.update(path.encode() + numbers.tobytes())
   return digest.hexdigest()
 
 

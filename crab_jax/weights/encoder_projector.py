@@ -22,7 +22,6 @@ import tokenizers
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
-from crab_jax.paradigms import names as table
 from crab_jax.paradigms.encoder_projector import checkpoint_config
 from crab_jax.paradigms.encoder_projector import grammar
 from crab_jax.paradigms.encoder_projector import names as family
@@ -32,6 +31,9 @@ from crab_jax.weights import names
 from crab_jax.weights import shards
 from crab_jax.weights import torch_file
 
+# Kind of the vision projector -> frames of a unit; "pooled" takes the ten that
+# clips of most sets have.
+UNIT_FRAMES = {"qformer": 1, "stc": 2, "pooled": 10}
 _SEED = 0  # of what is drawn
 _DEVIATION = 0.02  # of drawn embeddings and queries
 _HEAD = 64  # columns of a Q-Former's head, which no tensor tells
@@ -50,12 +52,15 @@ class Sources:
     vision: a folder of CLIP.
     audio: BEATs' torch file.
     projectors: torch files of projectors; none: they are drawn.
+    vision_projector: a key of `UNIT_FRAMES`. No published file holds another
+      than "qformer".
   """
 
   language_model: files.Path
   vision: files.Path
   audio: files.Path
   projectors: tuple[files.Path, ...] = ()
+  vision_projector: str = "qformer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +111,8 @@ def plan(sources: Sources, dtype: str | None = None) -> base.Plan:
       sources.vision / hf_config.FILE,
       checkpoint_config.clip,
       hf_config.fields(sources.vision),
+      projector=sources.vision_projector,
+      unit_frames=UNIT_FRAMES[sources.vision_projector],
       **_query_sizes(read, "clip"),
     ),
     audio=_beats(sources.audio, read, found, notes),
@@ -117,8 +124,8 @@ def plan(sources: Sources, dtype: str | None = None) -> base.Plan:
   found.update(read)
   shapes = base.shapes_of(model)
   rows = [row for row in family.CHECKPOINT.rows if row.path in shapes]
-  drawn = [row for row in rows if _is_drawn(row, read)]
-  wanted = [row for row in rows if row not in drawn]
+  drawn = [path for path in shapes if _is_drawn(path, read)]
+  wanted = [row for row in rows if row.path not in drawn]
   problems += base.problems_of(
     found, base.expected(wanted, family.CHECKPOINT, model, shapes)
   )
@@ -131,9 +138,7 @@ def plan(sources: Sources, dtype: str | None = None) -> base.Plan:
     row.path: base.leaf_of(row, shapes[row.path], dtype, found)
     for row in wanted
   }
-  leaves |= {
-    row.path: _draw(row.path, shapes[row.path], dtype) for row in drawn
-  }
+  leaves |= {path: _draw(path, shapes[path], dtype) for path in drawn}
   return base.Plan(model, leaves, texts, tuple(notes + _on_drawn(drawn, model)))
 
 
@@ -310,15 +315,15 @@ def _tokenizer(
   return {base.TOKENIZER: engine.to_str(pretty=True)}, first
 
 
-def _is_drawn(row: table.Row, read: Found) -> bool:
-  if row.path == "model/embed_tokens/boundary":
+def _is_drawn(path: str, read: Found) -> bool:
+  if path == "model/embed_tokens/boundary":
     return True
-  top = row.torch.split(".")[0]
+  top, part, *_ = path.split("/")
   given = any(name.startswith(f"{top}.projector.") for name in read)
-  return row.torch.startswith(f"{top}.projector.") and not given
+  return part == "projector" and not given
 
 
-def _on_drawn(drawn: list[table.Row], model: configs.Model) -> list[str]:
+def _on_drawn(drawn: list[str], model: configs.Model) -> list[str]:
   """Which parameters no source holds, a line a kind."""
   count = model.decoder.boundary[1]
   lines = [
@@ -327,7 +332,7 @@ def _on_drawn(drawn: list[table.Row], model: configs.Model) -> list[str]:
     ' and adapter were trained with; a Stage that trains "boundary" adapts them'
   ]
   for top, name in (("clip", "vision"), ("beats", "audio")):
-    if any(row.path.startswith(f"{top}/projector/") for row in drawn):
+    if any(path.startswith(f"{top}/projector/") for path in drawn):
       lines.append(
         f"the {name} projector is drawn (seed {_SEED}): a Stage that trains"
         ' "projectors" must come first'
@@ -343,7 +348,7 @@ def _draw(path: str, shape: tuple[int, ...], dtype: str) -> base.Leaf:
     seed = [_SEED, *path.encode()]
     drawn = np.random.default_rng(seed).standard_normal(shape)
     name = path.rpartition("/")[2]
-    if name == "kernel":
+    if name in ("kernel", "taps"):
       values = drawn / math.sqrt(shape[-2])
     elif name in ("query_tokens", "boundary"):
       values = drawn * _DEVIATION

@@ -28,6 +28,20 @@ def test_a_pooled_unit_has_a_token_a_patch_and_one_a_frame():
     configs.ClipVision(unit_frames=10)
 
 
+def test_a_unit_of_the_connector_is_two_frames():
+  vision = configs.ClipVision(projector="stc", unit_frames=2)
+  assert (vision.unit_positions, vision.unit_tokens) == (514, 64)
+  assert (vision.units_of(1), vision.units_of(5)) == (1, 3)
+  assert not vision.drops
+  assert vision.named()["ClipVision.stage_blocks"] == 4
+  assert "ClipVision.stage_blocks" not in configs.ClipVision().named()
+  # A grid of 27 by 27: the last row and column are left out.
+  odd = configs.ClipVision(projector="stc", unit_frames=2, frame_size=378)
+  assert (odd.patches, odd.unit_tokens) == (729, 169)
+  with pytest.raises(ValueError, match="unit_frames=1 must be 2"):
+    configs.ClipVision(projector="stc")
+
+
 @pytest.mark.parametrize(
   ("seconds", "pieces", "lengths"),
   [
@@ -67,7 +81,13 @@ def test_no_sample_is_lost_and_every_unit_fits(samples, pieces):
   ("kind", "fields", "named"),
   [
     (configs.ClipVision, {"frame_size": 225}, "ClipVision.frame_size=225"),
-    (configs.ClipVision, {"projector": "stc"}, "ClipVision.projector='stc'"),
+    (configs.ClipVision, {"projector": "mlp"}, "ClipVision.projector='mlp'"),
+    (configs.ClipVision, {"stage_blocks": 0}, "ClipVision.stage_blocks=0"),
+    (
+      configs.ClipVision,
+      {"projector": "stc", "unit_frames": 2, "frame_size": 14},
+      "ClipVision.frame_size=14 must hold two patches",
+    ),
     (configs.ClipVision, {"query_heads": 7}, "ClipVision.query_width=768"),
     (configs.BeatsAudio, {"bins": 120}, "BeatsAudio.bins=120"),
     (configs.BeatsAudio, {"max_distance": 80}, "BeatsAudio.max_distance=80"),

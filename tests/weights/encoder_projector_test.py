@@ -283,6 +283,32 @@ def test_projectors_that_are_not_given_are_drawn(parts):
   assert (norm == 1).all()
 
 
+@pytest.mark.parametrize(("kind", "frames"), [("stc", 2), ("pooled", 10)])
+def test_another_vision_projector_is_drawn(parts, kind, frames):
+  sources = dataclasses.replace(
+    _sources(parts[0], projectors=False), vision_projector=kind
+  )
+  plan = encoder_projector.plan(sources)
+  vision = plan.model.vision
+  assert (vision.projector, vision.unit_frames) == (kind, frames)
+  assert "the vision projector is drawn" in "\n".join(plan.notes)
+  top = "clip/projector/"
+  names = {x for x in plan.leaves if x.startswith(top)}
+  if kind == "pooled":
+    assert names == {f"{top}proj/kernel", f"{top}proj/bias"}
+    return
+  [(_, taps)] = plan.leaves[f"{top}s1/b1/conv2/taps"].blocks()
+  np.testing.assert_allclose(taps.std(), 1 / 3, rtol=0.1)
+  [(_, norm)] = plan.leaves[f"{top}s2/b4/conv3/bn/weight"].blocks()
+  assert (norm == 1).all()
+
+
+def test_the_published_projectors_are_queries(parts):
+  sources = dataclasses.replace(_sources(parts[0]), vision_projector="stc")
+  with pytest.raises(errors.UserError, match="clip.projector.query_tokens"):
+    encoder_projector.plan(sources)
+
+
 def test_its_adapter_is_taken_apart_from_its_projectors(parts, base, tmp_path):
   folder, found = parts
   for name, model in (("of_base", base), ("alone", None)):

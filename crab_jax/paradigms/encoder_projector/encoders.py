@@ -10,6 +10,7 @@ from crab_jax.models import token_context
 from crab_jax.paradigms.encoder_projector import beats
 from crab_jax.paradigms.encoder_projector import clip
 from crab_jax.paradigms.encoder_projector import projectors
+from crab_jax.paradigms.encoder_projector import stc
 
 
 class VisionEncoder(nn.Module):
@@ -41,13 +42,17 @@ class VisionEncoder(nn.Module):
     features = clip.Clip(config, name="tower")(
       flat, jax.tree.map(by_frame, context)
     )
-    if tower.projector == "pooled":
-      # [B, V U, P, E] -> [B, V, U, P, E]
-      features = features.reshape(batch, units, count, *features.shape[2:])
-      return projectors.PooledProjector(config, name="projector")(features)
-    return projectors.QueryProjector(config, tower, name="projector")(
-      features, None, context.deterministic
-    )
+    if tower.projector == "qformer":
+      return projectors.QueryProjector(config, tower, name="projector")(
+        features, None, context.deterministic
+      )
+    # [B, V U, P, E] -> [B, V, U, P, E]
+    features = features.reshape(batch, units, count, *features.shape[2:])
+    if tower.projector == "stc":
+      return stc.ConvolutionProjector(
+        config, tower.stage_blocks, name="projector"
+      )(features)
+    return projectors.PooledProjector(config, name="projector")(features)
 
 
 class AudioEncoder(nn.Module):

@@ -3,6 +3,7 @@
 from crab_jax import configs
 from crab_jax.configs import encoder_projector
 from crab_jax.paradigms import stacks
+from crab_jax.paradigms.encoder_projector import stc
 
 _ADAPTED = ("q_proj", "k_proj", "v_proj")
 
@@ -23,10 +24,12 @@ def encoders(model: configs.Model, rows: configs.Rows) -> stacks.Encoders:
   inputs = audio.patch**2 * audio.embed + (audio.embed + taps) * audio.width
   first += 2.0 * patches * inputs
   width = model.decoder.width
-  if vision.projector == "pooled":
-    last = 2.0 * rows.frame_pairs * vision.unit_tokens * vision.width * width
-  else:
+  if vision.projector == "qformer":
     last = frames * _queries(vision, vision.patches, vision.width, width)
+  elif vision.projector == "stc":
+    last = rows.frame_pairs * _convolutions(vision, width)
+  else:
+    last = 2.0 * rows.frame_pairs * vision.unit_tokens * vision.width * width
   last += rows.chunks * _queries(
     audio, audio.unit_positions, audio.width, width
   )
@@ -39,6 +42,23 @@ def _stack(
   shapes = {name: (width, width) for name in (*_ADAPTED, "out_proj")}
   shapes |= {"fc1": (width, mlp), "fc2": (mlp, width)}
   return stacks.Stack(positions, layers, shapes, _ADAPTED, keys, width)
+
+
+def _convolutions(vision: configs.ClipVision, width: int) -> float:
+  """Forward FLOPs of a unit in the connector of "stc"."""
+  frames, tokens = vision.unit_frames, vision.unit_tokens
+  total = 0.0
+  for block in range(2 * vision.stage_blocks):
+    first, inputs = block == 0, width if block else vision.width
+    # Of the first stage over every frame, of the second over the quarter grid.
+    early = block < vision.stage_blocks
+    grids, patches = (frames, vision.patches) if early else (1, tokens)
+    products = inputs * width + stc.TAPS * width + width * width
+    products += first * (inputs != width) * inputs * width  # the shortcut
+    excited = 2 * width * stc.squeezed(inputs)
+    total += grids * (patches * products + excited)
+  sampled = frames * stc.WINDOW**2 * width * width
+  return 2.0 * (total + tokens * (sampled + 2 * width * width))
 
 
 def _queries(

@@ -9,9 +9,12 @@ and Qwen2 as it always does. A clip of the user turn says what it is:
   This is a video:\\n <video_start> <video> ... <video_end> \\n
 
 "|" is `grammar.CUT`: prompt and answer become ids apart. The answer and the token
-that ends it are supervised. `ADDED` are the tokens that the published code adds
-to the tokenizer of a language model, in the order of their ids; the last eight
-are of its mask decoder and stand for their ids alone.
+that ends it are supervised. The published prompts say nothing else of their clips:
+a file of `Data.prompts` with empty lead-ins gives them.
+
+`ADDED` are the tokens that the published code adds to the tokenizer of a language
+model, in the order of their ids; the last eight are of its mask decoder and stand
+for their ids alone.
 """
 
 from crab_jax.data import grammar

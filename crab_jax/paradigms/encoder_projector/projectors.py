@@ -2,8 +2,9 @@
 
 `QueryProjector`: learnt queries attend to each other and to the features in a
 Q-Former, a two-layer network widens what they gathered. `PooledProjector`: means
-over frames and over patches, and one product. A projector sees one unit at a
-time; that units follow each other, the language model alone knows.
+over frames and over patches, and one product. The third is `stc`. A projector
+sees one unit at a time; that units follow each other, the language model alone
+knows.
 
 Reference: BLIP-2, arXiv 2301.12597 (Q-Former); Video-ChatGPT, arXiv 2306.05424
 (pooled).

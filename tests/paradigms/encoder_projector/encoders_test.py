@@ -67,12 +67,27 @@ def test_the_released_sizes(preset, projectors, language_model):
   assert f"{total:,} parameters" in preset.__doc__
 
 
-def test_the_adapter_of_the_language_model():
-  """Of Crab+'s settings; the released adapter is of rank 8."""
-  adapter = configs.ILora(rank=128, targets="lm")
-  model = configs.clip_beats_llama2_7b(adapter=adapter)
-  whole = sum(_sizes(model).values())
-  assert whole == 7_197_890_032 + 671_358_976
+@pytest.mark.parametrize(
+  ("preset", "rank", "count"),
+  [
+    (configs.clip_beats_llama2_7b, 128, 671_358_976),
+    # As the released adapter is.
+    pytest.param(
+      configs.clip_beats_llama2_7b, 8, 45_162_496, marks=pytest.mark.slow
+    ),
+    pytest.param(
+      configs.clip_beats_qwen2_7b, 128, 682_350_592, marks=pytest.mark.slow
+    ),
+  ],
+)
+def test_the_adapter_of_the_language_model(preset, rank, count):
+  adapter = configs.ILora(rank=rank, targets="lm")
+  whole = sum(_sizes(preset(adapter=adapter)).values())
+  base = {
+    configs.clip_beats_llama2_7b: 7_197_890_032,
+    configs.clip_beats_qwen2_7b: 8_066_429_424,
+  }
+  assert whole == base[preset] + count
 
 
 @pytest.fixture(scope="module")

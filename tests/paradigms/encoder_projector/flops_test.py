@@ -58,6 +58,31 @@ def test_first_and_last_layers():
   assert found.last == 2 * last
 
 
+def test_a_connector_counts_every_product():
+  vision = dataclasses.replace(_MODEL.vision, projector="stc", unit_frames=2)
+  model = dataclasses.replace(_MODEL, vision=vision)
+  tree = nn.meta.unbox(thinker.abstract(model))["clip"]["projector"]
+  flat = flax.traverse_util.flatten_dict(tree, sep="/")
+
+  def elements(*ends: str) -> int:
+    return sum(
+      leaf.size
+      for path, leaf in flat.items()
+      if path.startswith(ends[0]) and path.endswith(ends[1:])
+    )
+
+  shapes = ("conv/kernel", "conv2/taps")
+  squeeze = ("fc1/kernel", "fc2/kernel")
+  expected = 2 * (16 * elements("s1", *shapes) + elements("s1", *squeeze))
+  expected += 4 * elements("s2", *shapes) + elements("s2", *squeeze)
+  expected += 4 * (
+    elements("sampler", "kernel") + elements("readout", "kernel")
+  )
+  rows = dataclasses.replace(_ROWS, frame_pairs=6)
+  found, more = (flops.encoders(model, x) for x in (_ROWS, rows))
+  assert more.last - found.last == pytest.approx(2 * expected)
+
+
 def test_a_pooled_projector_is_one_product():
   vision = dataclasses.replace(_MODEL.vision, projector="pooled", unit_frames=2)
   model = dataclasses.replace(_MODEL, vision=vision)

@@ -26,7 +26,8 @@ def _chat(kind: grammars.Grammar) -> conversation.Chat:
 
 def test_a_conversation_of_llama2():
   chat = _chat(grammar.LLAMA2)
-  assert chat.render(_SYSTEM, _ITEMS, _ANSWER) == (
+  # An empty lead-in leaves the clips as the published prompts have them.
+  assert chat.render(_SYSTEM, ["", *_ITEMS], _ANSWER) == (
     "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\n"
     "This is a video:\n<video_start><video><video_end>\n"
     "This is an audio:\n<audio_start><audio><audio_end>\n"
