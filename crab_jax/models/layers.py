@@ -16,6 +16,7 @@ from jax import ad_checkpoint
 from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import axes
+from crab_jax.models import few_rows
 from crab_jax.models import ilora
 from crab_jax.models import products
 from crab_jax.models import quantised
@@ -47,7 +48,7 @@ class Linear(nn.Module):
     """Projects x; `context` is what the adapter reads of its tokens."""
     dtype = self.config.compute_dtype
     x = x.astype(dtype)
-    y = self._base(x)
+    y = self._base(x, context.cache is not None)
     if self.use_bias:
       init = axes.named(ZEROS, self.names[1])
       y = add_bias(
@@ -62,20 +63,31 @@ class Linear(nn.Module):
     # `kept` XLA:CPU computes it anew for each.
     return ad_checkpoint.checkpoint_name(products.kept(y), self.name)
 
-  def _base(self, x):
-    """x W."""
+  def _base(self, x, decodes):
+    """x W; a step of decoding, which has a cache, has few rows x."""
     config, names = self.config, self.names
     shape = (x.shape[-1], self.features)
+    if self.has_variable("params", few_rows.TURNED):
+      kernel: at.Array = self.get_variable("params", few_rows.TURNED)
+      y = few_rows.project(x, kernel, is_turned=True)
+      if config.frozen_dtype != "int8":
+        return y
+      return quantised.scaled(y, self.get_variable("params", quantised.SCALE))
     if config.frozen_dtype == "int8":
       kernel, scale = quantised.kernel_of(self, shape, names)
+      if decodes:
+        return quantised.scaled(few_rows.project(x, kernel), scale)
       # Exact: bfloat16 holds all of -127..127. The columns are scaled afterwards.
       y = products.project(x, kernel.astype(x.dtype))
       return quantised.scaled(y, scale)
     init = axes.named(KERNEL, *names)
     kernel = self.param("kernel", init, shape, config.param_dtype)
     # Cast before `in_use` gathers it: so the narrow dtype travels.
-    kernel = axes.in_use(kernel.astype(x.dtype), *names)
-    return products.project(x, kernel)
+    if not decodes or kernel.dtype.itemsize > x.dtype.itemsize:
+      kernel = kernel.astype(x.dtype)
+    kernel = axes.in_use(kernel, *names)
+    project = few_rows.project if decodes else products.project
+    return project(x, kernel)
 
 
 def gelu(x: at.Float[at.Array, "*B D"]) -> at.Float[at.Array, "*B D"]:

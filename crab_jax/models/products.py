@@ -7,6 +7,8 @@ is told to keep it (`kept`). On other devices the same products are asked for in
 the same precision, and the compiler orders them as it likes.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -19,6 +21,25 @@ def settled(x: at.Array) -> at.Array:
   return jax.lax.platform_dependent(
     x, cpu=jax.lax.optimization_barrier, default=lambda x: x
   )
+
+
+def dot_general(
+  x: at.Array, kernel: at.Array, dimensions, precision=None
+) -> at.Array:
+  """`jax.lax.dot_general`, in the type of `x`; fast in bfloat16 on CPU too."""
+  narrow = functools.partial(
+    jax.lax.dot_general, dimension_numbers=dimensions, precision=precision
+  )
+  if x.dtype == jnp.float32:
+    return narrow(x, kernel)
+
+  def wide(x, kernel):
+    # XLA:CPU gives bfloat16 to the processor's matrix units (AMX) only where the
+    # result is float32: six times as fast on a Xeon.
+    y = narrow(x, kernel, preferred_element_type=jnp.float32)
+    return y.astype(x.dtype)
+
+  return jax.lax.platform_dependent(x, kernel, cpu=wide, default=narrow)
 
 
 @jax.custom_vjp

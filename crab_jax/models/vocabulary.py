@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from crab_jax import array_types as at
 from crab_jax.models import axes
+from crab_jax.models import few_rows
+from crab_jax.models import quantised
 
 
 def project(
@@ -24,6 +26,28 @@ def project(
     preferred_element_type=jnp.float32,
   )
   return axes.constrain(logits, "batch", "supervised", "act_vocab")
+
+
+def decode(
+  hidden: at.Float[at.Array, "B D"], head: at.Tree
+) -> at.Float[at.Array, "B V"]:
+  """Float32 logits of few rows.
+
+  Args:
+    hidden: one state a row.
+    head: `kernel`, or what `few_rows.turn` has made of it; with a scale where it
+      is int8.
+  """
+  is_turned = few_rows.TURNED in head
+  kernel = head[few_rows.TURNED if is_turned else "kernel"]
+  if kernel.dtype.itemsize > hidden.dtype.itemsize:
+    kernel = kernel.astype(hidden.dtype)
+  logits = few_rows.project(
+    hidden, kernel, is_turned=is_turned, dtype=jnp.float32
+  )
+  if quantised.SCALE in head:
+    logits = quantised.scaled(logits, head[quantised.SCALE])
+  return axes.constrain(logits, "batch", "act_vocab")
 
 
 def negative_log_likelihood(

@@ -7,7 +7,9 @@ import pytest
 from flax import linen as nn
 
 from crab_jax import configs
+from crab_jax.models import few_rows
 from crab_jax.models import layers
+from crab_jax.models import token_context
 
 CONFIG = configs.tiny()
 
@@ -58,3 +60,17 @@ def test_parameters_have_the_param_dtype(dtype):
   params = linear.init(jax.random.key(0), jnp.ones((2, 4)))
   found = {x.dtype for x in jax.tree.leaves(params)}
   assert found == {jnp.dtype(dtype)}
+
+
+@pytest.mark.parametrize("frozen", [None, "int8"])
+def test_a_step_of_decoding_reads_kernels_either_way(frozen):
+  """Its rows are few, and its kernels may be turned."""
+  config = configs.tiny(frozen_dtype=frozen)
+  linear = layers.Linear(6, config, ("embed", "mlp"), name="fc1")
+  x = jax.random.normal(jax.random.key(0), (2, 1, 4))
+  tree = nn.meta.unbox(linear.init(jax.random.key(1), x))["params"]
+  whole = linear.apply({"params": tree}, x)
+  decodes = token_context.TokenContext(cache=())
+  for params in (tree, few_rows.turn(tree)):
+    found = linear.apply({"params": params}, x, decodes)
+    np.testing.assert_allclose(found, whole, rtol=1e-3, atol=1e-3)

@@ -1,5 +1,7 @@
 """Products by matrices: the plain ones, and what XLA:CPU makes of them."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,3 +73,35 @@ def test_cpu_writes_no_wide_gradient_anew():
   plain = _compiled(lambda x, w: jnp.einsum("BTER,ERF->BTF", x, w), *arguments)
   assert turned in plain
   assert turned not in _compiled(products.project_heads, *arguments)
+
+
+_DIMENSIONS = (((1,), (0,)), ((), ()))
+
+
+def _dot(x, w):
+  return products.dot_general(x, w, _DIMENSIONS)
+
+
+def test_a_product_of_any_type_is_what_it_says():
+  x, w = _arrays((16, 64), (64, 8))
+  np.testing.assert_allclose(_dot(x, w), x @ w, rtol=1e-5)
+  x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+  exact = np.asarray(x, np.float64) @ np.asarray(w, np.float64)
+  found = jax.jit(_dot)(x, w)
+  assert found.dtype == jnp.bfloat16
+  # Rounded once, at the end: half of the last of eight bits.
+  np.testing.assert_allclose(
+    np.asarray(found, np.float64), exact, rtol=2**-8, atol=1e-6
+  )
+
+
+@pytest.mark.parametrize(
+  ("platform", "kind"), [("cpu", "f32"), ("tpu", "bf16")]
+)
+def test_bfloat16_is_summed_in_float32_on_cpu_alone(platform, kind):
+  """A CPU is faster so; for a TPU nothing changes."""
+  shapes = [jax.ShapeDtypeStruct(s, jnp.bfloat16) for s in ((4, 8), (8, 16))]
+  made = jax.export.export(jax.jit(_dot), platforms=[platform])(*shapes)
+  text = made.mlir_module()
+  found = re.findall(r"stablehlo.dot_general .* -> tensor<4x16x(\w+)>", text)
+  assert found == [kind]

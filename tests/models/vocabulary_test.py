@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from crab_jax.models import few_rows
+from crab_jax.models import quantised
 from crab_jax.models import vocabulary
 
 
@@ -59,3 +61,15 @@ def test_no_logits_of_all_positions_are_kept():
   )
   assert "12,11]" not in str(jax.make_jaxpr(run)(hidden))
   assert "2,11]" in str(jax.make_jaxpr(run)(hidden))
+
+
+def test_logits_of_a_step_of_decoding():
+  hidden, _, kernel = _inputs()
+  wanted = vocabulary.project(hidden, kernel)[:, -1]
+  integers, scale = quantised.quantise(kernel)
+  narrow = {"kernel": integers, quantised.SCALE: scale}
+  for head, limit in (({"kernel": kernel}, 1e-5), (narrow, 0.05)):
+    for made in (head, few_rows.turn(head)):
+      found = vocabulary.decode(hidden[:, -1], made)
+      assert found.dtype == jnp.float32
+      np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)

@@ -7,6 +7,8 @@ Reference: Hiera (arXiv 2306.00989), with the windowed position embedding of
 arXiv 2311.05613.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -15,6 +17,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import attention
 from crab_jax.models import layers
+from crab_jax.models import products
 from crab_jax.models.sam2 import resizing
 
 _EPSILON = 1e-6  # of layer norms in the encoder
@@ -22,6 +25,8 @@ _MLP = 4  # times the width
 # Queries of the whole map that attend at a time: 4,096 x 4,096 scores of 8
 # heads are 0.5 GiB an image.
 _QUERIES = 1024
+# On CPU, of one head: their scores stay in the cache of a core.
+_CPU_QUERIES = 256
 _SMALL = nn.initializers.normal(0.02)
 
 
@@ -98,11 +103,11 @@ class Block(nn.Module):
     rest = x
     if self.pools:
       # Of the normed input, not of x as in other transformers.
-      rest = halved(nn.Dense(self.width, dtype=self.dtype, name="proj")(h))
+      rest = halved(_dense(self.width, self.dtype, "proj")(h))
     x = rest + self._attended(h, rest.shape[1], rest.shape[2])
     h = self._norm("norm2")(x)
-    h = nn.Dense(_MLP * self.width, dtype=self.dtype, name="mlp_fc1")(h)
-    h = nn.Dense(self.width, dtype=self.dtype, name="mlp_fc2")(layers.gelu(h))
+    h = _dense(_MLP * self.width, self.dtype, "mlp_fc1")(h)
+    h = _dense(self.width, self.dtype, "mlp_fc2")(layers.gelu(h))
     return x + h
 
   def _norm(self, name: str) -> nn.LayerNorm:
@@ -116,17 +121,23 @@ class Block(nn.Module):
     side = (self.window, self.window) if self.window else (rows, columns)
     # Padded after the norm and not masked: what is padded is seen as zeros.
     h = windows(h, side)
-    qkv = nn.Dense(3 * self.width, dtype=self.dtype, name="attn_qkv")(h)
+    qkv = _dense(3 * self.width, self.dtype, "attn_qkv")(h)
     q, k, v = jnp.split(qkv, 3, axis=-1)
     if self.pools:
       q = halved(q)
     query_side = q.shape[-3:-1]
     out = _attention(*(_heads(part, self.heads) for part in (q, k, v)))
     out = out.reshape(*q.shape)
-    out = nn.Dense(self.width, dtype=self.dtype, name="attn_proj")(out)
+    out = _dense(self.width, self.dtype, "attn_proj")(out)
     grid = -(-rows // side[0]), -(-columns // side[1])
     out = out.reshape(batch, *grid, *query_side, self.width)
     return joined(out)[:, :height, :width]
+
+
+def _dense(features: int, dtype: str, name: str) -> nn.Dense:
+  return nn.Dense(
+    features, dtype=dtype, dot_general=products.dot_general, name=name
+  )
 
 
 def halved(
@@ -167,12 +178,36 @@ def _heads(x, heads: int):
 
 def _attention(q, k, v):
   """[B, T, N, H]; many queries a few at a time, to bound the scores."""
-  batch, length, heads, size = q.shape
+  length = q.shape[1]
   if length <= _QUERIES or length % _QUERIES:
     return attention.attend(q, k, v)
-  parts = q.reshape(batch, -1, _QUERIES, heads, size).swapaxes(0, 1)
+  # Not by `jax.default_backend()`: a host without TPUs compiles for TPUs too.
+  return jax.lax.platform_dependent(
+    q, k, v, cpu=_by_head, default=functools.partial(_in_parts, _QUERIES)
+  )
+
+
+def _in_parts(count: int, q, k, v):
+  """Attention of `count` queries at a time."""
+  batch, _, heads, size = q.shape
+  parts = q.reshape(batch, -1, count, heads, size).swapaxes(0, 1)
   out = jax.lax.map(lambda part: attention.attend(part, k, v), parts)
   return out.swapaxes(0, 1).reshape(q.shape)
+
+
+def _by_head(q, k, v):
+  """Attention of one image and one head at a time.
+
+  XLA:CPU gives a product to the processor's matrix units only where it is of two
+  matrices, not of two stacks.
+  """
+  batch, _, heads, size = q.shape
+  # [B, T, N, H] -> [B N, 1, T, 1, H]
+  alone = (
+    x.swapaxes(1, 2).reshape(batch * heads, 1, -1, 1, size) for x in (q, k, v)
+  )
+  out = jax.lax.map(lambda qkv: _in_parts(_CPU_QUERIES, *qkv), tuple(alone))
+  return out.reshape(batch, heads, -1, size).swapaxes(1, 2)
 
 
 class Neck(nn.Module):
@@ -186,10 +221,8 @@ class Neck(nn.Module):
   ) -> tuple[at.Float[jax.Array, "B _ _ D"], ...]:
     """Maps of `Sam2.features` channels at strides 4, 8 and 16."""
     fine, middle, coarse, coarsest = (
-      nn.Dense(
-        self.config.features,
-        dtype=self.config.encoder_dtype,
-        name=f"lateral_{level}",
+      _dense(
+        self.config.features, self.config.encoder_dtype, f"lateral_{level}"
       )(x)
       for level, x in enumerate(maps)
     )

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from crab_jax import configs
+from crab_jax.models import attention
+from crab_jax.models.sam2 import hiera
 from crab_jax.models.sam2 import network
 from crab_jax.models.sam2 import prompt_encoder
 from tests.models.sam2 import torch_sam2
@@ -219,6 +221,14 @@ def test_a_bfloat16_encoder_is_near(params, inputs, encoded):
   error = np.linalg.norm(rough.embedding - exact) / np.linalg.norm(exact)
   assert 1e-4 < error < 0.03
   assert rough.embedding.dtype == np.float32
+
+
+def test_a_head_alone_attends_as_all_heads_do():
+  """What a CPU does with a whole map: two images, eight parts of the queries."""
+  keys = jax.random.split(jax.random.key(0), 3)
+  q, k, v = (jax.random.normal(key, (2, 2048, 3, 8)) for key in keys)
+  found = jax.jit(hiera._attention)(q, k, v)
+  np.testing.assert_allclose(found, attention.attend(q, k, v), atol=1e-6)
 
 
 @pytest.mark.slow
