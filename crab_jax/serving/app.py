@@ -27,6 +27,7 @@ import crab_jax
 from crab_jax import files
 from crab_jax.serving import asked
 from crab_jax.serving import clips
+from crab_jax.serving import events as events_lib
 from crab_jax.serving import failures
 from crab_jax.serving import limiting
 from crab_jax.serving import metrics
@@ -314,7 +315,7 @@ async def _only_answer(events: AsyncGenerator) -> replies.Answer:
   """
   async with contextlib.aclosing(events):
     async for event in events:
-      if isinstance(event, services.Failed):
+      if isinstance(event, events_lib.Failed):
         raise event.failure
       if isinstance(event, replies.Answer):
         return event
@@ -391,11 +392,11 @@ async def _chunks(
   async with contextlib.aclosing(events):
     async for event in events:
       found: list[dict] = []
-      if isinstance(event, services.Waiting):
+      if isinstance(event, events_lib.Waiting):
         yield streaming.comment(f"wait {event.ahead}")
-      elif isinstance(event, services.Failed):
+      elif isinstance(event, events_lib.Failed):
         raise event.failure
-      elif isinstance(event, services.Text):
+      elif isinstance(event, events_lib.Text):
         found = chunks.text(event.piece, event.usage if each else None)
       elif isinstance(event, replies.Answer):
         counts = replies.usage_of(event)

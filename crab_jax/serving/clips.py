@@ -9,6 +9,7 @@ ends), `max_tokens` of each answer, and the switches `gates`, `stream`,
 import base64
 import contextlib
 import dataclasses
+import re
 import secrets
 import time
 from collections.abc import AsyncGenerator
@@ -19,6 +20,7 @@ from starlette import requests
 
 from crab_jax.data import tasks
 from crab_jax.serving import asked
+from crab_jax.serving import events as events_lib
 from crab_jax.serving import failures
 from crab_jax.serving import protocol
 from crab_jax.serving import replies
@@ -30,6 +32,7 @@ _KINDS = ("video", "audio", "image")
 _FIELDS = 40
 _FIELD_BYTES = 64 << 10
 _PIECE = 1 << 18  # bytes that are copied at a time
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -81,10 +84,13 @@ async def parse(
     max_part_size=_FIELD_BYTES,
   )
   held.push_async_callback(form.close)
-  parts = []
+  cut, parts = _cut(form), []
   for kind in _KINDS:
     for value in form.getlist(kind):
-      parts.append(await _part(kind, value, service, owner, held))
+      part = await _part(kind, value, service, owner, held)
+      if kind != "image":
+        part = dataclasses.replace(part, start=cut[0], end=cut[1])
+      parts.append(part)
   names = _tasks(_text(form, "tasks") or _ALL, service.table)
   question = _text(form, "question")
   if question and len(question) > service.limits.text_characters:
@@ -123,6 +129,22 @@ async def _part(kind, value, service, owner, held) -> asked.Part:
     held.callback(service.store.release, blob)
     source = asked.Source(blob=blob)
   return asked.Part(kind, source, None, None, kind)
+
+
+def _cut(
+  form: datastructures.FormData,
+) -> tuple[float | None, float | None]:
+  """The seconds `start` and `end`, of all media that have time."""
+  found = []
+  for name in ("start", "end"):
+    text = _text(form, name)
+    if text and not _SECONDS.fullmatch(text):
+      failures.invalid("invalid_value", f"{name} must be seconds", name)
+    found.append(float(text) if text else None)
+  start, end = found
+  if end is not None and end <= (start or 0.0):
+    failures.invalid("invalid_value", "end must lie after start", "end")
+  return start, end
 
 
 def _text(form: datastructures.FormData, name: str) -> str | None:
@@ -176,25 +198,25 @@ async def stream(events: AsyncGenerator, form: Form) -> AsyncGenerator[bytes]:
   """The events of a form, as they come."""
   async with contextlib.aclosing(events):
     async for event in events:
-      if isinstance(event, services.Waiting):
+      if isinstance(event, events_lib.Waiting):
         yield streaming.comment(f"wait {event.ahead}")
       for value in _values(event):
         yield streaming.event(value)
   yield streaming.DONE
 
 
-def _values(event: services.Event) -> list[dict[str, Any]]:
+def _values(event: events_lib.Event) -> list[dict[str, Any]]:
   """What an event is for the client."""
-  if isinstance(event, services.Waiting):
+  if isinstance(event, events_lib.Waiting):
     return [{"event": "waiting", "ahead": event.ahead}]
-  if isinstance(event, services.Opened):
+  if isinstance(event, events_lib.Opened):
     return [{"event": "opened", **_opened(event)}]
-  if isinstance(event, services.Started):
+  if isinstance(event, events_lib.Started):
     return [{"event": "started", "task": _name(event.task)}]
-  if isinstance(event, services.Text):
+  if isinstance(event, events_lib.Text):
     task = _name(event.task)
     return [{"event": "text", "task": task, "delta": event.piece}]
-  if isinstance(event, services.Failed):
+  if isinstance(event, events_lib.Failed):
     return [{"event": "failed", **_failed(event)}]
   return [{"event": "answer", **_answer(event)}]
 
@@ -203,7 +225,7 @@ def _name(task: str) -> str:
   return protocol.MODEL if task == asked.FREE else task
 
 
-def _opened(event: services.Opened) -> dict[str, Any]:
+def _opened(event: events_lib.Opened) -> dict[str, Any]:
   found = event.opened
   return {
     "tasks": list(map(_name, found.prompts)),
@@ -220,7 +242,7 @@ def _opened(event: services.Opened) -> dict[str, Any]:
   }
 
 
-def _failed(event: services.Failed) -> dict[str, Any]:
+def _failed(event: events_lib.Failed) -> dict[str, Any]:
   return {"task": _name(event.task), **event.failure.body()}
 
 
@@ -245,9 +267,9 @@ async def collect(events: AsyncGenerator, form: Form) -> dict[str, Any]:
   first: failures.Failure | None = None
   async with contextlib.aclosing(events):
     async for event in events:
-      if isinstance(event, services.Opened):
+      if isinstance(event, events_lib.Opened):
         opened = _opened(event)
-      elif isinstance(event, services.Failed):
+      elif isinstance(event, events_lib.Failed):
         first = first or event.failure
         found.append(_failed(event))
       elif isinstance(event, replies.Answer):

@@ -184,7 +184,9 @@ class Opener:
         "messages",
       )
     self._require_sound(videos, audios, facts)
-    several = images if not videos and len(images) > 1 else []
+    # A free question about one picture is about a film of it.
+    is_free = request.tasks == (asked.FREE,)
+    several = images if not videos and (len(images) > 1 or is_free) else []
     if videos and len(images) > 1:
       failures.invalid(
         "unsupported_media_count",

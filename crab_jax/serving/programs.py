@@ -86,17 +86,31 @@ class Programs:
       self.decode(rows, steps=1, leave=False)
     self.release(0)
 
+  def _decoding_layers(self, turned: bool) -> at.Tree:
+    return self._run(
+      ("split", turned),
+      functools.partial(
+        slots.decoding_layers,
+        config=self.config,
+        dtype=self.settings.decode_dtype,
+        turned=turned,
+      ),
+      self._params,
+    )
+
   def _set_up(self) -> None:
     """Puts the weights and the empty slots on the devices."""
     settings = self.settings
     self._params = self._layout.shard(self._given)
-    self._layers = self._run(
-      ("split",),
-      functools.partial(
-        slots.decoding_layers, config=self.config, dtype=settings.decode_dtype
-      ),
-      self._params,
-    )
+    device = next(iter(jax.tree.leaves(self._params)[0].devices()))
+    # Only on a CPU is a step of few rows faster than one of all: accelerators
+    # read the same weights for any.
+    self._counts_rows = device.platform == "cpu" and self._layout.mesh is None
+    turned = self._counts_rows and settings.slots > 1
+    self._layers = self._layers_of_one = self._decoding_layers(turned)
+    if turned and not settings.decode_dtype:
+      # One row is multiplied fastest by kernels as the model stores them.
+      self._layers_of_one = self._decoding_layers(turned=False)
     room = settings.prompt_tokens + settings.suffix_tokens
     self._state = self._run(
       ("empty",),
@@ -224,7 +238,7 @@ class Programs:
         rows=count,
         burst=self.settings.burst,
       ),
-      self._layers,
+      self._layers_of_one if count == 1 else self._layers,
       self._state,
       np.int32(steps),
       np.bool_(leave),
@@ -239,12 +253,10 @@ class Programs:
 
   def _row_counts(self) -> list[int]:
     """Rows that a step may compute, ascending."""
-    device = next(iter(self._state.token.devices()))
-    # Only where a step of few rows is faster than one of all is it worth a
-    # program: accelerators read the same weights for any.
-    if device.platform != "cpu" or self._layout.mesh is not None:
+    if not self._counts_rows:
       return [self.slots]
-    powers = [2**i for i in range(self.slots.bit_length())]
+    # Two or three are computed as four, see `few_rows`.
+    powers = [1] + [2**i for i in range(2, self.slots.bit_length())]
     return sorted(
       {count for count in powers if count < self.slots} | {self.slots}
     )

@@ -8,8 +8,9 @@ Every client asks, waits for its answer and asks again, `--rounds` times.
 Prints tokens per second with `Generator.stream`, one prompt at a time, and of
 the engine with so many clients, and each ratio to the former; then that of
 several questions about one clip, with shared keys and values and without.
-Compilation is not counted. Runs that are compared follow each other, but on a
-machine that others use only the ratios mean something.
+Compilation is not counted. Beside tokens a second stand those a second of the
+processor: on a machine that others use these mean something, and the former do
+not. Waiting is in neither, so a ratio of both kinds is right where cores are busy.
 """
 
 import argparse
@@ -66,18 +67,30 @@ def _samples(model: configs.Model, count: int) -> list[dict]:
   return [_sample(model, seed) for seed in range(count)]
 
 
-def _alone(model, params, samples, new: int) -> float:
-  """Tokens per second, one prompt after the other."""
+class _Clock:
+  """Seconds, and those of the processor, since it was made."""
+
+  def __init__(self):
+    self._began = time.perf_counter(), time.process_time()
+
+  def speeds(self, tokens: int) -> np.ndarray:
+    """Tokens a second, and a second of the processor: float64[2]."""
+    now = time.perf_counter(), time.process_time()
+    return tokens / (np.array(now) - np.array(self._began))
+
+
+def _alone(model, params, samples, new: int) -> np.ndarray:
+  """Speeds of one prompt after the other."""
   sampling = generate.Sampling(max_new_tokens=new, stop_tokens=())
   run = generate.Generator(model, sampling)
   rows = batch_lib.prompt_rows(1, len(samples[0]["tokens"]), 5, 5)
   layout = packing.Layout(1, rows, model, pad=0)
   batches = [layout.stack([[sample]]) for sample in samples]
   list(run.stream(params, batches[0]))
-  began = time.perf_counter()
+  clock = _Clock()
   for batch in batches:
     list(run.stream(params, batch))
-  return new * len(batches) / (time.perf_counter() - began)
+  return clock.speeds(new * len(batches))
 
 
 class _Client:
@@ -110,19 +123,19 @@ class _Client:
       self._ended.acquire()
 
 
-def _served(engine, samples, clients: int, new: int) -> float:
-  """Tokens per second of so many clients, who share the samples."""
+def _served(engine, samples, clients: int, new: int) -> np.ndarray:
+  """Speeds with so many clients, who share the samples."""
   decoding = interface.Decoding(max_new_tokens=new, ignore_eos=True)
   asking = [
     _Client(engine, samples[i::clients], decoding) for i in range(clients)
   ]
   threads = [threading.Thread(target=client.run) for client in asking]
-  began = time.perf_counter()
+  clock = _Clock()
   for thread in threads:
     thread.start()
   for thread in threads:
     thread.join()
-  return new * len(samples) / (time.perf_counter() - began)
+  return clock.speeds(new * len(samples))
 
 
 def _questions(sample: dict, count: int) -> list[dict]:
@@ -173,33 +186,41 @@ def main():
   init = jax.jit(thinker.init, static_argnums=1)
   params = nn.meta.unbox(init(jax.random.key(0), model))
   alone = _alone(model, params, _samples(model, flags.rounds), flags.new)
-  print(f"one prompt after the other: {alone:.1f} tokens/s", flush=True)
+  _say("one prompt after the other", alone, alone)
   engine = _engine(model, params, flags, prefix_bytes=0)
   for clients in flags.clients:
     samples = _samples(model, flags.rounds * clients)
-    speed = _served(engine, samples, clients, flags.new)
-    print(
-      f"{clients} clients: {speed:.1f} tokens/s, ratio {speed / alone:.2f}",
-      flush=True,
-    )
+    before = engine.stats()
+    speeds = _served(engine, samples, clients, flags.new)
+    _say(f"{clients} clients", speeds, alone)
+    now = engine.stats()
+    busy = now.slot_seconds - before.slot_seconds
+    busy /= now.decode_seconds - before.decode_seconds
+    print(f"  rows decoded at a time: {busy:.1f}", flush=True)
   engine.stop(0)
   questions = _questions(_sample(model, 0), _QUESTIONS)
-  seconds = {}
-  for name, size in (("anew", 0), ("shared", 1 << 30)):
+  found = {}
+  for name, size in (("one by one", 0), ("together", 1 << 30)):
     engine = _engine(model, params, flags, prefix_bytes=size)
     decoding = interface.Decoding(max_new_tokens=flags.new, ignore_eos=True)
     client = _Client(engine, questions, decoding, group="clip")
-    began = time.perf_counter()
-    if size:
-      client.run_together()
-    else:
-      client.run()
-    seconds[name] = time.perf_counter() - began
+    clock = _Clock()
+    (client.run_together if size else client.run)()
+    found[name] = clock.speeds(flags.new * _QUESTIONS)
     engine.stop(0)
+    _say(
+      f"{_QUESTIONS} questions about one clip, {name}",
+      found[name],
+      found["one by one"],
+    )
+
+
+def _say(name: str, speeds: np.ndarray, base: np.ndarray) -> None:
+  ratios = speeds / base
   print(
-    f"{_QUESTIONS} questions about one clip: one by one {seconds['anew']:.1f} s,"
-    f" together with shared keys and values {seconds['shared']:.1f} s, ratio"
-    f" {seconds['anew'] / seconds['shared']:.2f}"
+    f"{name}: {speeds[0]:.1f} tokens/s ({ratios[0]:.2f}),"
+    f" {speeds[1]:.1f} a processor second ({ratios[1]:.2f})",
+    flush=True,
   )
 
 

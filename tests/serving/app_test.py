@@ -205,6 +205,23 @@ def test_files_can_be_uploaded_used_and_deleted(client, media):
   _error(client.get("/v1/files/..%2f..%2fetc%2fpasswd"), 404, "not_found")
 
 
+def test_a_form_cuts_its_clip(client, media):
+  files = {"video": ("c.mp4", media["clip.mp4"])}
+
+  def ask(**form):
+    return client.post("/v1/clips", data={"tasks": "ks", **form}, files=files)
+
+  (answer,) = ask(start="1", end="3.0").json()["answers"]
+  assert answer["crab"]["heard"]["audio_seconds"] == pytest.approx(2, abs=0.1)
+  for form, param in (
+    ({"start": "one"}, "start"),
+    ({"end": "1e3"}, "end"),
+    ({"start": "2", "end": "1"}, "end"),
+  ):
+    error = _error(ask(**form), 400, "invalid_value")
+    assert error["param"] == param
+
+
 def test_all_tasks_of_a_clip_are_answered(client, media):
   form = {"tasks": "all", "previews": "1"}
   files = {"video": ("c.mp4", media["clip.mp4"])}

@@ -103,11 +103,13 @@ class Engine(interface.Engine):
     threading.Thread(target=self._answer, args=(job, handle)).start()
     return handle
 
+  def text(self, job: interface.Job) -> str:
+    """What it answers."""
+    return TEXTS.get(list(self._table)[job.sample["task"]], OTHER)
+
   def _answer(self, job: interface.Job, handle: Handle) -> None:
     time.sleep(self.before_start)
-    name = list(self._table)[job.sample["task"]]
-    text = TEXTS.get(name, OTHER)
-    ids = self._tokenizer.encode(text)[: job.decoding.max_new_tokens]
+    ids = self._tokenizer.encode(self.text(job))[: job.decoding.max_new_tokens]
     job.on_event(interface.Started(len(job.sample["tokens"]), 0))
     reason = interface.Reason.STOP
     if len(ids) == job.decoding.max_new_tokens:

@@ -3,7 +3,7 @@
   python -m crab_jax.serve --checkpoint=... --adapter=... --slots=16 --benchmark
   python -m tests.serving.load --video=clip.mp4 [--audio=clip.wav]
     [--url=http://127.0.0.1:8000] [--clients 1 4 16] [--new 100] [--rounds 2]
-    [--task=ave] [--seconds=3600] [--pid=PID]
+    [--task=ave] [--seconds=3600 | --requests=10000] [--pid=PID]
 
 Every client streams an answer of `--new` tokens (the server must run with
 --benchmark), then asks again, `--rounds` times. Each request cuts the clip at
@@ -13,14 +13,16 @@ number of clients: tokens and requests a second, seconds to the first token
 the ratio of tokens a second to the first line. Then all tasks that fit the clip:
 one by one, and by one request of /v1/clips.
 
-With `--seconds` it goes on for so long with the last number of clients: a soak.
-With `--pid` of the server it prints its memory after the first tenth and at the
-end. Anything but an answer ends it with the reply.
+With `--seconds` or `--requests` it goes on for so long, or asks so often, with the
+last number of clients: a soak. With `--pid` of the server it prints the memory of
+it and of its processes for media after the first tenth and at the end. Anything
+but an answer ends it with the reply.
 """
 
 import argparse
 import base64
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import pathlib
@@ -150,19 +152,37 @@ class _Loader:
 
 
 def _resident(pid: int) -> float:
-  """MiB of memory that a process holds."""
-  text = pathlib.Path(f"/proc/{pid}/statm").read_text()
-  return int(text.split()[1]) * _PAGE
+  """MiB of memory that a process and all below it hold."""
+  parents = {}
+  for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    with contextlib.suppress(OSError):  # it has just ended
+      # Behind the name, which is in brackets and may hold blanks.
+      fields = path.read_text().rpartition(")")[2].split()
+      parents[int(path.parent.name)] = int(fields[1])
+  family, size = {pid}, 0
+  while len(family) > size:
+    size = len(family)
+    family |= {own for own, parent in parents.items() if parent in family}
+  pages = 0
+  for own in family:
+    with contextlib.suppress(OSError):
+      pages += int(pathlib.Path(f"/proc/{own}/statm").read_text().split()[1])
+  return pages * _PAGE
 
 
 def _soak(loader: _Loader, flags: argparse.Namespace) -> None:
-  begun = time.monotonic()
-  memory = []
+  begun, asked, memory = time.monotonic(), itertools.count(), []
   for share in (0.1, 1.0):
-    end = begun + share * flags.seconds
-    loader.together(
-      flags.clients[-1], lambda _, end=end: time.monotonic() < end
-    )
+    if flags.requests:
+      most = share * flags.requests
+      loader.together(
+        flags.clients[-1], lambda _, most=most: next(asked) < most
+      )
+    else:
+      end = begun + share * flags.seconds
+      loader.together(
+        flags.clients[-1], lambda _, end=end: time.monotonic() < end
+      )
     if flags.pid:
       memory.append(_resident(flags.pid))
   if memory:
@@ -183,11 +203,12 @@ def main() -> None:
   parser.add_argument("--new", type=int, default=100)
   parser.add_argument("--rounds", type=int, default=2)
   parser.add_argument("--seconds", type=float, help="soak for so long")
+  parser.add_argument("--requests", type=int, help="soak by so many")
   parser.add_argument("--pid", type=int, help="of the server")
   flags = parser.parse_args()
   loader = _Loader(flags)
   loader.ask(flags.task)  # its media process has nothing open yet
-  if flags.seconds:
+  if flags.seconds or flags.requests:
     _soak(loader, flags)
     return
   speeds = [

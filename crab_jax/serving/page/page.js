@@ -6,7 +6,7 @@ const polls = new URLSearchParams(location.search).get("stream") === "0";
 const HEADS = ["#8ecae6", "#ffb703", "#a7c957", "#f28482", "#cdb4db", "#e9c46a"];
 const LEAST_SECONDS = 10; // of the timeline: the grid of the tasks
 
-const state = { files: {}, tasks: [], lanes: [], places: [], url: null, end: LEAST_SECONDS };
+const state = { files: {}, tasks: [], lanes: [], places: [], url: null, end: LEAST_SECONDS, start: 0 };
 
 function say(text, failed = false) {
   $("state").textContent = text;
@@ -63,7 +63,7 @@ function forget() {
   video.removeAttribute("src");
   video.load();
   $("still").hidden = true;
-  $("file").value = "";
+  for (const name of ["file", "from", "to"]) $(name).value = "";
   $("stage").classList.add("empty");
   clearAnswers();
   misfits();
@@ -160,6 +160,8 @@ async function ask(event) {
   if ($("question").value.trim()) form.append("question", $("question").value.trim());
   if ($("options").value.trim()) form.append("options", $("options").value);
   if ($("gates").checked) form.append("gates", "1");
+  for (const [name, value] of cut()) form.append(name, value);
+  state.start = Number($("from").value) || 0; // what answers say is behind it
   form.append("previews", "1");
   if (!polls) form.append("stream", "1");
   try {
@@ -168,6 +170,12 @@ async function ask(event) {
     say(`Failed: ${error.message}`, true);
   }
   misfits();
+}
+
+// The part of the clip that is asked about, as the server wants it.
+function cut() {
+  const ends = [["start", $("from").value], ["end", $("to").value]];
+  return ends.filter(([, value]) => value !== "").map(([name, value]) => [name, String(Number(value))]);
 }
 
 // XMLHttpRequest tells how much of an upload has gone; fetch does not.
@@ -299,15 +307,16 @@ function answer(value) {
   own.append(actions(value));
   if (crab.answer.events) {
     for (const event of crab.answer.events) {
-      state.lanes.push({ task: value.task, ...event });
-      state.end = Math.max(state.end, event.end);
+      const [start, end] = [event.start + state.start, event.end + state.start];
+      state.lanes.push({ task: value.task, ...event, start, end });
+      state.end = Math.max(state.end, end);
     }
     timeline();
   }
   if (crab.answer.box || crab.answer.points || crab.mask) {
     const mask = crab.mask && region(crab.mask);
-    state.places.push({ task: value.task, at: crab.seen.seconds[0] || 0, ...crab.answer, mask });
-    const at = crab.seen.seconds[0] || 0;
+    const at = (crab.seen.seconds[0] || 0) + state.start;
+    state.places.push({ task: value.task, at, ...crab.answer, mask });
     own.querySelector(".row").prepend(make("button", { type: "button", class: "plain", onclick: () => seek(at) }, `→ ${at.toFixed(1)} s`));
     draw();
   }
@@ -331,7 +340,7 @@ function actions(value) {
     URL.revokeObjectURL(url);
   };
   const files = Object.entries(state.files).map(([kind, file]) => `-F ${kind}=@'${file.name.replaceAll("'", "'\\''")}'`);
-  const line = `curl ${new URL("v1/clips", location.href)} ${files.join(" ")} -F tasks=${value.task}`;
+  const line = `curl ${new URL("v1/clips", location.href)} ${[...files, ...cut().map(([name, seconds]) => `-F ${name}=${seconds}`)].join(" ")} -F tasks=${value.task}`;
   return make(
     "p",
     { class: "row" },
