@@ -101,6 +101,9 @@ _TEACHER = flags.DEFINE_string(
   "teacher", None, "An OpenAI-style endpoint, such as http://localhost:8000/v1."
 )
 _MODEL = flags.DEFINE_string("model", None, "Its name at the endpoint.")
+_JUDGE_KEY_ENV = flags.DEFINE_string(
+  "judge_key_env", None, "As --key_env, of the judge, if it is elsewhere."
+)
 _KEY_ENV = flags.DEFINE_string(
   "key_env", None, "The environment variable that holds the endpoint's key."
 )
@@ -339,19 +342,25 @@ def _transport() -> settings_lib.Transport:
   """How fast and at what price, by the flags.
 
   Raises:
-    UserError: the variable of the key is not set.
+    UserError: the variable of a key is not set.
   """
-  key = None
-  if _KEY_ENV.value:
-    key = os.environ.get(_KEY_ENV.value)
-    if not key:
-      raise errors.UserError(f"--key_env={_KEY_ENV.value}: it is not set")
   return settings_lib.Transport(
-    key=key,
+    key=_key(_KEY_ENV),
+    judge_key=_key(_JUDGE_KEY_ENV),
     per_minute=_RPM.value,
     tokens_per_minute=_TPM.value,
     **_values(_TRANSPORT),
   )
+
+
+def _key(holder: flags.FlagHolder[str | None]) -> str | None:
+  """The value of the variable that a flag names."""
+  if not holder.value:
+    return None
+  key = os.environ.get(holder.value)
+  if not key:
+    raise errors.UserError(f"--{holder.name}={holder.value}: it is not set")
+  return key
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from crab_jax.data import tasks
 from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.reading import references
 
+UNREADABLE = "unreadable"  # status of a row that is read as another answer
 # Keys that the official loader demands beside media, question and target; see
 # the tables of the dataset's contract. Those of the test split are in `needs`.
 _CHOICES = ("audio_event", "video1_event", "video2_event")
@@ -218,7 +219,7 @@ def _require_truth(
   except (errors.UserError, statuses.RecordError) as error:
     problem = str(error)
   if problem:
-    raise truths.Unbuildable("unreadable", problem)
+    raise truths.Unbuildable(UNREADABLE, problem)
 
 
 def _misread(

@@ -3,8 +3,10 @@
 A clip that was encoded anew or scaled has another hash. Its print is the
 difference hash of three frames: where a small grey picture of each becomes
 brighter to the right and downwards. Prints that share most of these marks, of
-clips that last equally long, are near-doubles; whether they are the same, a
-person decides.
+clips that last equally long, may be near-doubles. Different faces in one place
+share them too, so that the colours of a small picture of each frame are compared
+as well, but for how bright the whole is. Whether they are the same, a person
+decides.
 
 Reference: Krawetz 2013, "Kind of Like That" (dHash). Differences of less than
 `_MARGIN` set no bit here, so that plain areas, which compression makes noisy,
@@ -37,9 +39,13 @@ CODE = "near_double"
 _SIDE = 9  # pixels of the small picture: 8 differences a row and a column
 _MARGIN = 2.0  # grey levels
 _PLACES = (1 / 6, 1 / 2, 5 / 6)  # of the clip, where its frames are taken
-# Measured on a clip of AVE, 10 s: encoded anew at 112 to 360 pixels and CRF 23
-# to 45, 0.00 to 0.17 of the bits differ; between its thirds 0.66 and more.
+# Measured on a clip of AVE, 10 s, encoded anew as H.264 at 112, 224 and 360
+# pixels: at CRF 23 and 35 up to 0.12 of the bits differ, and the colours by up to
+# 2.97 levels; at CRF 45 by 0.15 to 0.30 and 3.4 to 6.7: at 360 pixels it is found,
+# at fewer not. Between its thirds 0.66 of the bits differ and more.
 _APART = 0.2  # share of the bits of either print that differ, at most
+_PATCHES = 8  # pixels of the small picture whose colours are compared
+_LEVELS = 4.0  # by which these differ on average, at most, in every frame
 _LEAST = 12  # bits that a frame has on average: plain pictures say nothing
 _SLACK = 0.25  # seconds: encoding anew adds or drops a few frames
 
@@ -53,10 +59,12 @@ class Print:
 
   Attributes:
     bits: of its frames one after the other.
+    colours: uint8[frames, 8, 8, 3] as bytes.
     seconds: that it lasts; 0 of a picture.
   """
 
   bits: bytes
+  colours: bytes
   seconds: float
 
 
@@ -73,7 +81,7 @@ def of_file(
   try:
     if seconds is None:
       with Image.open(path) as picture:
-        return Print(_bits(np.asarray(picture.convert("RGB"))), 0.0)
+        return _of_frames([np.asarray(picture.convert("RGB"))], 0.0)
     start, end = cut or (0.0, seconds)
     times = [start + place * (end - start) for place in _PLACES]
     frames = list(_frames_at(path, times))
@@ -85,7 +93,14 @@ def of_file(
   if not frames:
     return None
   frames += frames[-1:] * (len(_PLACES) - len(frames))  # a short file's last
-  return Print(b"".join(map(_bits, frames)), round(end - start, 2))
+  return _of_frames(frames, round(end - start, 2))
+
+
+def _of_frames(frames: Sequence[np.ndarray], seconds: float) -> Print:
+  """The print of frames uint8[H, W, 3]."""
+  return Print(
+    b"".join(map(_bits, frames)), b"".join(map(_colours, frames)), seconds
+  )
 
 
 def _frames_at(path: files.Path, times: list[float]) -> Iterator[np.ndarray]:
@@ -109,6 +124,13 @@ def _bits(pixels: np.ndarray) -> bytes:
   return np.packbits(np.concatenate([across.ravel(), down.ravel()])).tobytes()
 
 
+def _colours(pixels: np.ndarray) -> bytes:
+  """A picture uint8[H, W, 3] made very small."""
+  size = (_PATCHES, _PATCHES)
+  small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
+  return np.asarray(small).tobytes()
+
+
 def alike(one: Sequence[Print], other: Sequence[Print]) -> list[list[int]]:
   """For each print of one list those of the other that look alike."""
   bits, lengths = _array(other), np.array([p.seconds for p in other])
@@ -121,8 +143,21 @@ def alike(one: Sequence[Print], other: Sequence[Print]) -> list[list[int]]:
       & (either >= _LEAST * _frame_count(mine))
       & (differ <= _APART * either)
     )
-    found.append(np.flatnonzero(near).tolist())
+    found.append(
+      [i for i in np.flatnonzero(near).tolist() if _coloured(mine, other[i])]
+    )
   return found
+
+
+def _coloured(one: Print, other: Print) -> bool:
+  """Whether the frames of two prints have the same colours."""
+  centred = []
+  for each in (one, other):
+    levels = np.frombuffer(each.colours, np.uint8).astype(np.float32)
+    frames = levels.reshape(-1, _PATCHES * _PATCHES, 3)
+    centred.append(frames - frames.mean(1, keepdims=True))
+  differ = np.abs(centred[0] - centred[1]).mean((1, 2))
+  return bool(differ.max() <= _LEVELS)
 
 
 def _frame_count(one: Print) -> int:
@@ -222,7 +257,8 @@ def _prints(
 ) -> dict[Key, Print]:
   """The prints of all clips that decode; each is made once."""
   log = lines.Log(path)
-  made = {_logged(line): line for line in log.lines}
+  # Lines of older versions hold no colours.
+  made = {_logged(line): line for line in log.lines if "colours" in line}
   missing = [key for key in owners if key not in made]
 
   def make(key: Key) -> Print | None:
@@ -240,12 +276,17 @@ def _prints(
         "file": key[0],
         "cut": key[1],
         "bits": found.bits.hex() if found else None,
+        "colours": found.colours.hex() if found else None,
         "seconds": found.seconds if found else None,
       }
       log.add(line)
       made[key] = line
   return {
-    key: Print(bytes.fromhex(made[key]["bits"]), made[key]["seconds"])
+    key: Print(
+      bytes.fromhex(made[key]["bits"]),
+      bytes.fromhex(made[key]["colours"]),
+      made[key]["seconds"],
+    )
     for key in owners
     if made[key]["bits"] is not None
   }

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation import build
 from crab_jax.annotation import conclusions
@@ -15,22 +16,30 @@ from crab_jax.annotation import expansion
 from crab_jax.annotation import items
 from crab_jax.annotation import placing
 from crab_jax.annotation import provenance
+from crab_jax.annotation import rle
 from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation import teachers
 from crab_jax.annotation import truths
+from crab_jax.annotation import work as work_lib
 from crab_jax.annotation.review import entries
 from crab_jax.data import tasks
 
 DOUBTS = "label_doubts.csv"
+_MASKS = "masks"  # folder of those that rows hold as run lengths
 
 
-def keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
+def keep_drafts(work: work_lib.Work, drafts: drafting.Drafts) -> None:
   """Writes what is to be reviewed."""
-  vocabulary = work.vocabulary
+  vocabulary, teaching = work.vocabulary, work.teaching
   files.write_json_lines(
     work.state / entries.FILE,
     (
       entries.line(
-        item, drafts[item.id], work.media, vocabulary.get(item.task, ())
+        item,
+        drafts[item.id],
+        _shown(item, work),
+        vocabulary.get(item.task, ()),
+        teaching.language if teaching else "en",
       )
       for item in work.every
       if _is_reviewed(drafts[item.id])
@@ -38,12 +47,28 @@ def keep_drafts(work: drafting.Work, drafts: drafting.Drafts) -> None:
   )
 
 
+def _shown(item: items.Item, work: work_lib.Work) -> dict[str, files.Path]:
+  """Column of the media -> its file; a mask of run lengths is drawn."""
+  found = {
+    column: work.media / facts.path
+    for column, facts in item.media.items()
+    if facts.path
+  }
+  if item.row.rle and "mask" in item.media:
+    path = work.state / _MASKS / f"{item.media['mask'].sha256}.png"
+    if not path.is_file():
+      files.make_folder(path.parent)
+      files.write_bytes(path, rle.png(rle.decode(item.row.rle)))
+    found["mask"] = path
+  return found
+
+
 def _is_reviewed(draft: provenance.Draft) -> bool:
   """Whether a person can say something of it: a text, a caption, times."""
   return (draft.writer != "none" or draft.held) and not draft.dropped
 
 
-def write_doubts(work: drafting.Work, drafts: drafting.Drafts) -> None:
+def write_doubts(work: work_lib.Work, drafts: drafting.Drafts) -> None:
   """Writes the rows of which a reviewer says that the label is wrong."""
   doubted = [
     [item.id, item.task, item.row.where, conclusions.state(item.truth),
@@ -63,7 +88,7 @@ def write_doubts(work: drafting.Work, drafts: drafting.Drafts) -> None:
 
 
 def build_all(
-  work: drafting.Work,
+  work: work_lib.Work,
   drafts: drafting.Drafts,
   outcomes: Sequence[expansion.Outcome],
 ) -> dict[str, Any]:
@@ -76,6 +101,9 @@ def build_all(
 
   Returns:
     Rows by task and split, and how many were not built for which reason.
+
+  Raises:
+    UserError: a template makes a row read as another answer.
   """
   groups: dict[str, list[items.Item]] = {}
   for item in work.every:
@@ -105,13 +133,13 @@ def _build_task(
   own: Sequence[items.Item],
   drafts: drafting.Drafts,
   unbuilt: list[expansion.Outcome],
-  work: drafting.Work,
+  work: work_lib.Work,
 ) -> dict[str, int]:
   """Writes the files of one task; rows by split."""
   task, folder = work.table[name], work.out / name
   made: dict[str, list[dict]] = {}
   origins = []
-  remote = drafting.is_remote(work.teaching)
+  remote = teachers.is_remote(work.teaching)
   for item in own:
     draft = drafts[item.id]
     if why := _withheld(draft, work.settings):
@@ -124,6 +152,11 @@ def _build_task(
       row = build.row(item, task, draft.text)
       placing.put(item, task, folder, work.media, work.settings.media_as)
     except truths.Unbuildable as error:
+      if error.status == build.UNREADABLE and draft.writer == "template":
+        raise errors.UserError(
+          f"{item.row.where}: the template {draft.text!r} makes it read as"
+          f" another answer: {error.reason}"
+        ) from error
       unbuilt.append(
         expansion.Outcome(
           item.id, name, item.row.where, error.status, error.reason

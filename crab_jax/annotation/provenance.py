@@ -22,8 +22,8 @@ class Draft:
   Attributes:
     text: without the conclusion.
     writer: "template", "bare", "label" (of captions), "teacher" or a person.
-    facts: what else is to be known of the writing: model, host, attempt,
-      tokens.
+    facts: what else is to be known of the writing: what the writer saw, model,
+      host, attempt, tokens.
     found: what the checks found in it, if it stays.
     failed: codes of the checks that earlier texts failed, one for each time.
     notes: what the writer noted of the clip, or None.

@@ -9,11 +9,11 @@ moment goes on, and gives the bytes of one that was not.
 `annotate.json` is written last: with it the folder is complete.
 """
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -21,10 +21,12 @@ from typing import Any
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.annotation import cost_estimate
 from crab_jax.annotation import display_names
 from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
+from crab_jax.annotation import licences
 from crab_jax.annotation import media_files
 from crab_jax.annotation import near_doubles
 from crab_jax.annotation import outputs
@@ -33,19 +35,21 @@ from crab_jax.annotation import rows
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import splits
+from crab_jax.annotation import teachers
 from crab_jax.annotation import weak_labels
+from crab_jax.annotation import work as work_lib
 from crab_jax.annotation.checking import findings
 from crab_jax.annotation.checking import token_counts
 from crab_jax.annotation.review import reviews
 from crab_jax.annotation.teaching import batches
 from crab_jax.annotation.teaching import cache as cache_lib
 from crab_jax.annotation.teaching import examples as examples_lib
+from crab_jax.annotation.teaching import spending
 from crab_jax.data import tasks
 
 STATE = ".annotate"
 SUMMARY = "annotate.json"
-_VERSION = 2  # grows when the same inputs begin to give other rows
-_LARGEST = 0.5  # share of the rows in one group from which it is told
+_VERSION = 3  # grows when the same inputs begin to give other rows
 _NAMED = 10  # rows that are named with each reason
 
 Show = Callable[[str], object]
@@ -96,6 +100,7 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       is in several splits, or another process writes to the folder.
   """
   _require_rows(inputs)
+  begun = time.monotonic()
   with _locked(inputs.out):
     state = inputs.out / STATE
     files.make_folder(state)
@@ -106,20 +111,22 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
       show(f"{inputs.out} is complete: nothing to do")
       return done
     library = media_files.Library(inputs.media, state / "media.jsonl")
-    work = drafting.Work(
+    work = work_lib.Work(
       (), inputs.table, inputs.settings, inputs.teaching, inputs.transport,
       inputs.media, inputs.out, state, examples,
     )  # fmt: skip
     batch = _open_batch(work, inputs, show)
     built, outcomes = _expanded(work, library, inputs, batch, show)
-    built = _split(built, inputs, show)
+    if batch is None:  # else rows may wait for a reply
+      _require_explained(inputs.found, built, outcomes)
+    built = splits.divide(built, inputs.settings, show)
     names = display_names.table(
       built, inputs.table, inputs.out, inputs.language
     )
     built = display_names.named(built, names)
     work = dataclasses.replace(work, every=built)
     if inputs.dry_run:
-      return _tell_cost(work, outcomes, show)
+      return cost_estimate.tell(work, outcomes, show)
     if batch is not None and _is_waiting(work, batch, show):
       return {}
     drafts = _with_findings(drafting.write(work, show, batch), built)
@@ -132,6 +139,7 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
     summary = {
       "version": _VERSION,
       "settings": dataclasses.asdict(inputs.settings),
+      "teaching": _told_teaching(inputs.teaching),
       "rows": len(inputs.found) + len(inputs.faults),
       "invalid": len(inputs.faults),
       **outputs.build_all(work, drafts, outcomes),
@@ -139,9 +147,17 @@ def annotate(inputs: Inputs, show: Show = print) -> dict[str, Any]:
     outputs.write_doubts(work, drafts)
     summary["review"] = reviews.agreement(decisions)
     files.write_json(inputs.out / display_names.FILE, names)
-    report.write(report.make(built, drafts, summary), inputs.out)
+    judged = bool(inputs.teaching and inputs.teaching.judge)
+    tariff = spending.tariff(inputs.transport)
+    found = report.make(built, drafts, summary, judged, tariff)
+    report.write(found, inputs.out)
     summary = {"fingerprint": mark, **summary}
     files.write_json(inputs.out / SUMMARY, summary, sync=True)
+    seconds = max(time.monotonic() - begun, 1e-3)
+    show(
+      f"{summary['rows']} rows in {seconds:.1f} s,"
+      f" {summary['rows'] / seconds:.1f} rows/s"
+    )
     show(table_text(summary))
     return summary
 
@@ -157,6 +173,21 @@ def _require_rows(inputs: Inputs) -> None:
     )
   if not inputs.found:
     raise errors.UserError("the source has no rows")
+
+
+def _require_explained(
+  found: Sequence[rows.Row],
+  built: Sequence[items.Item],
+  outcomes: Sequence[expansion.Outcome],
+) -> None:
+  """Raises UserError for rows that are neither built nor explained."""
+  known = {item.row.where for item in built} | {one.where for one in outcomes}
+  lost = [row.where for row in found if row.where not in known]
+  if lost:
+    raise errors.UserError(
+      f"{len(lost)} of {len(found)} rows are neither built nor explained:"
+      f" {'; '.join(lost[:_NAMED])}. This is a mistake of the program"
+    )
 
 
 @contextlib.contextmanager
@@ -189,7 +220,7 @@ def _examples(
   teaching = inputs.teaching
   if teaching is None or teaching.examples != "reviewed":
     return None
-  prompts = drafting.open_prompts(teaching)
+  prompts = teachers.open_prompts(teaching)
   return examples_lib.chosen(inputs.out, state, inputs.table, prompts)
 
 
@@ -215,6 +246,19 @@ def _fingerprint(inputs: Inputs, examples: examples_lib.Examples | None) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _told_teaching(
+  teaching: settings_lib.Teaching | None,
+) -> dict[str, Any] | None:
+  """Who wrote and judged, with hosts: addresses may hold what is secret."""
+  if teaching is None:
+    return None
+  judge = teaching.judge and licences.host(teaching.judge)
+  return dataclasses.asdict(teaching) | {
+    "url": licences.host(teaching.url),
+    "judge": judge,
+  }
+
+
 def _tokenizer_file(settings: settings_lib.Settings) -> str | None:
   folder = settings.tokenizer
   return str(files.path(folder) / token_counts.FILE) if folder else None
@@ -227,49 +271,6 @@ def _paths(row: rows.Row) -> list[str]:
 def _hash_of(path: str | None) -> str | None:
   file = path and files.path(path)
   return media_files.sha256(file) if file and file.is_file() else None
-
-
-def _split(
-  built: Sequence[items.Item], inputs: Inputs, show: Show
-) -> list[items.Item]:
-  """The items with their splits.
-
-  Raises:
-    UserError: rows that belong together name different splits.
-  """
-  members = {
-    item.id: [
-      *([f"group {item.row.group}"] if item.row.group else []),
-      f"row {item.row.number}",
-      *(f"{facts.sha256}" for n, facts in item.media.items() if n != "mask"),
-    ]
-    for item in built
-  }
-  belongs = splits.components(members)
-  given = {item.id: item.row.split for item in built}
-  if found := splits.overlaps(given, belongs):
-    pairs = "; ".join(
-      f"{one} ({given[one]}) and {other} ({given[other]})"
-      for one, other in found[:_NAMED]
-    )
-    told = (
-      f"{len(found)} rows share a group or a media file with a row of another"
-      f" split: {pairs}"
-    )
-    if not inputs.settings.allow_overlap:
-      raise errors.UserError(
-        f"{told}. Mend the splits, or allow it (--allow_overlap)"
-      )
-    show(told)
-  shares = splits.shares(inputs.settings.split)
-  size = max(collections.Counter(belongs.values()).values(), default=0)
-  if not all(given.values()) and size > _LARGEST * len(built) > 1:
-    show(
-      f"{size} of {len(built)} rows belong together by their groups and media"
-      " files: they are in one split"
-    )
-  chosen = splits.assign(given, belongs, shares)
-  return [dataclasses.replace(item, split=chosen[item.id]) for item in built]
 
 
 def _near_doubles(
@@ -309,33 +310,8 @@ def _with_near_doubles(
   return drafts | more
 
 
-def _tell_cost(
-  work: drafting.Work, outcomes: Sequence[expansion.Outcome], show: Show
-) -> dict[str, Any]:
-  """Shows what a teacher would cost, and what would not be built."""
-  found = drafting.estimate(work)
-  for name, sums in found.items():
-    show(
-      f"{name}: {sums['rows']} rows, {sums['tokens_in']:.0f} tokens in,"
-      f" {sums['tokens_out']:.0f} out, cost {sums['cost']:.4f}"
-    )
-  totals = {
-    key: sum(sums[key] for sums in found.values())
-    for key in ("rows", "tokens_in", "tokens_out", "cost")
-  }
-  show(
-    f"all: {totals['rows']:.0f} rows, {totals['tokens_in']:.0f} tokens in,"
-    f" {totals['tokens_out']:.0f} out, cost {totals['cost']:.4f}; each text"
-    " that is asked for again comes on top"
-  )
-  counted = collections.Counter((o.task, o.status) for o in outcomes)
-  for (task, status), count in sorted(counted.items()):
-    show(f"not built: {count} of {task}, {status}")
-  return {"dry_run": found, "all": totals}
-
-
 def _expanded(
-  work: drafting.Work,
+  work: work_lib.Work,
   library: media_files.Library,
   inputs: Inputs,
   batch: batches.Writer | None,
@@ -358,7 +334,7 @@ def _expanded(
 
 
 def _open_batch(
-  work: drafting.Work, inputs: Inputs, show: Show
+  work: work_lib.Work, inputs: Inputs, show: Show
 ) -> batches.Writer | None:
   """Reads the replies of a batch; the writer of what is still to be asked."""
   batch = inputs.batch
@@ -366,21 +342,21 @@ def _open_batch(
     return None
   if batch.startswith("read="):
     path = files.path(batch.removeprefix("read="))
-    cache = cache_lib.Cache(work.state / drafting.CACHE)
+    cache = cache_lib.Cache(work.state / teachers.CACHE)
     new, failed = batches.read(path, cache)
     show(f"{path}: {new} new replies")
     for one in failed[:_NAMED]:
       show(f"failed: {one}")
   elif batch != "write":
     raise errors.UserError(f"--batch={batch}: it is write, or read=FILE")
-  return drafting.open_batch(work)
+  return teachers.open_batch(work)
 
 
 def _is_waiting(
-  work: drafting.Work, writer: batches.Writer, show: Show
+  work: work_lib.Work, writer: batches.Writer, show: Show
 ) -> bool:
   """Writes the batch files; whether there is anything left to ask."""
-  drafting.write_batch(work, writer)
+  teachers.write_batch(work, writer)
   if not writer.count:
     return False
   for written in writer.paths:

@@ -95,7 +95,9 @@ class Transport:
   """How fast and at what price; the texts do not depend on it.
 
   Attributes:
-    key: for the endpoint, or None.
+    key: for the teacher's endpoint, or None.
+    judge_key: for that of the judge; None: the teacher's where it is the same
+      endpoint, else none.
     workers: requests at a time.
     per_minute, tokens_per_minute: at most; 0: any number.
     budget: what may be spent in all runs on a folder; None: anything.
@@ -104,6 +106,7 @@ class Transport:
   """
 
   key: str | None = dataclasses.field(default=None, repr=False)
+  judge_key: str | None = dataclasses.field(default=None, repr=False)
   workers: int = 4
   per_minute: int = 0
   tokens_per_minute: int = 0

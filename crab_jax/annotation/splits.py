@@ -5,12 +5,70 @@ or the same media file by its content, and all that are connected so. A split
 that a row names holds for all that belong together with it.
 """
 
+import collections
+import dataclasses
 import hashlib
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
 from crab_jax import errors
+from crab_jax.annotation import items
+from crab_jax.annotation import settings as settings_lib
 from crab_jax.data import tasks
+
+_LARGEST = 0.5  # share of the rows in one group from which it is told
+_NAMED = 10  # pairs of rows that are named
+
+
+def divide(
+  built: Sequence[items.Item],
+  settings: settings_lib.Settings,
+  show: Callable[[str], object],
+) -> list[items.Item]:
+  """The items with their splits.
+
+  Args:
+    built: of the source; some name a split.
+    settings: shares of the splits, whether overlaps are allowed.
+    show: takes what is to be told.
+
+  Raises:
+    UserError: rows that belong together name different splits.
+  """
+  members = {
+    item.id: [
+      *([f"group {item.row.group}"] if item.row.group else []),
+      f"row {item.row.number}",
+      *(f"{facts.sha256}" for n, facts in item.media.items() if n != "mask"),
+    ]
+    for item in built
+  }
+  belongs = components(members)
+  given = {item.id: item.row.split for item in built}
+  if found := overlaps(given, belongs):
+    pairs = "; ".join(
+      f"{one} ({given[one]}) and {other} ({given[other]})"
+      for one, other in found[:_NAMED]
+    )
+    told = (
+      f"{len(found)} rows share a group or a media file with a row of another"
+      f" split: {pairs}"
+    )
+    if not settings.allow_overlap:
+      raise errors.UserError(
+        f"{told}. Mend the splits, or allow it (--allow_overlap)"
+      )
+    show(told)
+  wanted = shares(settings.split)
+  size = max(collections.Counter(belongs.values()).values(), default=0)
+  if not all(given.values()) and size > _LARGEST * len(built) > 1:
+    show(
+      f"{size} of {len(built)} rows belong together by their groups and media"
+      " files: they are in one split"
+    )
+  chosen = assign(given, belongs, wanted)
+  return [dataclasses.replace(item, split=chosen[item.id]) for item in built]
 
 
 def shares(text: str) -> dict[str, float]:

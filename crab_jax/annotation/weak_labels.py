@@ -4,23 +4,37 @@ They come before all else, since the parts into which a clip is cut depend on
 the times. What a teacher cannot place is left out and named.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from collections.abc import Sequence
 
-from crab_jax.annotation import drafting
 from crab_jax.annotation import expansion
 from crab_jax.annotation import items
 from crab_jax.annotation import media_files
 from crab_jax.annotation import rows
+from crab_jax.annotation import teachers
+from crab_jax.annotation import truths
+from crab_jax.annotation import work as work_lib
 from crab_jax.annotation.checking import findings
 from crab_jax.annotation.teaching import batches
+from crab_jax.annotation.teaching import client as client_lib
+from crab_jax.annotation.teaching import teacher as teacher_lib
 from crab_jax.annotation.teaching import times_proposed
+from crab_jax.evaluation.reading import intervals
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+  """Why a row got no times; `status` counts it."""
+
+  status: str
+  reason: str
 
 
 def with_times(
   found: Sequence[rows.Row],
-  work: drafting.Work,
+  work: work_lib.Work,
   library: media_files.Library,
   show: Callable[[str], object],
   answered: batches.Writer | None = None,
@@ -41,9 +55,7 @@ def with_times(
   built, _ = expansion.expand(weak, work.table, library, settings)
   # No split is drawn yet; a test row would be built without its frames' target.
   built = [dataclasses.replace(item, split="train") for item in built]
-  told = drafting.propose(
-    dataclasses.replace(work, every=built), show, answered
-  )
+  told = propose(dataclasses.replace(work, every=built), show, answered)
   of_row = {item.row.number: item for item in built}
   timed, outcomes = [], []
   for row in found:
@@ -51,7 +63,7 @@ def with_times(
     proposed = told.get(item.id) if item else None
     if item is None:
       timed.append(row)
-    elif isinstance(proposed, drafting.Refused):
+    elif isinstance(proposed, Refused):
       outcomes.append(
         expansion.Outcome(
           item.id, row.task, row.where, proposed.status, proposed.reason
@@ -62,7 +74,7 @@ def with_times(
   return timed, outcomes
 
 
-def _has_times(row: rows.Row, work: drafting.Work) -> bool:
+def _has_times(row: rows.Row, work: work_lib.Work) -> bool:
   return work.table[row.task].kind == "events" and bool(row.labels)
 
 
@@ -73,3 +85,49 @@ def finding(item: items.Item) -> findings.Finding | None:
   return findings.Finding(
     times_proposed.CODE, findings.FLAG, "the teacher proposed these times"
   )
+
+
+def propose(
+  work: work_lib.Work,
+  show: Callable[[str], object],
+  answered: batches.Writer | None = None,
+) -> dict[str, tuple[intervals.Event, ...] | Refused]:
+  """Times that a teacher proposes for each row, by its id.
+
+  Args:
+    work: the rows, whose events last as long as their clips.
+    show: takes what is to be told.
+    answered: takes what is to be asked: rows that wait are left out; None: the
+      teacher is asked.
+
+  Raises:
+    UserError: the teacher cannot be used, or the budget is used up.
+  """
+  if not work.every:
+    return {}
+  if answered is None:
+    with teachers.asked(work, show) as teacher:
+      return teachers.each(
+        lambda item: _times(teacher, item), work.every, work.transport.workers
+      )
+  teachers.check_terms(work)
+  found, teacher = {}, teachers.open_teacher(work, answered)
+  for item in work.every:
+    with contextlib.suppress(batches.Needed):
+      found[item.id] = _times(teacher, item)
+  return found
+
+
+def _times(
+  teacher: teacher_lib.Teacher, item: items.Item
+) -> tuple[intervals.Event, ...] | Refused:
+  try:
+    return times_proposed.propose(teacher, item)
+  except times_proposed.NoTimes as error:
+    return Refused("no_times", f"the teacher proposed none to use: {error}")
+  except truths.Unbuildable as error:
+    return Refused(error.status, error.reason)
+  except client_lib.Rejected as error:
+    return Refused("rejected", str(error))
+  except client_lib.Unanswered as error:
+    raise teacher.unanswered(item, error) from error

@@ -93,6 +93,7 @@ def test_the_teachers_text_ends_in_the_programs_conclusion(media, tmp_path):
     assert (line["writer"], line["attempt"]) == ("teacher", 1)
     assert line["host"] == "127.0.0.1"
     assert line["tokens"] == [1000, 100]
+    assert line["saw"] == ["frames", "sound", "label"]
   assert "7000 tokens in, 700 out" in "".join(said)  # the probe is one
 
 
@@ -158,6 +159,8 @@ def test_a_row_without_a_good_text_is_explained(media, tmp_path, fallback):
     assert _built(summary) == 2
     assert {line["writer"] for line in _origins(tmp_path)} == {"template"}
     assert all("told" in line["failed"] for line in _origins(tmp_path))
+    # A text that was made without looking says so.
+    assert all(line["saw"] == ["label"] for line in _origins(tmp_path))
     return
   assert _built(summary) == 0
   status = {"human": "needs_review", "drop": "no_good_text"}[fallback]
@@ -187,10 +190,19 @@ def test_faults_of_the_way_are_asked_again(media, tmp_path):
 
 
 def test_an_endpoint_without_schema(media, tmp_path):
+  """It is asked for labelled lines."""
   with stub_teacher.Stub(lambda count, name: "no schema") as stub:
     summary, _ = _run(_inputs(media, tmp_path, stub.url, 2))
     assert "response_format" not in stub.bodies[-1]
+    asked = [
+      body["messages"][-1]["content"][-1]["text"]
+      for body in stub.bodies
+      if "response_format" not in body and len(body["messages"]) > 1
+    ]
   assert _built(summary) == 2
+  assert len(asked) == 2
+  assert all("Reply with five lines: Seen: .." in text for text in asked)
+  assert not any("JSON" in text for text in asked)
 
 
 def test_an_endpoint_that_refuses_us_is_named(media, tmp_path):
@@ -210,6 +222,40 @@ def test_an_endpoint_that_does_not_hear_is_refused(
     monkeypatch.setattr(stub_teacher, "fields", lambda *a, **k: text)
     with pytest.raises(errors.UserError, match="does not hear"):
       _run(_inputs(media, tmp_path, stub.url, 1))
+
+
+@pytest.mark.parametrize(("fault", "built"), [("", 2), ("doubt", 0)])
+def test_a_judge_flags_what_it_finds_unsupported(media, tmp_path, fault, built):
+  """Another endpoint, which the teacher's key is not sent to."""
+  with stub_teacher.Stub() as stub, stub_teacher.Stub() as judge:
+    judge.faults = lambda count, name: fault
+    way = settings_lib.Transport(timeout=5.0, key="secret")
+    summary, _ = _run(
+      _inputs(media, tmp_path, stub.url, 2, way, judge=judge.url)
+    )
+    assert len(judge.bodies) == 2
+    assert "Does the clip support" in json.dumps(judge.bodies[0])
+    assert stub.keys == {"Bearer secret"}
+    assert judge.keys == {None}
+  assert _built(summary) == built
+  report = json.loads((tmp_path / "report.json").read_text())
+  for task in report["tasks"].values():
+    assert task["supported"]["good"] == built / 2
+    assert task["supported"]["of"] == 1
+  if fault:
+    assert {u["status"] for u in summary["unbuilt"]} == {"unreviewed"}
+  assert summary["teaching"]["judge"] == "127.0.0.1"
+  assert "secret" not in json.dumps(summary)
+
+
+def test_a_judge_at_the_same_endpoint_or_with_a_key_of_its_own(media, tmp_path):
+  with stub_teacher.Stub() as stub, stub_teacher.Stub() as judge:
+    way = settings_lib.Transport(timeout=5.0, key="one", judge_key="two")
+    _run(_inputs(media, tmp_path / "a", stub.url, 1, way, judge=judge.url))
+    assert judge.keys == {"Bearer two"}
+    way = settings_lib.Transport(timeout=5.0, key="one")
+    _run(_inputs(media, tmp_path / "b", stub.url, 1, way, judge=stub.url))
+    assert stub.keys == {"Bearer one"}
 
 
 def test_two_passes_ask_first_without_the_label(media, tmp_path):

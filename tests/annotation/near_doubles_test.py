@@ -92,6 +92,21 @@ def test_pictures_are_compared_with_pictures(tmp_path):
   assert not _alike(one, turned)
 
 
+def test_what_has_the_same_edges_and_other_colours_is_another(tmp_path):
+  """As two faces of which each looks into the camera."""
+  rng = np.random.default_rng(0)
+  one = rng.integers(40, 216, (6, 6, 3)).astype(np.uint8)
+  pale = (128 + 0.6 * (one.astype(float) - 128)).astype(np.uint8)
+  bright = one + np.uint8(20)
+  prints = []
+  for i, blobs in enumerate((one, pale, bright)):
+    picture = Image.fromarray(blobs).resize((120, 120), Image.BICUBIC)
+    picture.save(tmp_path / f"{i}.png")
+    prints.append(near_doubles.of_file(tmp_path / f"{i}.png", None, None))
+  assert not _alike(prints[0], prints[1])
+  assert _alike(prints[0], prints[2])
+
+
 def test_what_does_not_decode_has_no_print(tmp_path, media):
   data = (media / "v0.mp4").read_bytes()
   (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 8])

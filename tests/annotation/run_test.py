@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
 from crab_jax.annotation import tables
+from crab_jax.annotation import writer_template
 from crab_jax.annotation.review import entries
 from crab_jax.annotation.review import reviews
 from crab_jax.data import preparation
@@ -238,6 +240,32 @@ def test_what_is_not_built_is_counted_and_named(media, tmp_path):
   assert all(json.loads(line)["where"] for line in lines.splitlines())
 
 
+def test_a_row_that_is_lost_ends_it(media, tmp_path, monkeypatch):
+  expand = run.expansion.expand
+  monkeypatch.setattr(
+    run.expansion, "expand", lambda rows, *rest: expand(rows[:-1], *rest)
+  )
+  rows = [sources.row("ks", i) for i in range(3)]
+  with pytest.raises(
+    errors.UserError, match=r"1 of 3 rows are neither .*line 4"
+  ):
+    run.annotate(_inputs(rows, media, tmp_path / "out"), print)
+  assert not (tmp_path / "out" / run.SUMMARY).exists()
+
+
+def test_a_template_that_reads_as_another_answer_ends_it(media, tmp_path):
+  """It would be so in many rows; a teacher's text is one row's alone."""
+  tree = json.loads(writer_template._OURS.read_text())
+  tree["segmentation"]["closings"] = ["It is at [1,2,3,4]."]
+  (tmp_path / "own.json").write_text(json.dumps(tree))
+  rows = [sources.row("arig", 0, split="train")]
+  inputs = _inputs(
+    rows, media, tmp_path / "out", templates=str(tmp_path / "own.json")
+  )
+  with pytest.raises(errors.UserError, match=r"line 2: the template .*another"):
+    run.annotate(inputs, print)
+
+
 def test_lines_that_are_no_rows_end_it_or_are_left_out(media, tmp_path):
   rows = [sources.row("ks", 0), sources.row("ks", 1, label="")]
   with pytest.raises(errors.UserError, match="1 lines are no rows: .*line 3"):
@@ -395,7 +423,9 @@ def test_the_command(media, tmp_path):
     cwd=pathlib.Path(__file__).resolve().parents[2],
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout == "ks: 1 train, 1 val, 1 test\n"
+  speed, counts = done.stdout.splitlines()
+  assert re.fullmatch(r"3 rows in [\d.]+ s, [\d.]+ rows/s", speed)
+  assert counts == "ks: 1 train, 1 val, 1 test"
 
 
 def test_every_conclusion_is_read_where_the_row_is_built(every):

@@ -49,6 +49,7 @@ class Stub:
     url: of it.
     seen: hash of a request -> how often it came.
     bodies: the last requests, as JSON.
+    keys: what requests had as authorization.
     tokens: (in, out) that each reply claims.
     times: what it says when it is asked for times, one after the other and the
       last one again.
@@ -65,6 +66,7 @@ class Stub:
     self.seen: collections.Counter[str] = collections.Counter()
     self.answered: collections.Counter[str] = collections.Counter()
     self.bodies: list[dict] = []
+    self.keys: set[str | None] = set()
     self._lock = threading.Lock()
     self._server = http.server.ThreadingHTTPServer(
       ("127.0.0.1", 0), _handler(self)
@@ -139,9 +141,12 @@ class Stub:
 def _handler(stub: Stub):
   class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Or the body would wait 40 ms for the receipt of the headers.
+    disable_nagle_algorithm = True
 
     def do_POST(self):
       data = self.rfile.read(int(self.headers["Content-Length"]))
+      stub.keys.add(self.headers["Authorization"])
       status, headers, body, delay = stub.reply(data)
       time.sleep(delay)
       self.send_response(status)

@@ -92,7 +92,7 @@ def sameness(texts: Mapping[str, str]) -> dict[str, findings.Finding]:
   openings: collections.Counter[tuple[str, ...]] = collections.Counter()
   for text in texts.values():
     said = text.lower().split()
-    grams.update(_grams(said))
+    grams.update(_grams(said).keys())
     openings[tuple(said[:_OPENING])] += 1
   most = max(_SHARED * len(texts), 1)
   found = {}
@@ -101,12 +101,21 @@ def sameness(texts: Mapping[str, str]) -> dict[str, findings.Finding]:
     shared = [gram for gram in _grams(said) if grams[gram] > most]
     opened = openings[tuple(said[:_OPENING])] > _OPENED * len(texts)
     if shared or opened:
-      phrase = " ".join(min(shared) if shared else said[:_OPENING])
+      at, many = (
+        (min(_grams(said)[g] for g in shared), _WINDOW)
+        if shared
+        else (0, _OPENING)
+      )
+      phrase = " ".join(text.split()[at : at + many])  # as it stands there
       found[name] = findings.Finding(
         "sameness", findings.FLAG, f"many rows say {phrase!r}", (phrase,)
       )
   return found
 
 
-def _grams(said: list[str]) -> set[tuple[str, ...]]:
-  return {tuple(said[i : i + _WINDOW]) for i in range(len(said) - _WINDOW + 1)}
+def _grams(said: list[str]) -> dict[tuple[str, ...], int]:
+  """Each window of words -> where it begins first."""
+  return {
+    tuple(said[i : i + _WINDOW]): i
+    for i in reversed(range(len(said) - _WINDOW + 1))
+  }

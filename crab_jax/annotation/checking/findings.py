@@ -1,6 +1,7 @@
 """What a check finds, and what it knows of the row."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -15,10 +16,11 @@ FLAG = "flag"
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’]?\s+")
 _NEGATION = re.compile(
   r"\b(?:no|not|non|never|without|neither|nor|none|nothing|rather than|instead"
-  r" of|unlike|absent|lacks?|lacking|excludes?|excluding|free of|cannot)\b"
+  r" of|unlike|absent|lacks?|lacking|excludes?|excluding|free of|cannot|than)\b"
   r"|n['’]t\b",
   re.IGNORECASE,
 )
+_SHORTEST = 3  # letters of a part of a name
 _BEFORE = 40  # characters before a word in which a negation counts
 
 
@@ -101,18 +103,37 @@ def sentences(text: str) -> list[str]:
   return [part for part in _SENTENCE_END.split(text.strip()) if part.strip()]
 
 
+def spellings(name: str) -> list[str]:
+  """A class, and the parts of one that is named twice: "violin, fiddle"."""
+  parts = [part.strip() for part in name.split(",")]
+  return [name, *(part for part in parts[: len(parts) * (len(parts) > 1)]
+                  if len(part) >= _SHORTEST)]  # fmt: skip
+
+
+def numbers(word: str) -> set[str]:
+  """A word in singular and plural, as far as an "s" tells."""
+  base = word[:-1] if word.endswith("s") and len(word) > 3 else word
+  return {word, base, f"{base}s", f"{base}es"}
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(name: str) -> re.Pattern[str] | None:
+  """Finds a class; None: nothing in its name is a word."""
+  parts = []
+  for spelling in spellings(name):
+    if words := re.findall(r"\w+", facts.plain(spelling)):
+      last = "|".join(sorted(map(re.escape, numbers(words[-1])), reverse=True))
+      front = "".join(f"{re.escape(word)}[\\s,_-]+" for word in words[:-1])
+      # Asian scripts put no spaces between words.
+      edge = r"\b" if spelling.isascii() else ""
+      parts.append(f"{edge}{front}(?:{last}){edge}")
+  return re.compile("|".join(parts), re.IGNORECASE) if parts else None
+
+
 def named(name: str, text: str) -> Iterator[re.Match[str]]:
   """Where a class is named: its words, in singular or plural."""
-  words = re.findall(r"\w+", facts.plain(name))
-  if not words:
-    return iter(())
-  *front, last = map(re.escape, words)
-  if last.endswith("s") and len(last) > 3:
-    last = last[:-1] + "s?"
-  # Asian scripts put no spaces between words.
-  edge = r"\b" if name.isascii() else ""
-  pattern = r"[\s_-]+".join([*front, rf"{last}(?:s|es)?"])
-  return re.finditer(rf"{edge}{pattern}{edge}", text, re.IGNORECASE)
+  pattern = _pattern(name)
+  return pattern.finditer(text) if pattern else iter(())
 
 
 def negated(text: str, position: int) -> bool:

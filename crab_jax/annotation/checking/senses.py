@@ -1,10 +1,12 @@
 """Checks of a text against the label: classes, modality, place, notes."""
 
+import functools
 import re
 
 from crab_jax import configs
 from crab_jax.annotation import truths
 from crab_jax.annotation.checking import findings
+from crab_jax.annotation.checking import lexicon
 from crab_jax.evaluation.reading import labels
 
 _SIZE = configs.COORDINATE_SIZE
@@ -36,35 +38,44 @@ _DOWN = re.compile(
   re.IGNORECASE,
 )
 _LOW = ("left", "upper", "top")
+_GENERIC = {
+  "playing", "making", "doing", "using", "people", "person", "man", "woman",
+  "male", "female", "the", "and", "with", "for", "from", "of", "on", "in",
+}  # fmt: skip
+_SHORTEST = 3  # letters of a class that is looked for
 
 
 def other_class(
   text: str, context: findings.Context
 ) -> findings.Finding | None:
-  """Another class of the task, said to be there."""
-  rest = text
-  for name in sorted(context.labels, key=len, reverse=True):
-    for match in reversed(list(findings.named(name, rest))):
-      rest = rest[: match.start()] + " " * len(match[0]) + rest[match.end() :]
+  """Another class of the task, or a synonym of one, said to be there."""
+  group, told = context.task.synonyms, context.told
   own = {
-    labels.canonical(name, context.task.synonyms) for name in context.labels
+    word: None for name in context.labels for word in lexicon.words(name, group)
   }
-  for name in sorted(context.vocabulary):
-    if labels.canonical(name, context.task.synonyms) in own or len(name) < 3:
+  rest = text
+  for word in sorted(own, key=len, reverse=True):
+    for match in reversed(list(findings.named(word, rest))):
+      rest = rest[: match.start()] + " " * len(match[0]) + rest[match.end() :]
+  same = {labels.canonical(name, group) for name in context.labels}
+  for start, end, classes in lexicon.mentions(rest, context.vocabulary, group):
+    if any(
+      labels.canonical(name, group) in same
+      or (name.isascii() and len(name) < _SHORTEST)
+      or any(True for _ in findings.named(name, told))
+      for name in classes
+    ) or any(True for _ in findings.named(text[start:end], told)):
       continue
-    if any(True for _ in findings.named(name, context.told)):
-      continue
-    for match in findings.named(name, rest):
-      if not findings.negated(rest, match.start()):
-        strict = context.task.kind == "events" or (
-          context.task.family == "matching"
-        )
-        return findings.Finding(
-          "other_class",
-          findings.REWRITE if strict else findings.FLAG,
-          f"{name} is not what the clip shows",
-          (text[match.start() : match.end()],),
-        )
+    if not findings.negated(rest, start):
+      strict = context.task.kind == "events" or (
+        context.task.family == "matching"
+      )
+      return findings.Finding(
+        "other_class",
+        findings.REWRITE if strict else findings.FLAG,
+        f"{min(classes)} is not what the clip shows",
+        (text[start:end],),
+      )
   return None
 
 
@@ -82,20 +93,45 @@ def contradicted(
   noted = f"{notes.seen} {notes.heard}"
   if context.task.family in ("matching", "qa") or not context.labels:
     return None
-  if not any(_resembles(name, noted) for name in context.labels):
+  group = context.task.synonyms
+  if not any(_is_noted(name, group, noted) for name in context.labels):
     return findings.Finding(
       "contradicted", findings.FLAG, "the notes do not name the class"
     )
   return None
 
 
-def _resembles(name: str, noted: str) -> bool:
-  """Whether a word of a class, by its stem, is noted."""
-  words = [word for word in re.findall(r"\w+", name.lower()) if len(word) > 2]
-  noted = noted.lower()
-  return any(
-    word[: max(len(word) - 3, 3)] in noted for word in words or [name.lower()]
+def _is_noted(name: str, group: str | None, noted: str) -> bool:
+  """Whether a word of a class or of a synonym is noted, and not denied."""
+  pattern = _any_word(name, group)
+  return pattern is not None and any(
+    not findings.negated(noted, match.start())
+    for match in pattern.finditer(noted)
   )
+
+
+@functools.lru_cache(maxsize=1024)
+def _any_word(name: str, group: str | None) -> re.Pattern[str] | None:
+  """Finds each word of a class in any of its forms: clapping, claps, clapped."""
+  own = re.findall(r"\w+", name.lower())
+  spellings = [*lexicon.words(name, group)]
+  spellings += [w for word in own for w in lexicon.words(word)]
+  every = {
+    word.lower() for text in spellings for word in re.findall(r"\w+", text)
+  }
+  parts = []
+  # What says little ("playing piano") counts where nothing else is there.
+  for word in sorted(every - _GENERIC or every):
+    base = re.sub(r"(?<=\w{3})(?:ing|ers?|e[sd]?|s)$", "", word)
+    base = re.sub(r"([bdgmnprt])\1$", r"\1", base)
+    if word.isascii():
+      last = re.escape(base[-1])
+      parts.append(
+        rf"\b{re.escape(base)}(?:{last}?(?:ing|ed|er|ers)|e?s?|ists?)\b"
+      )
+    else:
+      parts.append(re.escape(word))
+  return re.compile("|".join(parts), re.IGNORECASE) if parts else None
 
 
 def modality(text: str, context: findings.Context) -> findings.Finding | None:
@@ -104,7 +140,8 @@ def modality(text: str, context: findings.Context) -> findings.Finding | None:
     return None
   kinds: dict[str, set[str]] = {}
   for event in context.item.truth.answer.events:
-    kinds.setdefault(event.label, set()).add(event.modality)
+    name = context.item.spoken(event.label)
+    kinds.setdefault(name, set()).add(event.modality)
   for label, found in kinds.items():
     wrong = {"audio": _SEEN, "visual": _HEARD}.get("".join(found))
     if wrong and (words := _said_of(label, wrong, text, [*kinds])):

@@ -64,10 +64,10 @@ def _of_another(
   """A finding where an interval by an event's name is none of it."""
   events = context.item.truth.answer.events
   nearest, label = -1, None
-  for name in {event.label for event in events}:
-    for mention in findings.named(name, sentence):
+  for own in {event.label for event in events}:
+    for mention in findings.named(context.item.spoken(own), sentence):
       if nearest < mention.start() < match.start():
-        nearest, label = mention.start(), name
+        nearest, label = mention.start(), own
   if label is None:
     return None
   if any(
@@ -79,6 +79,6 @@ def _of_another(
   return findings.Finding(
     "times",
     findings.REWRITE,
-    f"{label} is not at {match[0]!r}",
+    f"{context.item.spoken(label)} is not at {match[0]!r}",
     (match[0],),
   )

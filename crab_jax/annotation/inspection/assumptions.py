@@ -5,24 +5,23 @@ events, types of values, labels against the tables of the scorers.
 """
 
 import collections
-import statistics
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
-from typing import Any
 
 from PIL import Image
 
 from crab_jax import configs
 from crab_jax import files
 from crab_jax.annotation.inspection import findings
+from crab_jax.annotation.inspection import timing
 from crab_jax.data import annotations
+from crab_jax.data import statuses
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.reading import labels
 from crab_jax.evaluation.reading import references
 
-Rows = Sequence[tuple[str, Mapping[str, Any]]]  # id of a row, and its values
+Rows = timing.Rows
 _PARTS = {"one_fifth": 5, "one_tenth": 10, "fifths": 5}
 _PICTURES = 20  # that are looked at, for their size
 
@@ -43,6 +42,7 @@ def test(
     for number, values in enumerate(own)
     if isinstance(values, dict)
   ]
+  yield _keys(task, splits)
   taught = [(n, v) for n, v in rows if "/test/" not in n or not task.has_test]
   for check in (_indices, _frame_names, _coordinates, _corners):
     if task.visual == "image" and (found := check(task, rows, source)):
@@ -55,28 +55,24 @@ def test(
     yield _options(task, rows)
   if task.synonyms == "emotion" or task.classes:
     yield _vocabulary(task, rows)
-  if task.name == "ave":
-    yield _times(task, rows)
+  yield from timing.test(task, rows, source)
 
 
-def _verdict(
-  task: tasks.Task,
-  name: str,
-  bad: Sequence[str],
-  count: int,
-  told: str,
-) -> findings.Assumption:
-  """Holds where nothing is bad; cannot be told where there was nothing."""
-  if not count:
-    return findings.Assumption(
-      task.name, name, findings.UNKNOWN, "no row tells"
-    )
-  if bad:
-    return findings.Assumption(
-      task.name, name, findings.FAILS, f"{len(bad)} of {count} rows", tuple(bad)
-    )
-  return findings.Assumption(
-    task.name, name, findings.HOLDS, f"{count} rows{told}"
+def _keys(task: tasks.Task, splits: Mapping[str, list]) -> findings.Assumption:
+  """Whether rows have the keys that are read of them."""
+  bad, count = [], 0
+  for split, rows in splits.items():
+    for number, values in enumerate(rows):
+      count += 1
+      try:
+        annotations.parse(task, split, number, values)
+      except statuses.RecordError as error:
+        if error.status == statuses.Status.MISSING_KEY:
+          bad.append(f"{task.name}/{split}/{number}: {error.reason}")
+      except Exception as error:  # no annotation may end a check
+        bad.append(f"{task.name}/{split}/{number}: {error!r}"[:160])
+  return findings.verdict(
+    task.name, "rows have the keys that are read", bad, count
   )
 
 
@@ -130,8 +126,8 @@ def _frame_names(
       count += 1
       if stem != str(index):
         bad.append(f"{name}: index {index}, picture {picture}")
-  return _verdict(
-    task, "the index is the number of the picture", bad, count, ""
+  return findings.verdict(
+    task.name, "the index is the number of the picture", bad, count, ""
   )
 
 
@@ -156,14 +152,14 @@ def _corners(
   task: tasks.Task, rows: Rows, source: files.Path
 ) -> findings.Assumption | None:
   """The same of the corners that a test row has."""
+  if "bottom_right" not in task.needs:
+    return None
   found = []
   for name, row in rows:
     corner = references.fields(row.get("bottom_right"))
     if len(corner) == 2 and all(c.replace(".", "").isdecimal() for c in corner):
       most = max(map(float, corner))
       found.append((name, most, most >= configs.COORDINATE_SIZE, str(corner)))
-  if "bottom_right" not in task.needs:
-    return None
   return _space(task, "corners are on the 224 grid", found, rows, source)
 
 
@@ -223,21 +219,25 @@ def _targets(task: tasks.Task, rows: Rows) -> Iterator[findings.Assumption]:
     for name, text, answer in read
     if answer.failure
   ]
-  yield _verdict(task, "targets can be read", bad, len(read), "")
+  yield findings.verdict(task.name, "targets can be read", bad, len(read), "")
+  good = [row for row in read if not row[2].failure]
   counts = collections.Counter(
-    name for _, _, answer in read for name in answer.leniency
+    name for _, _, answer in good for name in answer.leniency
   )
   lenient = [
     f"{name}: {', '.join(answer.leniency)}: {text[-80:]}"
-    for name, text, answer in read
-    if answer.leniency and not answer.failure
+    for name, text, answer in good
+    if answer.leniency
   ]
   told = findings.HOLDS if not lenient else findings.FAILS
   reason = ", ".join(f"{name} {n}" for name, n in counts.items()) or "all exact"
-  if read:
-    yield findings.Assumption(
-      task.name, "targets have the exact form", told, reason, tuple(lenient)
-    )
+  yield findings.Assumption(
+    task.name,
+    "targets have the exact form",
+    told if good else findings.UNKNOWN,
+    reason if good else "no row tells",
+    tuple(lenient),
+  )
 
 
 def _references(
@@ -258,30 +258,33 @@ def _references(
       references.of_row(task, row)
     except Exception as error:
       bad.append(f"{found.id}: {error}"[:200])
-  yield _verdict(task, "references can be compared", bad, count, "")
+  yield findings.verdict(
+    task.name, "references can be compared", bad, count, ""
+  )
 
 
 def _candidates(task: tasks.Task, rows: Rows) -> findings.Assumption:
   """Whether the number of the candidate is what the target says."""
   key = task.needs[0]
-  bad, count, kinds = [], 0, set()
+  bad, compared, kinds = [], 0, set()
   for name, row in rows:
     if key not in row:
       continue
     kinds.add(type(row[key]).__name__)
     number = labels.canonical(row[key], "candidate")
     said = row.get(task.target)
-    count += 1
     if number not in ("1", "2"):
       bad.append(f"{name}: {key}={row[key]!r}")
     elif isinstance(said, str):
+      compared += 1
       label = answers.parse(task, said).label
       if labels.canonical(label, "candidate") != number:
         bad.append(f"{name}: {key}={row[key]!r}, the target says {label!r}")
-  types = ", ".join(sorted(kinds))
-  return _verdict(
-    task, f"{key} is 1 or 2, as the target says", bad, count, f", {types}"
-  )
+  types = f", {', '.join(sorted(kinds))}"
+  name = f"{key} is 1 or 2, as the target says"
+  # Rows without a target tell nothing of what the numbers mean.
+  count = compared + (len(bad) if not compared else 0)
+  return findings.verdict(task.name, name, bad, count, types)
 
 
 def _options(task: tasks.Task, rows: Rows) -> findings.Assumption:
@@ -292,19 +295,21 @@ def _options(task: tasks.Task, rows: Rows) -> findings.Assumption:
     options = row.get(key)
     if options is None:
       continue
-    count += 1
     if not isinstance(options, list):
       bad.append(
         f"{name}: options are {type(options).__name__}: {options!r}"[:120]
       )
-    elif "answer" in row and labels.key(row["answer"]) not in map(
-      labels.key, options
-    ):
-      bad.append(
-        f"{name}: the answer {row['answer']!r} is none of {options}"[:160]
-      )
-  return _verdict(
-    task, "options are a list, the answer a text of it", bad, count, ""
+    elif "answer" in row:
+      count += 1
+      if labels.key(row["answer"]) not in map(labels.key, options):
+        bad.append(
+          f"{name}: the answer {row['answer']!r} is none of {options}"[:160]
+        )
+  return findings.verdict(
+    task.name,
+    "options are a list, the answer a text of it",
+    bad,
+    max(count, len(bad)),
   )
 
 
@@ -323,21 +328,6 @@ def _vocabulary(task: tasks.Task, rows: Rows) -> findings.Assumption:
     count += 1
     if labels.canonical(label, group) not in known:
       bad.append(f"{name}: {label!r}")
-  return _verdict(task, "labels are in the scorers' table", bad, count, "")
-
-
-def _times(task: tasks.Task, rows: Rows) -> findings.Assumption:
-  """Whether events have a length and lie in ten seconds."""
-  bad, ends = [], []
-  for name, row in rows:
-    try:
-      start, end = float(row["start_time"]), float(row["end_time"])
-    except (LookupError, TypeError, ValueError):
-      continue
-    ends.append(end)
-    if not 0 <= start < end <= 10:
-      bad.append(f"{name}: {start:g} to {end:g}")
-  told = f", median end {statistics.median(ends):g}" if ends else ""
-  return _verdict(
-    task, "events lie in 0 to 10 s, the end behind", bad, len(ends), told
+  return findings.verdict(
+    task.name, "labels are in the scorers' table", bad, count, ""
   )

@@ -10,6 +10,7 @@ from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation.readers import source
 
+_CLASSES = 31  # of Kinetics-Sounds
 _GROUP = re.compile(r"_g(\d+)_c\d+")
 
 
@@ -28,13 +29,23 @@ def ks(folder: files.Path, options: source.Options) -> Iterator[source.Line]:
   ]
   if not paths:
     raise errors.UserError(f"{folder} has no CSV with the column youtube_id")
-  for path in paths:
-    yield from source.named(path, lambda row: _ks(row, wanted))
+  lines = [
+    line
+    for path in paths
+    for line in source.named(path, lambda row: _ks(row, wanted))
+  ]
+  names = {row["label"] for _, row in lines if isinstance(row, dict)}
+  if not wanted and len(names) > _CLASSES:
+    raise errors.UserError(
+      f"{folder} has no classes.txt, and {len(names)} classes: name those of"
+      f" Kinetics-Sounds there, one a line; there are {_CLASSES}"
+    )
+  yield from lines
 
 
-def _ks(row: dict[str, str], wanted: set[str]) -> dict[str, Any] | None:
-  if wanted and row["label"] not in wanted:
-    return None  # the lists are of all Kinetics; 31 of its classes sound
+def _ks(row: dict[str, str], wanted: set[str]) -> dict[str, Any] | source.Skip:
+  if wanted and row["label"] not in wanted:  # the lists are of all Kinetics
+    return source.Skip("other_class", f"{row['label']} is not in classes.txt")
   name = row["youtube_id"]
   start, end = int(float(row["time_start"])), int(float(row["time_end"]))
   return {

@@ -14,6 +14,9 @@ _ACTED = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy",
 _VOTED = {name[0]: label for name, label in _ACTED.items()}
 # The order is not in the files: the user's copy should confirm it.
 _DFEW = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
+DFEW_NOTE = (
+  f"classes 1 to 7 are taken as {', '.join(_DFEW)}: see that your copy says so"
+)
 _MAFW = ("anger", "disgust", "fear", "happiness", "neutral", "sadness",
          "surprise", "contempt", "anxiety", "helplessness",
          "disappointment")  # fmt: skip
@@ -88,9 +91,8 @@ def dfew(folder: files.Path, options: source.Options) -> Iterator[source.Line]:
 
 def _in_folder(folder: files.Path, name: str) -> files.Path:
   """A file that has a namesake in another folder."""
-  inside, base = os.path.split(name)
-  for path in files.find(folder, base):
-    if path.parent.name == inside or str(path).endswith(name):
+  for path in files.find(folder, os.path.basename(name)):
+    if f"/{os.path.relpath(path, folder)}".endswith(f"/{name}"):
       return path
   raise errors.UserError(f"{folder} has no {name}")
 
@@ -112,7 +114,9 @@ def mafw(folder: files.Path, options: source.Options) -> Iterator[source.Line]:
   """`file label` a fold; `single_label.txt` has what people wrote."""
   hints = _hints(folder)
   for split in ("train", "test"):
-    path = _in_folder(folder, f"set_{options.fold}/{split}.txt")
+    # Other folders hold compound classes, and lines with captions.
+    inside = f"single/no_caption/set_{options.fold}/{split}.txt"
+    path = _in_folder(folder, inside)
     yield from source.each(
       path, functools.partial(_mafw, split=split, hints=hints)
     )
@@ -141,7 +145,9 @@ def _hints(folder: files.Path) -> dict[str, str]:
   for path in files.find(folder, "single_label.txt")[:1]:
     for line in source.text(path).splitlines():
       cells = [cell.strip() for cell in line.split("\t")]
-      if len(cells) >= 4 and cells[-1].isascii():
+      # Marks and quotes of English text may be of any kind.
+      letters = [c for c in cells[-1] if c.isalpha()]
+      if len(cells) >= 4 and letters and all(map(str.isascii, letters)):
         found[os.path.splitext(cells[0])[0]] = cells[-1]
   return found
 

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation.readers import source
 
@@ -27,6 +28,8 @@ def _ave(line: str, split: str) -> dict[str, Any] | source.Skip | None:
   if start.strip().lower().startswith("start"):
     return None  # the header of some copies
   event = {"label": category, "start": int(start), "end": int(end)}
+  if event["start"] == event["end"]:  # some lines of the published file
+    return source.Skip("no_length", f"{category} of {name} has no length")
   return {
     "task": "ave",
     "split": split,
@@ -109,12 +112,22 @@ def unav(folder: files.Path, options: source.Options) -> Iterator[source.Line]:
     folder, "unav100_annotations.json", "unav100.json", "annotations.json"
   )
   tree = source.document(path)
-  for name, clip in tree["database"].items():
+  clips = tree.get("database") if isinstance(tree, dict) else None
+  if not isinstance(clips, dict):
+    raise errors.UserError(f"{path} should be an object with a database")
+  for name, clip in clips.items():
     where = f"{path.name} {name}"
     try:
-      yield where, _unav(name, clip)
+      row = _unav(name, clip)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
       yield where, source.Skip("damaged", repr(error))
+      continue
+    for event in row["events"]:
+      if event["start"] == event["end"]:
+        reason = f"{event['label']} of {name} has no length"
+        yield where, source.Skip("no_length", reason)
+    row["events"] = [e for e in row["events"] if e["start"] != e["end"]]
+    yield where, row
 
 
 def _unav(name: str, clip: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,11 @@ def ms3(folder: files.Path, options: source.Options) -> Iterator[source.Line]:
       )
       continue
     for number in range(1, _FRAMES + 1):
-      yield where, _frame("ms3", name, f"{split}/{name}", number, thing, split)
+      row = _frame("ms3", name, f"{split}/{name}", number, thing, split)
+      # Frames lie in no split; those that are handed out keep the ".mp4".
+      frames = f"visual_frames/{name}/{name}"
+      row["image"] = (f"{frames}_{number}", f"{frames}.mp4_{number}")
+      yield where, row
 
 
 def _objects(folder: files.Path) -> dict[str, str]:
@@ -118,6 +122,13 @@ def ref_avs(
       yield where, _referred(row, source.SPLITS[split], number)
 
 
+def _referred_object(row: dict[str, str]) -> str:
+  """What an expression means, of a uid like `{vid}_{object}_{number}`."""
+  uid = row["uid"].removeprefix(f"{row['vid']}_")
+  thing, _, number = uid.rpartition("_")
+  return thing.replace("-", " ") if number.isdecimal() else ""
+
+
 def _referred(row: dict[str, str], split: str, number: int) -> dict[str, Any]:
   vid, there = row["vid"], row["split"] != "test_n"
   mask = f"gt_mask/{vid}/fid_{row['fid']}/{number:05d}.png"
@@ -129,6 +140,7 @@ def _referred(row: dict[str, str], split: str, number: int) -> dict[str, Any]:
     "audio": (f"media/{vid}/audio",),
     "mask": mask if there else "",
     "expression": row["exp"],
+    "object": _referred_object(row) if there else "",
     "exists": there,
     "frame": number,
     "source": "ref_avs",

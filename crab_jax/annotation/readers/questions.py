@@ -1,5 +1,6 @@
 """Sets of questions: MUSIC-AVQA, AVQA."""
 
+import ast
 import functools
 import json
 import os
@@ -35,9 +36,7 @@ def avqa(folder: files.Path, options: source.Options) -> Iterator[source.Line]:
 def _avqa(row: dict[str, Any], split: str) -> dict[str, Any] | source.Skip:
   if int(row.get("question_deleted") or 0):
     return source.Skip("deleted", f"question {row['question_id']} is deleted")
-  values = iter(_inner(row["templ_values"]))
-  # Values stand in the order of the slots.
-  question = _SLOT.sub(lambda _: next(values), row["question_content"])
+  question = _filled(row["question_content"], _inner(row["templ_values"]))
   kind = _inner(row["type"])
   return {
     "task": "avqa",
@@ -53,6 +52,15 @@ def _avqa(row: dict[str, Any], split: str) -> dict[str, Any] | source.Skip:
   }
 
 
+def _filled(content: str, values: list[str]) -> str:
+  """A question with its values, which stand in the order of its slots."""
+  slots = len(_SLOT.findall(content))
+  if len(values) < slots:
+    raise ValueError(f"{slots} slots, and {len(values)} values for them")
+  rest = iter(values)
+  return _SLOT.sub(lambda _: next(rest), content)
+
+
 def _inner(value: Any) -> list[str]:
   """A list that is JSON in a string."""
   found = json.loads(value) if isinstance(value, str) else value
@@ -65,45 +73,68 @@ def avqa_thu(
   folder: files.Path, options: source.Options
 ) -> Iterator[source.Line]:
   """JSON lists with options; the answer is one of them, or its number."""
-  found = False
+  lists = []
   for path in files.find(folder, "*.json"):
     name = os.path.basename(path).lower()
     split = next((s for w, s in source.SPLITS.items() if w in name), None)
     rows = source.document(path)
-    if split is None or not isinstance(rows, list):
-      continue
-    found = True
-    base = _base(rows)
-    yield from source.items(
-      path, functools.partial(_choice, split=split, base=base)
-    )
-  if not found:
+    if split is not None and isinstance(rows, list):
+      lists.append((path, split, rows))
+  if not lists:
     raise errors.UserError(
       f"{folder} has no JSON list named train, val or test"
     )
+  base = _base([row for _, _, rows in lists for row in rows])
+  for path, split, _ in lists:
+    yield from source.items(
+      path, functools.partial(_choice, split=split, base=base)
+    )
 
 
-def _base(rows: list) -> int:
-  """Whether numbers of options begin at 0 or 1, by the values that occur."""
-  numbers = {
-    int(row["answer"])
-    for row in rows
-    if isinstance(row, dict) and str(row.get("answer")).isdecimal()
-  }
-  most = max(
-    (len(row.get("multi_choice", ())) for row in rows if isinstance(row, dict)),
-    default=0,
-  )
-  return 1 if numbers and min(numbers) >= 1 and max(numbers) == most else 0
+def _base(rows: list) -> int | None:
+  """Whether numbers of options begin at 0 or 1; None: they do not tell.
+
+  Only 0, or the number of the options itself, occurs in one of the two ways.
+  """
+  for row in rows:
+    try:
+      options, answer = _options(row), str(row["answer"])
+    except (ValueError, LookupError, TypeError, SyntaxError):
+      continue  # damaged: told where it is read
+    if answer.isdecimal() and answer not in options:
+      if int(answer) == 0:
+        return 0
+      if int(answer) == len(options):
+        return 1
+  return None
 
 
-def _choice(row: dict[str, Any], split: str, base: int) -> dict[str, Any]:
-  options = row["multi_choice"]
-  if isinstance(options, str):
-    options = json.loads(options.replace("'", '"'))
-  options = [str(option) for option in options]
+def _options(row: dict[str, Any]) -> list[str]:
+  """The options: a list, or one that is text."""
+  found = row["multi_choice"]
+  if isinstance(found, str):
+    found = ast.literal_eval(found)
+  if not isinstance(found, list):
+    raise ValueError(f"multi_choice is no list: {row['multi_choice']!r}")
+  return [str(option) for option in found]
+
+
+def _choice(
+  row: dict[str, Any], split: str, base: int | None
+) -> dict[str, Any]:
+  try:
+    options = _options(row)
+  except SyntaxError:
+    raise ValueError(f"multi_choice: {row['multi_choice']!r}") from None
   answer = str(row["answer"])
   if answer not in options and answer.isdecimal():
+    if base is None:
+      raise ValueError(
+        f"the answer is the number {answer}, and no row tells whether numbers"
+        " begin at 0 or 1: write the texts of the answers"
+      )
+    if not 0 <= int(answer) - base < len(options):
+      raise ValueError(f"the answer {answer} is the number of no option")
     answer = options[int(answer) - base]
   if answer not in options:
     raise ValueError(f"the answer {answer!r} is none of the options")

@@ -25,11 +25,15 @@ class Reader:
     read: (folder, options) -> lines.
     files: what it reads.
     rows: of the published files, by split ("": of all); {}: not known.
+    fold: of which the counts are; 0: of any.
+    note: what the files do not tell and is taken to be so.
   """
 
   read: Callable[[files.Path, source.Options], Iterator[source.Line]]
   files: str
   rows: dict[str, int] = dataclasses.field(default_factory=dict)
+  fold: int = 0
+  note: str = ""
 
 
 READERS = {
@@ -61,10 +65,11 @@ READERS = {
   ),
   "dfew": Reader(
     emotions.dfew, "train(single-labeled)/set_1.csv, test(..) (--fold)",
-    {"train": 9356, "test": 2341},
+    {"train": 9356, "test": 2341}, fold=1, note=emotions.DFEW_NOTE,
   ),
   "mafw": Reader(
-    emotions.mafw, "set_1/train.txt, test.txt, single_label.txt (--fold)",
+    emotions.mafw,
+    "single/no_caption/set_1/train.txt, test.txt, single_label.txt (--fold)",
     {"": 9172},
   ),
   "mer24": Reader(emotions.mer24, "a CSV with name, discrete"),
@@ -120,8 +125,12 @@ def read(
       left[values.status] += 1
   for status, count in left.items():
     show(f"{name}: {count} left out, {status}")
-  for text in _differences(name, found, left.total() + len(faults)):
-    show(text)
+  reader = READERS[name]
+  if reader.note:
+    show(f"{name}: {reader.note}")
+  if reader.fold in (0, options.fold):
+    for text in _differences(name, found, left.total() + len(faults)):
+      show(text)
   return found, faults
 
 

@@ -23,7 +23,7 @@ ENDINGS = (
   ".m4a", ".jpg", ".png",
 )  # fmt: skip
 SPLITS = {"train": "train", "val": "val", "dev": "val", "validation": "val",
-          "valid": "val", "test": "test", "testing": "test",
+          "valid": "val", "validate": "val", "test": "test", "testing": "test",
           "training": "train"}  # fmt: skip
 
 
@@ -89,11 +89,16 @@ def table(
 ) -> Iterator[Line]:
   """What `make` makes of the cells of each line."""
   reader = csv.reader(text(path).splitlines(keepends=True), delimiter=separator)
-  for cells in reader:
-    if any(map(str.strip, cells)):
-      found = _tried(make, [cell.strip() for cell in cells])
-      if found is not None:
-        yield f"{path.name} line {reader.line_num}", found
+  try:
+    for cells in reader:
+      if any(map(str.strip, cells)):
+        found = _tried(make, [cell.strip() for cell in cells])
+        if found is not None:
+          yield f"{path.name} line {reader.line_num}", found
+  except csv.Error as error:
+    raise errors.UserError(
+      f"{path.name} line {reader.line_num}: {error}"
+    ) from None
 
 
 def named(
@@ -180,16 +185,19 @@ class Index:
         self._paths.setdefault(bare, name)
         self._stems.setdefault(os.path.basename(bare), []).append(name)
 
+  def exact(self, names: Iterable[str]) -> str | None:
+    """The first of several files that is there, in just this folder."""
+    return next((self._paths[n] for n in names if n in self._paths), None)
+
   def find(self, names: Iterable[str], sound: bool) -> str | None:
-    """The first of several files that is there."""
+    """The first of several files that is there, perhaps in another folder."""
     wanted = tuple(names)
-    for name in wanted:
-      if name in self._paths:
-        return self._paths[name]
+    if (found := self.exact(wanted)) is not None:
+      return found
     for name in wanted:
       # Several of one name: frames and sound of one clip in two folders.
-      found = self._stems.get(os.path.basename(name), [])
-      kind = [n for n in found if _is_sound(n) == sound] or found
+      there = self._stems.get(os.path.basename(name), [])
+      kind = [n for n in there if _is_sound(n) == sound] or there
       if len(kind) == 1 or (kind and not os.path.dirname(name)):
         return kind[0]
     return None
@@ -206,10 +214,13 @@ def locate(values: dict[str, Any], index: Index) -> dict[str, Any]:
     names = found.get(column)
     if names is None or isinstance(names, str):
       continue
-    path = index.find(names, column.startswith("audio"))
+    if column == "image":  # its mask may have the same name elsewhere
+      path = index.exact(names)
+    else:
+      path = index.find(names, column.startswith("audio"))
     found[column] = path or f"{names[0]}{_default(column)}"
   return found
 
 
 def _default(column: str) -> str:
-  return ".wav" if column.startswith("audio") else ".mp4"
+  return {"a": ".wav", "i": ".png"}.get(column[0], ".mp4")

@@ -32,10 +32,19 @@ _ROW = (
 def line(
   item: items.Item,
   draft: provenance.Draft,
-  media: files.Path,
+  places: Mapping[str, files.Path],
   vocabulary: Iterable[str],
+  language: str,
 ) -> dict[str, Any]:
-  """A draft as a line of the file: all that its page and its checks need."""
+  """A draft as a line of the file: all that its page and its checks need.
+
+  Args:
+    item: the row.
+    draft: its text.
+    places: column of its media -> the file that is shown.
+    vocabulary: every class of the task.
+    language: of the text.
+  """
   answer = item.truth.answer
   return {
     "id": item.id,
@@ -58,15 +67,14 @@ def line(
     "cut": item.cut,
     "row": {name: getattr(item.row, name) for name in _ROW},
     "media": {
-      column: str(files.absolute(media / facts.path))
-      for column, facts in item.media.items()
-      if facts.path
+      column: str(files.absolute(path)) for column, path in places.items()
     },
     "writer": draft.writer,
     "held": draft.held,
     "findings": [dataclasses.asdict(found) for found in draft.found],
     "notes": dataclasses.asdict(draft.notes) if draft.notes else None,
     "vocabulary": sorted(vocabulary),
+    "language": language,
   }
 
 
@@ -116,7 +124,10 @@ def context(entry: Mapping[str, Any], table: tasks.Tasks) -> findings.Context:
     names=entry.get("names", {}),  # older drafts have none
   )
   return findings.Context(
-    item, table[entry["task"]], frozenset(entry["vocabulary"])
+    item,
+    table[entry["task"]],
+    frozenset(entry["vocabulary"]),
+    entry.get("language", "en"),  # older drafts do not tell
   )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import soundfile
 from PIL import Image
 
 from crab_jax import configs
@@ -28,6 +27,7 @@ from crab_jax.annotation.review import session as session_lib
 from crab_jax.data import statuses
 from crab_jax.data.media import pictures
 from crab_jax.data.media import sound
+from crab_jax.sound_files import soundfile
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 _PLACE = '<script type="application/json" id="data"></script>'

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
@@ -30,17 +31,26 @@ class Asker(Protocol):
 
 
 class Live:
-  """Asks an endpoint what the cache does not hold; used by several threads."""
+  """Asks an endpoint what the cache does not hold; used by several threads.
+
+  Args:
+    client: of the endpoint.
+    cache: of replies.
+    ledger: of what is spent.
+    texts: of the prompts: where no schema is known, lines are asked for.
+  """
 
   def __init__(
     self,
     client: client_lib.Client,
     cache: cache_lib.Cache,
     ledger: spending.Ledger,
+    texts: Mapping[str, str],
   ):
     self._client = client
     self._cache = cache
     self._ledger = ledger
+    self._as_json, self._as_lines = texts["reply"], texts["lines"]
     self._schema = True  # until the endpoint says that it knows none
     self._lock = threading.Lock()
 
@@ -65,7 +75,7 @@ class Live:
   def _paid(
     self, name: str, payload: dict[str, Any], expected: int
   ) -> client_lib.Reply:
-    """Sends a request; again without a schema where none is known."""
+    """Sends a request; again by lines where no schema is known."""
     if self._schema:
       try:
         return self._once(
@@ -76,7 +86,15 @@ class Live:
           raise
         with self._lock:
           self._schema = False
-    return self._once(name, payload, expected)
+    return self._once(name, self._by_lines(payload), expected)
+
+  def _by_lines(self, payload: dict[str, Any]) -> dict[str, Any]:
+    """A request that asks for labelled lines in the place of JSON."""
+    *before, last = payload["messages"]
+    *parts, asked = last["content"]
+    said = asked["text"].replace(self._as_json, self._as_lines)
+    last = {**last, "content": [*parts, {**asked, "text": said}]}
+    return {**payload, "messages": [*before, last]}
 
   def _once(
     self, name: str, payload: dict[str, Any], expected: int

@@ -154,7 +154,7 @@ class Client:
   def _keep_pace(self, tokens: int) -> None:
     """Waits until the last minute has room for a request."""
     limits = self._endpoint.per_minute, self._endpoint.tokens_per_minute
-    while True:
+    while any(limits):
       with self._lock:
         now = time.monotonic()
         while self._sent and self._sent[0][0] <= now - _MINUTE:

@@ -9,7 +9,6 @@ from typing import Any
 
 import av
 import numpy as np
-import soundfile
 from PIL import Image
 
 from crab_jax import configs
@@ -22,6 +21,7 @@ from crab_jax.data import assembly
 from crab_jax.data import encodings
 from crab_jax.data import records
 from crab_jax.data import tasks
+from crab_jax.sound_files import soundfile
 
 FRAME_SIZES = (
   448,

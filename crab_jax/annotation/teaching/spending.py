@@ -10,6 +10,7 @@ import threading
 from crab_jax import errors
 from crab_jax import files
 from crab_jax.annotation import lines
+from crab_jax.annotation import settings as settings_lib
 
 _MILLION = 1e6
 
@@ -45,6 +46,11 @@ class Tariff:
   def cost(self, tokens_in: float, tokens_out: float) -> float:
     """In the unit of the prices."""
     return (tokens_in * self.price_in + tokens_out * self.price_out) / _MILLION
+
+
+def tariff(way: settings_lib.Transport) -> Tariff:
+  """The prices that a user gives."""
+  return Tariff(way.price_in, way.price_out)
 
 
 class Ledger:

@@ -144,7 +144,7 @@ class Teacher:
       wrong = [f for f in found if f.action == findings.REWRITE]
       if not wrong:
         found += self._judged(item, text)
-        facts = self._origin(attempt, reply)
+        facts = self._origin(item, attempt, reply)
         return provenance.Draft(
           text, "teacher", facts, tuple(found), tuple(failed), witness
         )
@@ -196,7 +196,12 @@ class Teacher:
       task = self.table[item.task]
       text = writer_template.write(item, task, self.plans)
       return provenance.Draft(
-        text, "template", {"instead_of": "teacher"}, (), failed, notes
+        text,
+        "template",
+        {"saw": ["label"], "instead_of": "teacher"},
+        (),
+        failed,
+        notes,
       )
     if self.settings.fallback == "drop":
       return provenance.Draft(
@@ -206,7 +211,7 @@ class Teacher:
       findings.Finding(code, findings.REWRITE, why)
       for code in dict.fromkeys(failed)
     )
-    facts = self._origin(self.settings.attempts, None)
+    facts = self._origin(item, self.settings.attempts, None)
     return provenance.Draft(
       text, "teacher", facts, found, failed, notes, held=True
     )
@@ -334,10 +339,14 @@ class Teacher:
     return {"media": [hashes, item.cut]}
 
   def _origin(
-    self, attempt: int, reply: client_lib.Reply | None
+    self, item: items.Item, attempt: int, reply: client_lib.Reply | None
   ) -> dict[str, Any]:
     tokens = reply.tokens if reply else None
+    film = self.settings.send == "video" and sending.takes_video(
+      self.table[item.task]
+    )
     return {
+      "saw": ["video" if film else "frames", "sound", "label"],
       "model": self.settings.model,
       "host": licences.host(self.settings.url),
       "prompts": self.prompts.hash[:16],

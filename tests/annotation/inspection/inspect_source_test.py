@@ -123,7 +123,7 @@ def test_missing_files_are_told_by_pattern_with_ten_names(source):
     ("ave", "train", {"label_content": "<event>Bell (1s - 5s)</event>"},
      "targets have the exact form"),
     ("ave", "test", {"end_time": 0}, "references can be compared"),
-    ("ave", "test", {"end_time": 12}, "events lie in 0 to 10 s, the end behind"),
+    ("ave", "test", {"end_time": 12}, "events lie in 0 to 10 s"),
     ("a2v", "train", {"correct_video": 1}, "correct_video is 1 or 2, as the target says"),
     ("a2v", "test", {"correct_video": 0}, "correct_video is 1 or 2, as the target says"),
     ("avqa_thu", "test", {"answer": 1}, "options are a list, the answer a text of it"),

@@ -1,6 +1,9 @@
 """The page of the review, in a browser, by its keys."""
 
+import base64
+import dataclasses
 import http.client
+import io
 import json
 import pathlib
 import re
@@ -9,16 +12,20 @@ import subprocess
 import sys
 import urllib.parse
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from crab_jax import errors
 from crab_jax.annotation import outputs
 from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation.review import entries
 from crab_jax.annotation.review import page_file
 from crab_jax.annotation.review import session
 from crab_jax.data import tasks
+from crab_jax.data.media import pictures
 from tests.annotation import sources
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -185,6 +192,41 @@ def test_without_its_key_it_tells_and_takes_nothing(inputs, address):
   )
   assert _get(address, "/decide", body)[0] == 200
   assert [d["verdict"] for d in _decisions(inputs)] == ["accept"]
+
+
+def test_a_mask_of_run_lengths_is_shown(inputs):
+  """By the server and in the file that is sent."""
+  # m.png: white in rows 10 to 29 of columns 20 to 49; runs go down columns.
+  runs = [48 * 20 + 10, *[20, 28] * 29, 20, 18 + 48 * 14]
+  row = sources.row(
+    "s4", 1, mask=json.dumps({"size": [48, 64], "counts": runs})
+  )
+  found, _ = schema.parse([("line 1", {**row, "id": "drawn"})], tasks.Tasks())
+  inputs = dataclasses.replace(inputs, found=found, out=inputs.media / "masks")
+  run.annotate(inputs, lambda text: None)
+  opened = _session(inputs)
+  shown = np.asarray(Image.open(opened.media("drawn", "mask")))
+  assert "mask" in opened.shown()[0]["media"]
+  mask = np.asarray(Image.open(inputs.media / "m.png"))
+  np.testing.assert_array_equal(shown, mask)
+  page_file.write(opened, inputs.media / "review.html", lambda text: None)
+  text = (inputs.media / "review.html").read_text()
+  (data,) = re.findall(r'"mask": "data:image/png;base64,([^"]+)"', text)
+  sent = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+  np.testing.assert_array_equal(
+    sent > 0, pictures.read_mask(inputs.media / "m.png")
+  )
+
+
+def test_checks_of_an_edit_know_the_language_of_its_text(inputs):
+  path = inputs.out / run.STATE / entries.FILE
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  german = [{**line, "language": "de"} for line in lines]
+  path.write_text("".join(f"{json.dumps(line)}\n" for line in german))
+  text = "Der Ton ist laut und das Bild wird heller, so dass man es gut hört."
+  codes = {one["code"] for one in _session(inputs).check("row3", text)}
+  assert "language" not in codes
+  assert {line["language"] for line in lines} == {"en"}
 
 
 def test_an_edit_that_reads_as_another_answer_is_refused(inputs):
