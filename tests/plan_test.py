@@ -107,6 +107,21 @@ def test_a_small_step_compiles_for_a_tpu(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not _LIBTPU, reason="needs libtpu (extra tpu)")
+def test_between_two_slices_only_gradients_travel(tmp_path):
+  out = tmp_path / "plan.json"
+  flags = ["--topology=v5e:2x2", "--gin_param=Mesh.slices=2"]
+  result = _run(*_SMALL, *flags, f"--out={out}")
+  assert result.returncode == 0, result.stderr[-2000:]
+  plan = json.loads(out.read_text())
+  assert (plan["slices"], plan["chips"]) == (2, 8)
+  trained = plan["memory"]["trained"]
+  assert trained / 2 <= plan["costs"]["from_slices"] < 2 * trained
+  assert plan["times"]["slices"] > 0
+  assert _is_physical(plan)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _LIBTPU, reason="needs libtpu (extra tpu)")
 def test_a_small_generation_compiles_for_a_tpu(tmp_path):
   """Both programs, for one of the two hosts of eight v5e chips."""
   out = tmp_path / "plan.json"

@@ -45,8 +45,8 @@ class Program:
   results: Any = None
 
 
-def devices(topology: str) -> list[Any]:
-  """Devices of a TPU slice to compile for.
+def devices(topology: str, slices: int = 1) -> list[Any]:
+  """Devices of TPU slices, all of one topology, to compile for.
 
   Raises:
     UserError: libtpu is not installed, or knows no such slice.
@@ -63,9 +63,13 @@ def devices(topology: str) -> list[Any]:
   from jax.experimental import topologies
 
   # A host has 2 x 2 chips, but for the slice of one chip.
-  alone = {"chips_per_host_bounds": (1, 1, 1)} if count == 1 else {}
+  extra: dict[str, Any] = {}
+  if count == 1:
+    extra["chips_per_host_bounds"] = (1, 1, 1)
+  if slices > 1:
+    extra["num_slices"] = slices
   try:
-    found = topologies.get_topology_desc(topology, "tpu", **alone)
+    found = topologies.get_topology_desc(topology, "tpu", **extra)
   except jax.errors.JaxRuntimeError as error:
     raise errors.UserError(f"topology {topology!r}: {error}") from error
   return found.devices

@@ -25,6 +25,8 @@ class Chip:
     hbm_bandwidth: bytes/s between chip and memory.
     ici_bandwidth: bytes/s that all its links to other chips send together, one
       way (half of the "bidirectional" figure of the page); 0: not counted.
+    dcn_bandwidth: bytes/s that a chip's share of its host's network carries to
+      other slices; 0: not counted.
     source: where the figures are from.
   """
 
@@ -34,6 +36,7 @@ class Chip:
   hbm_bytes: float
   hbm_bandwidth: float
   ici_bandwidth: float
+  dcn_bandwidth: float
   source: str
 
 
@@ -46,6 +49,8 @@ CHIPS = (
     16 * 2**30,
     819e9,
     200e9,
+    # 6.4 Tbit/s a pod of 256 chips
+    6.4e12 / 8 / 256,
     _TPU + "v5e",
   ),
   Chip(
@@ -55,6 +60,7 @@ CHIPS = (
     95 * 2**30,
     2765e9,
     600e9,
+    50e9 / 8,
     _TPU + "v5p",
   ),
   Chip(
@@ -64,6 +70,8 @@ CHIPS = (
     32 * 2**30,
     1638e9,
     400e9,
+    # 25.6 Tbit/s a pod of 256 chips
+    25.6e12 / 8 / 256,
     _TPU + "v6e",
   ),
   Chip(
@@ -73,10 +81,13 @@ CHIPS = (
     80e9,
     2039e9,
     0.0,
+    0.0,
     _GPU,
   ),
-  Chip("H100 SXM", ("NVIDIA H100 80GB HBM3",), 989e12, 80e9, 3350e9, 0.0, _GPU),
-  Chip("H200", ("NVIDIA H200",), 989e12, 141e9, 4800e9, 0.0, _GPU),
+  Chip(
+    "H100 SXM", ("NVIDIA H100 80GB HBM3",), 989e12, 80e9, 3350e9, 0.0, 0.0, _GPU
+  ),
+  Chip("H200", ("NVIDIA H200",), 989e12, 141e9, 4800e9, 0.0, 0.0, _GPU),
 )
 
 

@@ -1,4 +1,10 @@
-"""The collectives of a compiled program: which they are, what they bring."""
+"""The collectives of a compiled program: which they are, what they bring.
+
+Where there are several slices, a program is that of one of them. A collective
+between slices goes through the hosts: the compiler writes a pair of `send` and
+`recv` for it, whose attributes say what the runtime of the hosts (megascale) makes
+of it, and for which slices ("{1,2}x{0:3}": slices 1 and 2, chips 0 to 3 of each).
+"""
 
 import math
 import re
@@ -73,6 +79,26 @@ def received_bytes(
     # A result is one of `group` parts of what is summed.
     return share * group * result
   return (1.0 if kind == "collective-permute" else share) * result
+
+
+def _slices(line: hlo.Instruction) -> int:
+  """How many slices take part in a transfer between slices."""
+  (text,) = re.findall(r'_xla_megascale_target="\{([\d,:]+)\}', line.text)
+  count = 0
+  for part in text.split(","):
+    first, _, last = part.partition(":")
+    count += int(last or first) - int(first) + 1
+  return count
+
+
+def from_slices_bytes(line: hlo.Instruction) -> float:
+  """Bytes that arrive at one chip from other slices; 0 if it brings none."""
+  if line.opcode != "recv" or "xla_megascale_runtime" not in line.text:
+    return 0.0
+  whole, slices = line.arrays[0].bytes, _slices(line)
+  share = (slices - 1) / slices
+  # A sum passes a ring twice, as that of an all-reduce.
+  return whole * share * (2 if '_type="ALL_REDUCE"' in line.text else 1)
 
 
 def start_of(line: hlo.Instruction, scope: dict) -> hlo.Instruction | None:

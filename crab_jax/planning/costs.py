@@ -1,7 +1,7 @@
 """What one call of a compiled program does on one chip.
 
-FLOPs of all products, by where they come from; bytes between the
-chip and its memory; bytes that collectives bring to a chip, by kind.
+FLOPs of all products, by where they come from; bytes between the chip and its
+memory; bytes that collectives bring to a chip, by kind, and from other slices.
 """
 
 import dataclasses
@@ -27,9 +27,12 @@ class Costs:
     adapter_again: of `again`, these.
     hbm_bytes: read and written; an array that the compiler keeps on the chip
       does not count.
-    received: kind of collective -> bytes that arrive from other chips.
+    received: kind of collective -> bytes that arrive from other chips of the
+      slice.
     calls: kind of collective -> how many run.
     largest: kind of collective -> bytes and op_name of the largest one.
+    from_slices: bytes that arrive from other slices.
+    slice_calls: how many transfers bring them.
   """
 
   flops: float
@@ -40,6 +43,8 @@ class Costs:
   received: dict[str, float]
   calls: dict[str, int]
   largest: dict[str, tuple[float, str]]
+  from_slices: float
+  slice_calls: int
 
 
 def is_again(op_name: str) -> bool:
@@ -55,7 +60,8 @@ def is_adapter(op_name: str) -> bool:
 def count(module: hlo.Module) -> Costs:
   """Adds up a program."""
   begun = collectives.begun(module)
-  flops = again = adapter = adapter_again = moved = 0.0
+  flops = again = adapter = adapter_again = moved = from_slices = 0.0
+  slice_calls = 0
   received = dict.fromkeys(collectives.KINDS, 0.0)
   calls = dict.fromkeys(collectives.KINDS, 0)
   largest = {kind: (0.0, "") for kind in collectives.KINDS}
@@ -68,6 +74,9 @@ def count(module: hlo.Module) -> Costs:
     again += work * is_again(line.op_name)
     adapter += work * is_adapter(line.op_name)
     adapter_again += work * is_adapter(line.op_name) * is_again(line.op_name)
+    if arriving := collectives.from_slices_bytes(line):
+      from_slices += visit.times * arriving
+      slice_calls += visit.times
     if not (kind := collectives.kind_of(line)):
       continue
     # One that overlaps products stands in several fusions, on one channel.
@@ -84,5 +93,14 @@ def count(module: hlo.Module) -> Costs:
     calls[kind] += visit.times
     largest[kind] = max(largest[kind], (here, line.op_name))
   return Costs(
-    flops, again, adapter, adapter_again, moved, received, calls, largest
+    flops,
+    again,
+    adapter,
+    adapter_again,
+    moved,
+    received,
+    calls,
+    largest,
+    from_slices,
+    slice_calls,
   )

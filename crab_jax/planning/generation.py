@@ -122,11 +122,12 @@ def plan(
   shape = rows_of(programs.batch)
   about = {
     "topology": host,
+    "slices": 1,
     "chip": chip,
     "chips": count,
     "mesh": sides,
     "rows": shape,
-    "hosts": chips.of_topology(topology)[1] // count,
+    "hosts": mesh.slices * chips.of_topology(topology)[1] // count,
     "new_tokens": prompts.new_tokens,
   }
   # Compiled in any case: only then it is known how the state is sharded that a

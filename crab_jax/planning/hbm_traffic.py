@@ -229,6 +229,11 @@ def count(visit: hlo.Visit, module: hlo.Module) -> float:
   if line.opcode == "fusion":
     return _fusion(line, scope, module)
   operands = [scope[name] for name in line.operands if name in scope]
+  # Between memory and host; their other results are a context and a token.
+  if line.opcode == "send":
+    return _in_hbm(operands[0])
+  if line.opcode == "recv":
+    return line.arrays[0].bytes
   if line.opcode.endswith("-start"):
     return _started(line, operands)
   if line.opcode in _SLICES:

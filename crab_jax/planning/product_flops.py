@@ -15,14 +15,14 @@ def _splash_flops(line: hlo.Instruction, scope: dict) -> float:
 
   The compiler knows nothing of a kernel's inside. Its first operand is the
   table of blocks [1, n, n], of which causality leaves n (n + 1) / 2; the first
-  one with heads is q, [.., N, T, H].
+  one that is no table of integers is q, [.., N, T, H].
   """
   match = re.match(r"splash_m[hq]a_(\w+?)_(segmented|no_)", line.name)
   if match is None:
     return 0.0
-  operands = [scope[name].arrays[0].sizes for name in line.operands]
-  blocks = operands[0][-1]
-  q = next(sizes for sizes in operands[1:] if len(sizes) == 4)
+  operands = [scope[name].arrays[0] for name in line.operands]
+  blocks = operands[0].sizes[-1]
+  q = next(x.sizes for x in operands if x.kind[0] not in "su")
   seen = q[-2] ** 2 * (blocks + 1) / (2 * blocks)
   return _SPLASH[match.group(1)] * 2.0 * seen * q[-1] * math.prod(q[:-2])
 

@@ -1,9 +1,9 @@
 """What a step costs on a TPU slice: memory, FLOPs, traffic, estimated time.
 
 Memory and FLOPs are read from the compiled program. Times are estimates: the
-program's FLOPs, memory traffic and collectives, each divided by the chip's
-peak. `best` lets all three overlap, `worst` lets none; a real run may be slower
-than both, as no peak is ever reached.
+program's FLOPs, memory traffic and collectives, in a slice and between slices, each
+divided by the chip's peak. `best` lets all of them overlap, `worst` none; a real run
+may be slower than both, as no peak is ever reached.
 """
 
 import dataclasses
@@ -67,24 +67,26 @@ class Times:
 
   compute: float
   memory: float
-  network: float
+  network: float  # within a slice
+  slices: float = 0.0  # the network between slices
 
   @property
   def best(self) -> float:
-    return max(self.compute, self.memory, self.network)
+    return max(self.compute, self.memory, self.network, self.slices)
 
   @property
   def worst(self) -> float:
-    return self.compute + self.memory + self.network
+    return self.compute + self.memory + self.network + self.slices
 
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-  """One program on one slice."""
+  """One program on one slice, or on several of a kind."""
 
-  topology: str
+  topology: str  # of a slice
+  slices: int
   chip: chips.Chip
-  chips: int
+  chips: int  # of all slices
   mesh: dict[str, int]
   rows: configs.Rows
   memory: Memory
@@ -144,6 +146,7 @@ def times(found: costs.Costs, chip: chips.Chip) -> Times:
     compute=found.flops / chip.flops,
     memory=found.hbm_bytes / chip.hbm_bandwidth,
     network=sum(found.received.values()) / chip.ici_bandwidth,
+    slices=found.from_slices / chip.dcn_bandwidth,
   )
 
 
@@ -153,7 +156,7 @@ def plan(
   mesh: configs.Mesh,
   topology: str,
 ) -> Plan:
-  """Compiles a stage's step for a slice and adds up what it costs.
+  """Compiles a stage's step for `mesh.slices` slices and adds up its costs.
 
   Raises:
     UserError: libtpu is missing, or mesh, rows and slice do not fit together.
@@ -169,15 +172,17 @@ def compiled(
 ) -> tuple[Plan, hlo.Module | None]:
   """`plan`, and the program it was read from; None if it does not fit."""
   chip, count = chips.of_topology(topology)
-  runner = aot.runner(model, stage, mesh, aot.devices(topology))
+  devices = aot.devices(topology, mesh.slices)
+  runner = aot.runner(model, stage, mesh, devices)
   batch = batch_lib.abstract(model, stage.rows)
   program = aot.compile_lowered(runner.lower(stage.trains, batch))
   module = hlo.parse(program.text) if program.text else None
   found = costs.count(module) if module else None
   made = Plan(
     topology=topology,
+    slices=mesh.slices,
     chip=chip,
-    chips=count,
+    chips=count * mesh.slices,
     mesh=dict(runner.mesh.shape),
     rows=stage.rows,
     memory=_memory(runner, stage.trains, batch, program, chip),

@@ -26,7 +26,7 @@ class Target:
   Attributes:
     experiment: the settings.
     stage: the one of its stages to plan.
-    topology: the slice, e.g. "v5e:4x4".
+    topology: the slice, e.g. "v5e:4x4", of which there are `Mesh.slices`.
   """
 
   experiment: configs.Experiment
@@ -81,7 +81,9 @@ def sweep(
     UserError: a mesh does not read so.
   """
   use_cpu()
-  default = sweep_lib.default_grid(target.stage, target.topology)
+  default = sweep_lib.default_grid(
+    target.stage, target.topology, target.experiment.mesh.slices
+  )
   grid = sweep_lib.Grid(
     rows=rows or default.rows,
     remat=remat or default.remat,

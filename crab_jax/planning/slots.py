@@ -124,10 +124,11 @@ def plan(
   sides = dict(layout.mesh.shape) if layout.mesh else {"data": 1}
   about = {
     "topology": host,
+    "slices": 1,
     "chip": chip,
     "chips": count,
     "mesh": sides,
-    "hosts": chips.of_topology(topology)[1] // count,
+    "hosts": mesh.slices * chips.of_topology(topology)[1] // count,
     "new_tokens": settings.new_tokens,
   }
   decode, layers, state = programs.decode()

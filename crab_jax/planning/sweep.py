@@ -25,14 +25,16 @@ class Grid:
   meshes: tuple[tuple[int, int, int], ...]
 
 
-def default_grid(stage: configs.Stage, topology: str) -> Grid:
+def default_grid(stage: configs.Stage, topology: str, slices: int = 1) -> Grid:
   """The batch as it is and doubled, less memory or less work, 3 meshes."""
   _, count = chips.of_topology(topology)
   return Grid(
     rows=(stage.rows.rows, 2 * stage.rows.rows),
     remat=("full", "projections"),
     meshes=tuple(
-      (1, count // tensor, tensor) for tensor in (1, 2, 4) if not count % tensor
+      (slices, count // tensor, tensor)
+      for tensor in (1, 2, 4)
+      if not count % tensor
     ),
   )
 

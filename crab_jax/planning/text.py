@@ -58,6 +58,11 @@ def _traffic(spent: costs.Costs) -> list[str]:
     for kind, size in spent.received.items()
     if spent.calls[kind]
   ]
+  if spent.slice_calls:
+    rows.append(
+      f"  {'between slices':<18} {spent.from_slices / 1e9:8.2f} GB in"
+      f" {spent.slice_calls:>6} calls"
+    )
   return [
     f"memory traffic of a chip {spent.hbm_bytes / 1e9:.4g} GB a call",
     "arriving at a chip from others, a call",
@@ -66,9 +71,10 @@ def _traffic(spent: costs.Costs) -> list[str]:
 
 
 def _times(times: report.Times) -> str:
+  slices = f", between slices {times.slices:.3g}" if times.slices else ""
   return (
     f"(products {times.compute:.3g}, memory {times.memory:.3g}, network"
-    f" {times.network:.3g})"
+    f" {times.network:.3g}{slices})"
   )
 
 
@@ -159,8 +165,9 @@ def serving_lines(phases: Sequence[generation.Phase]) -> list[str]:
 def lines(found: report.Plan, job: report.Job) -> list[str]:
   """All that a plan says, for people."""
   mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items())
+  slices = f"{found.slices} x " if found.slices > 1 else ""
   head = (
-    f"{found.topology} ({found.chips} chips), mesh {mesh};"
+    f"{slices}{found.topology} ({found.chips} chips), mesh {mesh};"
     f" {found.rows.rows} rows of {found.rows.tokens} tokens, remat"
     f" {found.remat}; compiled in {found.compile_seconds:.0f} s"
   )

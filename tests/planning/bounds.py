@@ -80,5 +80,14 @@ def check(found: report.Compiled, module: hlo.Module) -> None:
     assert seconds >= read / found.chip.hbm_bandwidth
     assert seconds >= asked / found.chip.flops * (1 - 1e-9)
   assert found.times.worst == pytest.approx(
-    found.times.compute + found.times.memory + found.times.network
+    found.times.compute
+    + found.times.memory
+    + found.times.network
+    + found.times.slices
   )
+  if found.slices > 1:
+    # Every slice must hear of the gradients of what trains, in float32 or half.
+    share = (found.slices - 1) / found.slices
+    assert found.costs.from_slices >= share * found.memory.trained
+    # And of little else: the weights stay where they are.
+    assert found.costs.from_slices < 3 * found.memory.trained

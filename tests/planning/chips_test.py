@@ -46,3 +46,9 @@ def test_every_chip_names_its_source():
     assert chip.source.startswith("https://")
     assert chip.flops > 1e14
     assert chip.hbm_bandwidth > 5e11
+
+
+def test_between_slices_is_slower_than_within():
+  for chip in chips.CHIPS:
+    assert chip.dcn_bandwidth < chip.ici_bandwidth or not chip.ici_bandwidth
+    assert bool(chip.dcn_bandwidth) == bool(chip.ici_bandwidth)

@@ -239,6 +239,16 @@ _ENTRIES = {
     "%e = f32[128,32]{1,0} all-gather(%x), replica_groups={{0,1}}",
     3 * _X,
   ),
+  "to other slices": (
+    "%s = (f32[64,32]{1,0}, u32[], token[]) send(%x, %x), is_host_transfer=true\n"
+    "  %e = token[] send-done(%s)",
+    _X,
+  ),
+  "from other slices": (
+    "%s = (f32[64,32]{1,0}, u32[], token[]) recv(%x), is_host_transfer=true\n"
+    "  %e = (f32[64,32]{1,0}, token[]) recv-done(%s)",
+    _X,
+  ),
   "a sum in shards": (
     "%e = f32[32,32]{1,0} reduce-scatter(%x), replica_groups={{0,1}}",
     1.5 * _X,

@@ -28,10 +28,13 @@ def plan(peak=8 * GIB, step=1.0, rows=16, fits=True):
     received=dict.fromkeys(kinds, 0.0) | {"all-gather": 3e10},
     calls=dict.fromkeys(kinds, 0) | {"all-gather": 400},
     largest=dict.fromkeys(kinds, (0.0, "")) | {"all-gather": (1e9, "head")},
+    from_slices=0.0,
+    slice_calls=0,
   )
   shape = dataclasses.replace(ROWS, rows=rows)
   return report.Plan(
     topology="v5e:4x4",
+    slices=1,
     chip=chip,
     chips=count,
     mesh={"data": 1, "fsdp": 16, "tensor": 1},

@@ -9,7 +9,7 @@ from crab_jax.planning import chips
 from crab_jax.training import sharding
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_SLICES = sorted((_ROOT / "gin" / "mesh").glob("v*.gin"))
+_SLICES = sorted((_ROOT / "gin" / "mesh").glob("*v[0-9]*.gin"))
 _RECIPES = ("crab_plus_7b", "crab_plus_3b")
 
 
@@ -31,9 +31,10 @@ def boxes():
 @pytest.mark.parametrize("path", _SLICES, ids=lambda path: path.stem)
 def test_a_recipe_fits_a_slice(recipe, path, boxes):
   built = _build(recipe, path.stem)
-  _, count = chips.of_topology(built.mesh.topology)
-  assert count == int(path.stem.split("_")[1])
-  shape = sharding.mesh_shape(built.mesh, count)
+  chip, count = chips.of_topology(built.mesh.topology)
+  slices = f"{built.mesh.slices}x_" if built.mesh.slices > 1 else ""
+  assert path.stem == f"{slices}{chip.name}_{count}"
+  shape = sharding.mesh_shape(built.mesh, count * built.mesh.slices)
   sizes = dict(zip(sharding.AXES, shape, strict=True))
   rules = sharding.rules_of(built.mesh)
   for name, box in boxes[recipe].items():

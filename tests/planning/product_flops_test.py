@@ -1,5 +1,7 @@
 """Products that no dot instruction shows."""
 
+import math
+
 import pytest
 
 from crab_jax.planning import hlo
@@ -59,15 +61,16 @@ def test_a_product_with_a_vector_written_as_a_sum(opcode, name, flops):
     ("another_kernel.1", 0),
   ],
 )
+@pytest.mark.parametrize("rows", [(), (2,)])  # one row has no axis of rows
 def test_a_kernel_of_splash_attention_costs_the_blocks_it_visits(
-  name, products
+  name, products, rows
 ):
   """Blocks of 1024: three of four hold a key that some query may see."""
   shapes = {
     "next": ("s8", (1, 2, 2)),
     "mask": ("s8", (1, 2, 2)),
-    "q": ("bf16", (2, 28, 2048, 128)),
-    "k": ("bf16", (2, 4, 2048, 128)),
+    "q": ("bf16", (*rows, 28, 2048, 128)),
+    "k": ("bf16", (*rows, 4, 2048, 128)),
   }
   scope = {
     key: hlo.Instruction(key, "parameter", (hlo.Array(*a, True),), (), {}, "")
@@ -76,5 +79,5 @@ def test_a_kernel_of_splash_attention_costs_the_blocks_it_visits(
   line = hlo.Instruction(
     name, "custom-call", scope["q"].arrays, tuple(scope), {}, ""
   )
-  block = 2 * 28 * (2 * 1024 * 1024 * 128)
+  block = math.prod(rows) * 28 * (2 * 1024 * 1024 * 128)
   assert product_flops.count(line, scope) == products * 3 * block

@@ -24,6 +24,16 @@ def test_best_overlaps_and_worst_does_not():
   times = report.Times(0.6, 0.4, 0.2)
   assert times.best == 0.6
   assert times.worst == pytest.approx(1.2)
+  times = dataclasses.replace(times, slices=0.9)
+  assert times.best == 0.9
+  assert times.worst == pytest.approx(2.1)
+
+
+def test_bytes_between_slices_cost_the_network_between_them():
+  found = made_plan.plan()
+  spent = dataclasses.replace(found.costs, from_slices=3.125e9)
+  assert report.times(found.costs, found.chip).slices == 0
+  assert report.times(spent, found.chip).slices == pytest.approx(1.0)
 
 
 def test_rates_follow_from_the_step():
