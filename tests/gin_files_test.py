@@ -113,18 +113,24 @@ def test_the_tiny_preset_is_what_the_base_builds():
   assert configs.tiny(adapter=built.adapter) == built
 
 
-def test_a_base_that_perceives_learns_none_of_the_sets():
-  """Its stage has the rows of prose alone; the sets are the adapter's."""
-  for name in ("gin/perceiving_base.gin", "gin/ablation/transfer_gpu.gin"):
-    built = gin_utils.experiment(_files(name), [])
-    base, *rest = built.stages
-    assert set(base.mixture) == {row.name for row in perception.ROWS}
-    assert base.trains == "all"
-    (tuning,) = rest
-    assert tuning.trains == "adapter"
-    assert set(tuning.mixture) == set(tasks.Tasks())
-    if built.transfer:
-      assert set(built.transfer.tasks) == set(tasks.Tasks())
+@pytest.mark.parametrize(
+  "name",
+  [
+    "gin/base.gin",
+    "gin/ablation/transfer.gin",
+    "gin/ablation/transfer_gpu.gin",
+  ],
+)
+def test_the_base_perceives_and_learns_none_of_the_sets(name):
+  """Its stages have rows of prose alone; the sets are the adapter's."""
+  built = gin_utils.experiment(_files(name), [])
+  rows = {row.name for row in perception.ROWS}
+  *base, tuning = built.stages
+  assert all(stage.trains == "all" for stage in base)
+  assert all(set(stage.mixture) <= rows for stage in base)
+  assert set().union(*(stage.mixture for stage in base)) == rows
+  assert tuning.trains == "adapter"
+  assert set(tuning.mixture) == set(tasks.Tasks())
 
 
 def test_what_a_base_learns_from_is_not_evaluated():
@@ -154,24 +160,20 @@ def test_the_two_recipes_differ_in_the_model_alone():
   assert same == seven
 
 
-def test_the_study_keeps_what_its_budgets_were_tuned_with():
-  """gin/base.gin may change without it: then the study must say it itself."""
+def test_the_study_begins_with_the_base_of_the_main_run():
+  """And keeps, whatever that run does, what its budgets were tuned with."""
   built = gin_utils.experiment(["gin/ablation/transfer.gin"], [])
-  muon = configs.Optimizer("muon", peak=3e-3, final=0.1, b2=0.98)
+  main = gin_utils.experiment(["gin/base.gin"], [])
+  assert built.stages == main.stages
+  assert built.model == main.model
   rows = configs.Rows(
     rows=4, tokens=512, frame_pairs=20, chunks=20, supervised=192, samples=16
   )
-  stage, _ = built.stages
-  assert (stage.steps, stage.optimizer, stage.rows) == (400, muon, rows)
-  assert built.world == configs.World(
-    train_samples=240, val_samples=32, test_samples=32
-  )
-  assert built.evaluation == configs.Evaluation(32, 120, limit=24)
-  assert built.validation == configs.Validation()
+  assert (built.world.train_samples, built.world.val_samples) == (240, 32)
+  assert not set(built.world.train_factors) & set(tasks.Tasks())
+  assert (built.evaluation.limit, built.evaluation.max_new_tokens) == (24, 120)
   adapter = configs.ILora(rank=16, heads=3, alpha=32.0, dropout=0.0)
   assert built.model.adapter == adapter
-  assert built.model.audio.pool == 10
-  assert built.data.positions_per_second == 5
   transfer = built.transfer
   assert transfer.rows == dataclasses.replace(rows, rows=1)
   assert (transfer.optimizer.peak, transfer.optimizer.b2) == (4e-3, 0.98)

@@ -97,7 +97,9 @@ def make(
     cache: keeps decoded media.
   """
   study = experiment.required_transfer
-  model = grid.model(experiment.model, method)
+  model = state_lib.stage_model(
+    grid.model(experiment.model, method), study.trains
+  )
   # Nothing of the update depends on the number of steps: see `optim`.
   optimizer = optim.optimizer(study.optimizer, 1)
   runner = runner_lib.build(

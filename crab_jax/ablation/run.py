@@ -77,7 +77,9 @@ class Executor:
     self.table = workspace.records.table
     self.groups = self.table.by_family(chosen)
     self.tasks = grid.datasets(self.groups)
-    self._experiment, self._workspace, self._base = experiment, workspace, base
+    self._experiment, self._workspace = experiment, workspace
+    # What of the base every run trains with its adapter, and what none does.
+    self._tuned, self._frozen = state_lib.split(base, self.study.trains)
     self._sharded: array_types.Tree | None = None
     self._cache = media_cache.Cache(int(1e9 * self.study.cache_gb))
     self._programs: dict[tuple[str, float], programs_lib.Programs] = {}
@@ -126,13 +128,13 @@ class Executor:
     rate = self.study.optimizer.peak if rate is None else rate
     programs = self._of(run.method, rate)
     try:
-      adapter, loss, seen = self._tune(run, programs, rate)
+      tuned, loss, seen = self._tune(run, programs, rate)
     except trainer.NotFinite:
       if run.rate is None:
         raise
       return self._result(run, programs, rate, start, time.perf_counter())
     trained = time.perf_counter()
-    params = state_lib.merge(adapter, self._base)
+    params = state_lib.merge(tuned, self._frozen)
     found = {
       "samples": seen,
       "loss": loss,
@@ -185,10 +187,11 @@ class Executor:
     return dataclasses.replace(self.study.optimizer, peak=rate)
 
   def _tune(self, run: grid.Run, programs: programs_lib.Programs, rate: float):
-    """The adapter, the mean loss of its last steps, the samples it saw."""
+    """What it trained, the mean loss of its last steps, the samples it saw."""
     stage, runner = self._stage(run, rate), programs.runner
     optimizer = optim.optimizer(stage.optimizer, stage.steps)
-    state = state_lib.create(programs.adapter(run.seed), optimizer)
+    begun = state_lib.merge(programs.adapter(run.seed), self._tuned)
+    state = state_lib.create(begun, optimizer)
     last_losses = LastLosses(max(stage.steps // 10, 1))
     batches = self._batches(run, stage)
     loop = trainer.Loop(
@@ -203,7 +206,8 @@ class Executor:
       remedy="lower Transfer.optimizer's peak, or Transfer.rates",
     )
     try:
-      state = loop.run(state, self._frozen(runner), jax.random.key(run.seed))
+      frozen = self._on_devices(runner)
+      state = loop.run(state, frozen, jax.random.key(run.seed))
       seen = batches.counters()["samples"]
     finally:
       batches.close()
@@ -214,17 +218,17 @@ class Executor:
     return configs.Stage(
       run.name,
       self.steps(run),
-      "adapter",
+      self.study.trains,
       optimizer=self._optimizer(rate),
       mixture=dict.fromkeys(run.tasks, 1.0),
       rows=self.study.rows,
       targets=run.targets,
     )
 
-  def _frozen(self, runner: runner_lib.Runner) -> array_types.Tree:
-    """The backbone on the devices, sharded once: it is that of every method."""
+  def _on_devices(self, runner: runner_lib.Runner) -> array_types.Tree:
+    """What no run trains, sharded once: it is that of every method."""
     if self._sharded is None:
-      self._sharded = runner.shard(self._base)
+      self._sharded = runner.shard(self._frozen)
     return self._sharded
 
   def _batches(self, run: grid.Run, stage: configs.Stage) -> loader.Loader:

@@ -26,6 +26,9 @@ class Transfer(checked.Checked):
     "ilora_e4",
   )
   baseline: str = "lora"  # the method of the runs with one dataset
+  # What every run tunes, as Stage.trains; the "adapter" is fresh in each, what
+  # trains beside it begins as the backbone has it.
+  trains: schedule.Trains = "adapter"
   targets: tuple[str, ...] = ("reasoning", "answer")  # as Stage.targets
   seeds: tuple[int, ...] = (0, 1, 2)  # of adapter, dropout and data order
   samples: int = 240  # of each dataset that a run sees, >= 1
@@ -63,6 +66,12 @@ class Transfer(checked.Checked):
       and set(self.same_steps) <= set(self.targets),
       f"Transfer.pair_targets={self.pair_targets!r} and Transfer.same_steps="
       f"{self.same_steps} must be among Transfer.targets={self.targets}",
+    )
+    groups = schedule.groups(self.trains)
+    checked.require(
+      "adapter" in groups and groups <= {*schedule.GROUPS},
+      f'Transfer.trains={self.trains!r} must have the "adapter"; beside it may'
+      f" stand {', '.join(schedule.GROUPS[1:])}",
     )
     self._check_rates()
     self._check_curves()

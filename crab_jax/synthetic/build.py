@@ -33,7 +33,7 @@ FOLDER = "AVUIE_2"
 MARKER = "world.json"
 _PART = 24  # jobs that a worker takes at once
 # Grows when the same configuration begins to give other files.
-VERSION = 6
+VERSION = 7
 
 # Where one family holds sets of different make, the set's own planner.
 _OF_TASK = {

@@ -1,13 +1,17 @@
 """A scene in plain prose: what is seen, what is heard, questions about it.
 
 The words are those of the sets, so that what is learnt of them carries over;
-tags, boxes and the sets' intervals are not among them.
+tags, boxes and the sets' intervals are not among them. Answers to questions say
+what they follow from, and then repeat the point "in short": without that, a tiny
+model tuned to answer named the right thing and repeated another.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from crab_jax.synthetic import clips
+from crab_jax.synthetic import emotion
 from crab_jax.synthetic import localization
 from crab_jax.synthetic import music
 from crab_jax.synthetic import phrasing
@@ -18,9 +22,14 @@ Content = scenes.Scene | scenes.Face
 
 
 def described(rng: np.random.Generator, scene: Content) -> str:
-  """All that is seen and heard, in two sentences."""
+  """All that is seen and heard, in two sentences; of a face its mood too."""
   style = phrasing.style(rng)
-  return f"{style.sight} {seen(scene)}. {style.hearing} {heard(scene)}."
+  said = f"{style.sight} {seen(scene)}. {style.hearing} {heard(scene)}."
+  return f"{said} {_mood(scene)}" if isinstance(scene, scenes.Face) else said
+
+
+def _mood(face: scenes.Face) -> str:
+  return f"The mood is {emotion.emotion_of(face)}."
 
 
 def seen(scene: Content) -> str:
@@ -75,16 +84,30 @@ def questions_of(scene: Content) -> Iterator[tuple[str, str]]:
   if isinstance(scene, scenes.Face):
     yield "Which expression has the face?", f"{phrasing.a(scene.mouth)}."
     yield "How does the voice sound?", f"{phrasing.a(scene.voice)} voice."
+    signs = f"{phrasing.a(scene.mouth)}, {phrasing.a(scene.voice)} voice"
+    mood = emotion.emotion_of(scene)
+    yield (
+      "Which mood do face and voice tell?",
+      _short(f"{signs}. The mood is {mood}", mood),
+    )
     return
   yield "What do you hear?", f"{heard(scene)}."
   yield from _compared(scene)
+  yield from _ordered(scene)
+  yield from _met(scene)
   yield "What do you see?", f"{seen(scene)}."
   for thing in scene.things:
     the = f"the {thing.name}"
-    yield f"Which colour is {the}?", f"{the} is {thing.colour}."
-    yield f"Where is {the}?", f"{the} is {thing.quarter}."
+    for question, said, answer in (
+      (f"Which colour is {the}?", f"{the} is", thing.colour),
+      (f"Where is {the}?", f"{the} is", thing.quarter),
+      (f"What is {thing.colour}?", f"the {thing.colour} one is", the),
+      (f"What is {thing.quarter}?", f"{thing.quarter} is", the),
+    ):
+      yield question, _short(f"{said} {answer}", answer)
     if thing.name == scenes.DANCER:
-      yield f"What does {the} do?", f"{the} is {thing.motion}."
+      said = _short(f"{the} is {thing.motion}", thing.motion)
+      yield f"What does {the} do?", said
     yield from _when(f"When do you see {the} play?", thing.spans, scene.seconds)
   if scene.seconds != music.SECONDS:
     for sound in scene.sounds:
@@ -92,6 +115,49 @@ def questions_of(scene: Content) -> Iterator[tuple[str, str]]:
       yield from _when(
         f"When do you hear the {sound.name}?", span, scene.seconds
       )
+
+
+def _short(said: str, answer: str) -> str:
+  """What is said, and the answer once more."""
+  return f"{said}, in short {answer}."
+
+
+def _ordered(scene: scenes.Scene) -> Iterator[tuple[str, str]]:
+  """The first and the last of several sounds: which, its colour, its place."""
+  sounds = questions.by_start(scene.sounds)
+  if len(sounds) < 2:
+    return
+  names = ", then ".join(phrasing.a(sound.name) for sound in sounds)
+  things = {thing.name: thing for thing in scene.things}
+  for which, sound in (("first", sounds[0]), ("last", sounds[-1])):
+    the = f"the {sound.name}"
+    said = f"{names}, the {which} is {the}"
+    yield f"What do you hear {which}?", _short(said, the)
+    if sound.name in things:
+      thing = things[sound.name]
+      for question, answer in (
+        (f"Which colour is what you hear {which}?", thing.colour),
+        (f"Where is what you hear {which}?", thing.quarter),
+      ):
+        yield question, _short(f"{said}, {the} is {answer}", answer)
+
+
+def _met(scene: scenes.Scene) -> Iterator[tuple[str, str]]:
+  """When an instrument in view is heard as well as seen to play."""
+  things = clips.instruments(scene)
+  if not all(thing.spans for thing in things):  # at rest
+    return
+  for event in clips.events(scene):
+    if event.seen == (0, scene.seconds):
+      continue
+    the = f"the {event.thing.name}"
+    seen, heard, both = map(
+      localization.span_words, (event.seen, event.heard, event.span)
+    )
+    yield (
+      f"When do you both see and hear {the}?",
+      _short(f"{the} is seen {seen} and heard {heard}, both {both}", both),
+    )
 
 
 def _when(question: str, spans, seconds: int) -> Iterator[tuple[str, str]]:
@@ -106,9 +172,13 @@ def _compared(scene: scenes.Scene) -> Iterator[tuple[str, str]]:
   for thing in scene.things:
     if thing.name == scenes.DANCER:
       continue
-    sounds = "sounds" if thing.name in names else "is silent"
+    sounds = thing.name in names
+    said = (
+      f"the {thing.colour} {thing.name} {'sounds' if sounds else 'is silent'}"
+    )
     for the in (f"the {thing.name}", f"the {thing.colour} one"):
-      yield f"Does {the} sound?", f"the {thing.colour} {thing.name} {sounds}."
+      yield f"Does {the} sound?", _short(said, phrasing.verdict(sounds))
+      yield f"Is {the} silent?", _short(said, phrasing.verdict(not sounds))
   seen = [f"the {it.name}" for it in scene.things if it.name in names]
   both = phrasing.join(seen) if seen else "nothing"
   yield "What do you both see and hear?", f"{both}."

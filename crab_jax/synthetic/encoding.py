@@ -7,10 +7,10 @@ FFmpeg has the first, and both give the same bytes for the same input.
 import av
 import numpy as np
 import PIL.Image
-import soundfile
 
 from crab_jax import configs
 from crab_jax import files
+from crab_jax.sound_files import soundfile
 
 _RATE = configs.SAMPLE_RATE
 

@@ -159,6 +159,30 @@ def test_another_seed_is_another_adapter_and_order(executor, made, joint):
   assert made["ilora_e2"].runner.seen != joint[1]
 
 
+def test_what_trains_beside_the_adapter_begins_as_the_base_has_it(
+  executor, small_study, made
+):
+  """In every run anew; the rest of the base stays as it is."""
+  experiment, workspace = small_study
+  study = dataclasses.replace(executor.study, trains=("projectors", "adapter"))
+  base = {
+    "visual": {"merger": {"kernel": np.full(2, 5.0, np.float32)}},
+    "kernel": np.zeros(2, np.float32),
+  }
+  other = run.Executor(
+    dataclasses.replace(experiment, transfer=study), workspace, base
+  )
+  for _ in range(2):
+    other.execute(_ALONE)
+    params = made["lora"].answerer.params
+    steps = other.steps(_ALONE)
+    np.testing.assert_array_equal(params["lora_B"], steps)
+    np.testing.assert_array_equal(
+      params["visual"]["merger"]["kernel"], 5 + steps
+    )
+    np.testing.assert_array_equal(params["kernel"], 0)
+
+
 def test_a_part_of_the_datasets_leaves_no_gates(executor):
   found = executor.execute(dataclasses.replace(_ALONE, method="ilora_e2"))
   assert "gates" not in found

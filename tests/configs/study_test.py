@@ -12,6 +12,8 @@ from crab_jax import configs
     (lambda: configs.Transfer(seeds=()), "Transfer.seeds"),
     (lambda: configs.Transfer(targets=("long",)), "Transfer.targets"),
     (lambda: configs.Transfer(targets=("answer",)), "Transfer.pair_targets"),
+    (lambda: configs.Transfer(trains="projectors"), "Transfer.trains"),
+    (lambda: configs.Transfer(trains=("adapter", "eyes")), "Transfer.trains"),
     (lambda: configs.Transfer(samples=0), "Transfer.samples=0"),
     (lambda: configs.Transfer(claim_minutes=0), "Transfer.claim_minutes=0"),
   ],

@@ -110,7 +110,7 @@ def test_the_files_of_every_record_are_written(planned, name):
 def test_of_two_candidates_one_is_that_of_the_other_half(planned):
   for plan in planned["perceive_videos"]:
     for record in plan.records:
-      stem = record["audio_path"].removesuffix(".mp3")
+      stem = record["audio_path"].removesuffix(".wav")
       videos = record["video1_path"], record["video2_path"]
       assert f"{stem}.mp4" in videos
       if record["description"].count("video"):
