@@ -112,7 +112,7 @@ def _evaluate() -> "report_files.Written | None":
   compilation.keep(_COMPILED.value or experiment.compiled)
   given = scores.own_tasks(cli.path(_TASK_FILE))
   if _DISTRIBUTED.value:
-    hosts.join()
+    hosts.join(experiment.hosts)
   checkpoint = checkpoint_report.Checkpoint(
     model,
     cli.path(_ADAPTER),

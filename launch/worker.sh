@@ -77,11 +77,14 @@ start() {
 # A training that SIGTERM ended exits with 0, like one that came to its end;
 # only who waits for it can tell the two apart.
 _wait_for() {
-  local child=''
+  local child='' early=false # whether a signal came before a child was known
   stopped=false
-  trap 'stopped=true; [[ -z $child ]] || kill -TERM "$child" || true' TERM INT
+  trap 'stopped=true
+    if [[ -n $child ]]; then kill -TERM "$child" || true; else early=true; fi' \
+    TERM INT
   "$@" &
   child=$!
+  [[ $early == false ]] || kill -TERM "$child" || true
   while true; do
     code=0
     wait "$child" || code=$?

@@ -24,7 +24,7 @@ _WIDTH, _HEIGHT = 196, 76  # of a box, pixels
 _GAP_X, _GAP_Y = 22, 40
 _MARGIN = 20
 _LINE = 31  # characters of a description in a box
-_IN_ROW = 5  # boxes of the base in each of two rows
+_IN_ROW = 4  # boxes of the base in a row
 _COMMANDS = "commands"
 
 # The layers up to this one are the grey rows.
@@ -190,7 +190,8 @@ def _arrow(points: list[tuple[float, float]]) -> str:
 
 
 def _title(box: str) -> str:
-  return f"{box.rpartition('/')[0]}/…" if ", " in box else box
+  # A whole path would be wider than its box.
+  return f"{box.split('/')[-2]}/…" if ", " in box else box
 
 
 def _box(name: str, x: float, y: float) -> str:
@@ -229,7 +230,8 @@ def svg() -> str:
   level = levels(arrows)
   boxes = [*sorted(level), *base()]
   chains = _chains(arrows, level)
-  bottom = [base()[start : start + _IN_ROW] for start in (_IN_ROW, 0)]
+  starts = range(0, len(base()), _IN_ROW)
+  bottom = [base()[start : start + _IN_ROW] for start in reversed(starts)]
   centres = _centres([*bottom, *_rows(chains, level)])
   width = max(x for x, _ in centres.values()) + _WIDTH / 2 + _MARGIN
   height = max(y for _, y in centres.values()) + _HEIGHT / 2 + _MARGIN

@@ -13,7 +13,7 @@ FILES = sorted((_ROOT / "crab_jax").rglob("*.py"))
 # The layers, lowest first. What may be imported: the layer's own folder or
 # file, and every layer of an earlier row.
 _LAYERS = (
-  ("errors", "array_types", "plotting", "processes"),
+  ("errors", "array_types", "plotting", "processes", "sound_files"),
   ("buckets",),
   ("files",),
   ("configs",),
@@ -57,6 +57,7 @@ _LIBRARIES = {
   },
   "grain": {"data/"},
   "librosa": {"paradigms/qwen2_5_omni/front_end.py"},
+  "soundfile": {"sound_files.py"},
   "torch": set(),
   "tensorflow": set(),
   "transformers": set(),
@@ -318,6 +319,7 @@ _TESTS_OF_MORE = {
   "data/media/fuzz",  # damaged files of every kind
   "models/parameters",  # names, shapes and axes of the whole tree
   "paradigms/linear_family",  # a family that is only a folder
+  "paradigms/encoder_projector/answers",  # commands and a server with it
   "paradigms/encoder_projector/run",  # the whole path, as the family before
   "paradigms/qwen2_5_omni/unchanged",
   "planning/compiled",  # what the TPU compiler makes of the recipes
@@ -325,7 +327,10 @@ _TESTS_OF_MORE = {
   "real_clips",
   "serving/browser",  # the page
   "serving/clients",  # clients that nobody here wrote
+  "serving/other_clients",
+  "serving/soak",  # a server that is asked without a pause
   "survival",  # runs that are killed
+  "survival_bucket",
 }
 _FOLDERS_OF_MORE = ("launch/", "parity/")
 # Modules of some size that another test tests; the others are too small.
@@ -333,13 +338,9 @@ _TESTED_BY = {
   "annotate": "annotation/run",
   "annotation/build": "annotation/run",
   "annotation/checking/findings": "annotation/checking/checks",
-  "annotation/checking/language": "annotation/checking/checks",
-  "annotation/checking/senses": "annotation/checking/checks",
-  "annotation/checking/times_said": "annotation/checking/checks",
-  "annotation/checking/words": "annotation/checking/checks",
+  "annotation/cost_estimate": "annotation/drafting",
   "annotation/expansion": "annotation/run",
   "annotation/facts": "annotation/writer_template",
-  "annotation/inspection/assumptions": "annotation/inspection/inspect_source",
   "annotation/inspection/inventory": "annotation/inspection/inspect_source",
   "annotation/licences": "annotation/drafting",
   "annotation/media_files": "annotation/run",
@@ -358,15 +359,15 @@ _TESTED_BY = {
   "annotation/rows": "annotation/schema",
   "annotation/settings": "annotation/run",
   "annotation/showing": "annotation/cutting",
+  "annotation/teachers": "annotation/drafting",
   "annotation/teaching/asking": "annotation/drafting",
   "annotation/teaching/batches": "annotation/drafting",
-  "annotation/teaching/prompts": "annotation/drafting",
   "annotation/teaching/replies": "annotation/checking/checks",
   "annotation/teaching/sending": "annotation/drafting",
   "annotation/teaching/spending": "annotation/drafting",
-  "annotation/teaching/teacher": "annotation/drafting",
   "annotation/teaching/times_proposed": "annotation/weak_labels",
   "annotation/truths": "annotation/conclusions",
+  "annotation/work": "annotation/drafting",
   "ablation/figures": "ablation/report",
   "ablation/run_evaluation": "ablation/run",
   "data/grammar": "data/conversation",
@@ -380,6 +381,7 @@ _TESTED_BY = {
   "models/sam2/hiera": "models/sam2/network",
   "models/sam2/mask_decoder": "models/sam2/network",
   "models/sam2/prompt_encoder": "models/sam2/network",
+  "serving/answering": "serving/app",
   "serving/asked": "serving/protocol",
   "serving/clips": "serving/app",
   "serving/facts": "serving/app",
@@ -389,15 +391,13 @@ _TESTED_BY = {
   "serving/media_pool": "serving/app",
   "serving/metrics": "serving/app",
   "serving/opening": "serving/app",
+  "serving/parts": "serving/protocol",
   "serving/replies": "serving/app",
   "serving/service": "serving/limiting",
   "models/scanning": "paradigms/thinker",  # what the backward pass keeps
   "paradigms/encoder_projector/clip": "parity/encoder_projector_transformers",
   "paradigms/encoder_projector/checkpoint_config": "weights/encoder_projector",
   "paradigms/encoder_projector/names": "weights/encoder_projector",
-  "paradigms/encoder_projector/projectors": (
-    "parity/encoder_projector_transformers"
-  ),
   "paradigms/front": "paradigms/network",  # the two tables agree
   "paradigms/names": "paradigms/qwen2_5_omni/names",
   "paradigms/slots": "serving/programs",

@@ -37,7 +37,10 @@ class Call:
 
 
 def call(
-  command: str, calls: list[tuple[str, ...]], folder: pathlib.Path
+  command: str,
+  calls: list[tuple[str, ...]],
+  folder: pathlib.Path,
+  devices: int = 1,
 ) -> list[Call]:
   """How a command ends for each list of arguments.
 
@@ -46,7 +49,9 @@ def call(
     calls: arguments, one call after the other.
     folder: the working directory; must be empty, and is so afterwards unless a
       call writes there.
+    devices: that the processor stands for.
   """
+  flags = f"--xla_force_host_platform_device_count={devices}"
   out = folder.with_name(folder.name + ".calls.json")
   done = subprocess.run(
     [sys.executable, "-c", _SCRIPT, command, str(out), json.dumps(calls)],
@@ -54,7 +59,7 @@ def call(
     env={
       **os.environ,
       "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "",
+      "XLA_FLAGS": flags if devices > 1 else "",
       "PYTHONPATH": str(_ROOT),
     },
     capture_output=True,

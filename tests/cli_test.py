@@ -12,6 +12,7 @@ _COMMAND = textwrap.dedent('''
   """A command for the test."""
   from absl import flags
   from crab_jax import cli
+  from crab_jax import configs
   from crab_jax import errors
 
   _COUNT = flags.DEFINE_integer("count", 1, "A number.")
@@ -75,6 +76,7 @@ def test_help_tells_the_flags():
 _ABANDONED = """
   import asyncio, gc
   from crab_jax import cli
+  from crab_jax import configs
 
   async def fail():
     raise ValueError("told already")
@@ -118,11 +120,12 @@ def test_abandoned_reads_are_silent_and_other_faults_are_not():
 _HOST = """
   import time
   from crab_jax import cli
+  from crab_jax import configs
   from crab_jax import errors
   from crab_jax.training import hosts
 
   def main():
-    hosts.join()
+    hosts.join(configs.Hosts())
     if hosts.index() == 1:
       raise {error}("told by host 1")
     time.sleep(600)

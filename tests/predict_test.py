@@ -137,6 +137,25 @@ def _asked(files, out, *more):
 
 
 @pytest.mark.slow
+def test_several_devices_answer_as_one_does(files, tmp_path):
+  """The model lies along them, and says the same."""
+  found = []
+  for devices in (1, 4):
+    (tmp_path / "empty").mkdir(exist_ok=True)
+    out = tmp_path / str(devices)
+    more = ("--task=ks", "--max_new_tokens=24")
+    (made,) = cli_calls.call(
+      "crab_jax.predict",
+      [_asked(files, out, *more)],
+      tmp_path / "empty",
+      devices,
+    )
+    assert not made.code, made.stderr
+    found.append(json.loads((out / "answers.json").read_text()))
+  assert found[0][0]["text"] and found[0] == found[1]
+
+
+@pytest.mark.slow
 def test_a_second_call_of_the_same_shapes_compiles_nothing(files, tmp_path):
   """Two at once fill the same folder; a third finds all that it needs."""
 

@@ -160,7 +160,7 @@ def _answer(
     **_records(subject.records.root, clips),
   }
   if renew:
-    if first and prediction_files.drop_of_other_model(folder, run["model"]):
+    if first and prediction_files.drop_of_other_model(folder, run):
       print(f"{folder}: another state of the model answered; answering anew")
     hosts.barrier(f"renewed {folder.name}")
   # Every process checks it: none may add answers of another model.

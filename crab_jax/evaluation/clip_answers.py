@@ -23,6 +23,7 @@ from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.report import pictures
 from crab_jax.evaluation.scoring import masks
 from crab_jax.routers import sequence_gates
+from crab_jax.training import generation_sharding
 
 ALL = "all"  # the name that stands for every task that fits
 _PICTURE = 448  # pixels of a side
@@ -194,12 +195,16 @@ def unheard(record: records.Record) -> str | None:
 def _answerer(
   request: Request, model: folder.Model, maker: samples.SampleMaker
 ) -> decode.Answerer:
+  """Along all devices of the host, which share the heads."""
+  mesh = configs.Mesh(strategy="mesh")
+  layout = generation_sharding.local(mesh, model.config)
   return decode.Answerer(
     model.config,
-    model.params,
+    layout.shard(model.params),
     maker,
     model.tokenizer,
     configs.Evaluation(batch=1, max_new_tokens=request.max_new_tokens),
+    layout,
   )
 
 

@@ -21,6 +21,7 @@ from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import scores
 
 _RUN = "run.json"
+_OF_MODEL = ("model", "network")  # what in it tells the model
 _PART = re.compile(r"(\w+)\.process-[0-9]+\.jsonl")
 
 
@@ -75,15 +76,16 @@ def claim(folder: files.Path, run: dict, first: bool) -> None:
     files.write_json(path, {**known, **run})
 
 
-def drop_of_other_model(folder: files.Path, model: str) -> bool:
+def drop_of_other_model(folder: files.Path, run: dict) -> bool:
   """Removes a folder if another model answered; True: it did.
 
   Args:
     folder: need not be there.
-    model: the fingerprint of the model that is to answer.
+    run: as `claim` takes it; parameters or network of another model differ.
   """
   path = folder / _RUN
-  if not path.is_file() or json.loads(path.read_text())["model"] == model:
+  known = json.loads(path.read_text()) if path.is_file() else {}
+  if all(run[name] == known.get(name, run[name]) for name in _OF_MODEL):
     return False
   files.remove(folder)
   return True

@@ -101,13 +101,15 @@ def test_a_folder_belongs_to_one_run(tmp_path):
 
 def test_answers_of_another_model_make_way_on_request(tmp_path):
   folder = tmp_path / "predictions"
-  assert not prediction_files.drop_of_other_model(folder, "abc")
-  prediction_files.claim(folder, {"model": "abc", "seed": 1}, first=True)
-  _write(folder, 0, 1, _row("ks", 0, "x"))
-  assert not prediction_files.drop_of_other_model(folder, "abc")
-  assert (folder / "ks.jsonl").is_file()
-  assert prediction_files.drop_of_other_model(folder, "abd")
-  assert not folder.exists()
+  run = {"model": "abc", "network": {"alpha": 1}, "seed": 1}
+  for other in ({"model": "abd"}, {"network": {"alpha": 2}}):
+    assert not prediction_files.drop_of_other_model(folder, run)
+    prediction_files.claim(folder, run, first=True)
+    _write(folder, 0, 1, _row("ks", 0, "x"))
+    assert not prediction_files.drop_of_other_model(folder, {**run, "seed": 2})
+    assert (folder / "ks.jsonl").is_file()
+    assert prediction_files.drop_of_other_model(folder, {**run, **other})
+    assert not folder.exists()
 
 
 def test_a_folder_takes_more_datasets_but_not_other_records_of_one(tmp_path):

@@ -124,6 +124,29 @@ def test_attend_exits_with_143_after_sigterm(home, wait_until):
       os.killpg(process.pid, signal.SIGKILL)  # the sleep
 
 
+@pytest.mark.parametrize("before", ['"$@"', "child=$!"])
+def test_a_sigterm_while_the_command_starts_reaches_it(home, before):
+  """It comes before a line of the script at which no child is known yet."""
+  (home / "signals.sh").write_text(
+    "set -T\ntrap '[[ $BASH_COMMAND != \"$BEFORE\" ]] || kill -TERM $$' DEBUG\n"
+  )
+  process = subprocess.Popen(
+    ["bash", _LAUNCH / "worker.sh", "attend", "sleep", "30"],
+    env={
+      "HOME": str(home),
+      "PATH": os.environ["PATH"],
+      "BASH_ENV": str(home / "signals.sh"),
+      "BEFORE": before,
+    },
+    start_new_session=True,
+  )
+  try:
+    assert process.wait(20) == 143
+  finally:
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_unknown_command_is_an_error(home):
   done = _worker(home, "strat")
   assert done.returncode == 2

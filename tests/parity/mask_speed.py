@@ -1,9 +1,9 @@
 """Times masks against transformers: same weights, pictures and machine.
 
   python -m tests.parity.mask_speed [--sizes tiny base-plus] [--batch 1]
-    [--repeats 3] [--image_size 1024]
+    [--repeats 3] [--image_size 1024] [--dtype bfloat16]
 
-SAM 2.1 with random weights in float32. Prints pictures per second of the encoder
+SAM 2.1 with random weights, ours in `--dtype`, theirs in float32. Prints pictures per second of the encoder
 and masks per second of the mask decoder with a box and three points, for both,
 their ratio, and the largest difference of a logit. transformers attends by torch's
 fused kernel ("sdpa"). Compilation is not counted; each figure is the best of
@@ -130,9 +130,11 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=1)
   parser.add_argument("--repeats", type=int, default=3)
   parser.add_argument("--image_size", type=int, default=1024)
+  parser.add_argument("--dtype", default="float32", help="of our encoder")
   args = parser.parse_args()
   for name in args.sizes:
     config = torch_sam2.at(configs.SAM2_SIZES[name], args.image_size)
+    config = dataclasses.replace(config, encoder_dtype=args.dtype)
     both = sides(config, args.batch)
     for part in both.ours:
       seconds = best((both.ours[part], both.theirs[part]), args.repeats)

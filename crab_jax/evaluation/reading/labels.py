@@ -50,6 +50,22 @@ def synonyms(group: str | None) -> dict[str, str]:
   }
 
 
+def words(label, group: str | None = None) -> tuple[str, ...]:
+  """All words of the table for the class of a label; (): it has none.
+
+  Args:
+    label, group: as of `canonical`.
+  """
+  name = canonical(label, group)
+  table = _published()[group] if group is not None else {}
+  return tuple(
+    word
+    for first, others in table.items()
+    if squashed(first) == name
+    for word in (first, *others)
+  )
+
+
 def canonical(label, group: str | None = None) -> str:
   """The identity of a label's class: equal strings are the same class.
 

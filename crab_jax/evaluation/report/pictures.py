@@ -6,7 +6,6 @@ Colours: green is true, magenta is answered.
 import io
 
 import numpy as np
-import soundfile
 from PIL import Image
 from PIL import ImageChops
 from PIL import ImageDraw
@@ -14,6 +13,7 @@ from PIL import ImageFilter
 
 from crab_jax import configs
 from crab_jax.evaluation.scoring import masks
+from crab_jax.sound_files import soundfile
 
 TRUE = (22, 163, 74)
 SAID = (219, 39, 119)

@@ -162,7 +162,7 @@ def test_the_base_alone_stands_beside_the_adapter(tmp_path, scored):
   ]
   text = path.read_text(encoding="utf-8")
   assert text.count('<th class="number">base alone</th>') == 1
-  assert "base alone 0.12 " in text
+  assert "base alone 0.12<" in text
 
 
 def test_without_a_base_there_is_no_column(tmp_path, scored):
