@@ -5,7 +5,8 @@ prompts. With "mesh" each holds a part of every large weight, by the same rules
 as in training, but along other axes: along `fsdp` every token that is decoded
 brings every weight to every device, along `tensor` the devices share the heads
 and only activations move. Processes share nothing: each answers other clips,
-so no device waits for another host.
+so no device waits for another host. What is split over hosts is brought to each
+by the devices: no host's memory holds the model.
 """
 
 import contextlib
@@ -16,8 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
-from jax.experimental import multihost_utils
 
 from crab_jax import array_types
 from crab_jax import configs
@@ -33,24 +34,36 @@ class Layout:
     mesh: of the devices; None: the default device alone.
     rules: logical axis -> mesh axes, inside the program.
     specs: parameter path -> layout; {}: every device has all.
+    hosts: the meshes of all processes, stacked along the axis "host"; None: of
+      parameters that are split over hosts none can be placed.
   """
 
   mesh: jax.sharding.Mesh | None
   rules: tuple
   specs: dict
+  hosts: jax.sharding.Mesh | None = None
 
   def shard(self, params: array_types.Tree) -> array_types.Tree:
     """The parameters on the devices.
 
     Args:
-      params: arrays; one that is split over several hosts is gathered, one
-        after the other, so every process has to call this.
+      params: arrays; where they are split over several hosts, every process has
+        to call this.
     """
-    return jax.tree.map(
-      lambda leaf, sharding: jax.device_put(_whole(leaf), sharding),
-      params,
-      self.shardings(params),
-    )
+    return jax.tree.map(self._place, params, self.shardings(params))
+
+  def _place(
+    self, leaf: array_types.Array, target: jax.sharding.Sharding
+  ) -> jax.Array:
+    """One parameter on the devices of this process."""
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+      return jax.device_put(leaf, target)
+    assert self.hosts is not None  # `local` of several processes has them
+    spec = getattr(target, "spec", jax.sharding.PartitionSpec())
+    # "host" is not in the spec: every process gets a copy, laid out as it wants it.
+    copies = jax.device_put(leaf, jax.sharding.NamedSharding(self.hosts, spec))
+    own = [part.data for part in copies.addressable_shards]
+    return jax.make_array_from_single_device_arrays(leaf.shape, target, own)
 
   def shardings(
     self, params: array_types.Tree, device: Any | None = None
@@ -88,13 +101,6 @@ class Layout:
       yield
 
 
-def _whole(leaf: array_types.Array) -> array_types.Array:
-  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-    # Of an array that is split over hosts jax gathers only with `tiled`.
-    return multihost_utils.process_allgather(leaf, tiled=True)
-  return leaf
-
-
 def one_device() -> Layout:
   """The default device alone."""
   return Layout(None, (), {})
@@ -119,6 +125,13 @@ def local(
   Raises:
     UserError: the model does not fit the devices.
   """
+  if devices is None and jax.process_count() > 1:
+    found = [
+      local(config, model, jax.local_devices(process))
+      for process in range(jax.process_count())
+    ]
+    here = found[jax.process_index()]
+    return dataclasses.replace(here, hosts=_stacked(found))
   devices = list(jax.local_devices() if devices is None else devices)
   if len(devices) == 1:
     return one_device()
@@ -144,3 +157,14 @@ def local(
     if name in axes.ACTIVATIONS
   )
   return Layout(mesh, active, specs)
+
+
+def _stacked(layouts: Sequence[Layout]) -> jax.sharding.Mesh:
+  """The meshes of all processes, one after the other along "host"."""
+  kind = jax.sharding.AxisType.Auto
+  if layouts[0].mesh is None:  # a device each
+    grid = [jax.local_devices(process)[0] for process in range(len(layouts))]
+    return jax.sharding.Mesh(np.array(grid), ("host",), axis_types=(kind,))
+  names = ("host", *layouts[0].mesh.axis_names)
+  grids = np.stack([layout.mesh.devices for layout in layouts if layout.mesh])
+  return jax.sharding.Mesh(grids, names, axis_types=(kind,) * len(names))

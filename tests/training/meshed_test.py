@@ -17,6 +17,7 @@ from crab_jax import errors
 from crab_jax.paradigms import thinker
 from crab_jax.planning import hlo
 from crab_jax.routers import statistics as router_statistics
+from crab_jax.training import generation_sharding
 from crab_jax.training import losses
 from crab_jax.training import meshed
 from crab_jax.training import optim
@@ -270,14 +271,37 @@ import jax
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 host, port = int(sys.argv[1]), sys.argv[2]
 jax.distributed.initialize(f"localhost:{port}", 2, host)
+from jax.experimental import multihost_utils
+# Whatever fetches an array of all hosts to one would end this.
+multihost_utils.process_allgather, gather = None, multihost_utils.process_allgather
 from crab_jax.training import hosts
 from crab_jax.weights import adapter
 from tests.training import meshed_test as test
 runner = test._meshed((1, 8, 1))
 state, frozen = test._init(runner)
+own = [test._own_copy(frozen, split) for split in ("mesh", "pmap")]
+multihost_utils.process_allgather = gather
 mark = adapter.fingerprint(frozen, values_at=hosts.values_at)
-print(json.dumps([mark, test._host_losses(runner, state, frozen, host, 2)]))
+print(json.dumps([mark, test._host_losses(runner, state, frozen, host, 2), own]))
 """
+
+
+def _own_copy(frozen, strategy):
+  """Fingerprint of what generation has on this process; how it is split."""
+  layout = generation_sharding.local(configs.Mesh(strategy=strategy), _MODEL)
+  params = layout.shard(frozen)
+  jax.tree.map(
+    lambda leaf, wanted: (
+      leaf.sharding.is_equivalent_to(wanted, leaf.ndim)
+      or pytest.fail(f"{leaf.sharding} is not {wanted}")
+    ),
+    params,
+    layout.shardings(params),
+  )
+  table = params["model"]["embed_tokens"]["weight"]
+  whole = jax.tree.map(np.asarray, params)
+  parts = table.size // table.addressable_shards[0].data.size
+  return [adapter.fingerprint(whole), parts]
 
 
 def _host_losses(runner, state, frozen, host, hosts):
@@ -326,5 +350,7 @@ def test_two_processes_equal_one():
   one = _host_losses(runner, state, frozen, 0, 1)
   np.testing.assert_allclose(found[0][1], one, rtol=_TOLERANCE)
   # No host of the two has all values that it is made of.
-  whole = jax.tree.map(np.asarray, frozen)
-  assert found[0][0] == adapter.fingerprint(whole)
+  whole = adapter.fingerprint(jax.tree.map(np.asarray, frozen))
+  assert found[0][0] == whole
+  # To decode, each has a copy: four devices share the two kv heads, or each has all.
+  assert found[0][2] == [[whole, 2], [whole, 1]]
