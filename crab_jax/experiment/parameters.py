@@ -7,7 +7,6 @@ written for good when the last stage is done.
 import dataclasses
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from crab_jax import array_types
@@ -147,7 +146,7 @@ def keep(
     model_folder.save_reference(folder, given, plain, beside)
   if tuned:
     # All hosts take part in gathering; only the first one writes.
-    tuned = jax.tree.map(lambda leaf: np.asarray(hosts.Gathered(leaf)), tuned)
+    tuned = jax.tree.map(hosts.gathered, tuned)
     if hosts.is_first():
       adapter.save(
         workspace.workdir / "adapter",

@@ -197,26 +197,15 @@ def barrier(name: str, seconds: float = _TURN) -> None:
     ) from error
 
 
-class Gathered:
-  """An array of any sharding that becomes a whole numpy array when asked.
+def gathered(leaf: jax.Array | np.ndarray) -> np.ndarray:
+  """The whole of an array of any sharding.
 
   Over several hosts all must ask for the same ones in the same order.
   """
-
-  def __init__(self, leaf):
-    self._leaf = leaf
-
-  @property
-  def size(self) -> int:
-    """Elements of the whole array."""
-    return self._leaf.size
-
-  def __array__(self, dtype=None, copy=None):
-    leaf = self._leaf
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-      # Of an array that is split over hosts jax gathers only with `tiled`.
-      leaf = multihost_utils.process_allgather(leaf, tiled=True)
-    return np.asarray(leaf, dtype)
+  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    # Of an array that is split over hosts jax gathers only with `tiled`.
+    leaf = multihost_utils.process_allgather(leaf, tiled=True)
+  return np.asarray(leaf)
 
 
 def values_at(

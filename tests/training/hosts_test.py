@@ -51,10 +51,10 @@ def test_a_fact_that_is_missing_is_named(monkeypatch):
   assert "in the version: '' there, '1.0' on host 0" in text
 
 
-def test_an_array_is_gathered_when_it_is_asked_for():
-  leaf = hosts.Gathered(jnp.arange(4))
-  assert leaf.size == 4
-  np.testing.assert_array_equal(np.asarray(leaf), [0, 1, 2, 3])
+def test_an_array_of_this_host_is_whole_already():
+  found = hosts.gathered(jnp.arange(4))
+  assert isinstance(found, np.ndarray)
+  np.testing.assert_array_equal(found, [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(
