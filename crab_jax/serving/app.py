@@ -7,7 +7,6 @@ Every error has the form of OpenAI's.
 import asyncio
 import contextlib
 import hashlib
-import importlib.resources
 import secrets
 from collections.abc import AsyncGenerator
 from collections.abc import Awaitable
@@ -31,6 +30,7 @@ from crab_jax.serving import events as events_lib
 from crab_jax.serving import failures
 from crab_jax.serving import limiting
 from crab_jax.serving import metrics
+from crab_jax.serving import page_files
 from crab_jax.serving import protocol
 from crab_jax.serving import replies
 from crab_jax.serving import service as services
@@ -40,27 +40,20 @@ Handler = Callable[[requests.Request], Awaitable[responses.Response]]
 _EVENTS = "text/event-stream"
 # Proxies must not keep events back.
 _EVENT_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-_PAGE = {
-  "": "text/html; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".svg": "image/svg+xml",
-}
-_FILES = ("index.html", "docs.html", "style.css", "page.js")
 _NOT_OFFERED = ("responses", "completions", "embeddings")
 
 
 def create(
-  service: services.Service, name: str, own_metrics: bool = False
+  service: services.Service, about: dict[str, str], own_metrics: bool = False
 ) -> Any:
   """The application.
 
   Args:
     service: what the routes call.
-    name: of the model, for /version.
+    about: what /version tells of the model beside its settings.
     own_metrics: whether metrics have a port of their own and no route.
   """
-  routes = _Routes(service, name)
+  routes = _Routes(service, about)
   table = [
     ("/health", "GET", routes.health, False),
     ("/ping", "GET", routes.health, False),
@@ -144,8 +137,8 @@ async def _http_failure(request, error) -> responses.Response:
 class _Routes:
   """The handlers of one service."""
 
-  def __init__(self, service: services.Service, name: str):
-    self._service, self._name = service, name
+  def __init__(self, service: services.Service, about: dict[str, str]):
+    self._service, self._about = service, about
 
   def guarded(self, call: Handler, path: str, needs_key: bool) -> Handler:
     """A handler that knows whose the request is, and is counted."""
@@ -180,7 +173,7 @@ class _Routes:
     return _json(
       {
         "version": crab_jax.__version__,
-        "model": self._name,
+        **self._about,
         "adapter": repr(config.adapter) if config.adapter else None,
         "config": hashlib.sha256(repr(config).encode()).hexdigest()[:16],
         "devices": [device.device_kind for device in jax.devices()],
@@ -288,17 +281,12 @@ class _Routes:
     return responses.FileResponse(path, media_type="application/octet-stream")
 
   async def page(self, request: requests.Request) -> responses.Response:
-    whole = {"/": "index.html", "/docs": "docs.html"}
-    name = request.path_params.get("file") or next(
-      file for end, file in whole.items() if request.url.path.endswith(end)
-    )
-    kind = next((k for s, k in _PAGE.items() if s and name.endswith(s)), None)
-    folder = importlib.resources.files("crab_jax.serving") / "page"
-    if name not in _FILES:  # nothing else can be read
+    # Below a proxy the path has its name before it.
+    name = request.path_params.get("file", request.url.path.split("/")[-1])
+    found = await asyncio.to_thread(page_files.read, name)
+    if found is None:
       raise exceptions.HTTPException(404)
-    return responses.Response(
-      (folder / name).read_bytes(), media_type=kind or _PAGE[""]
-    )
+    return responses.Response(found[0], media_type=found[1])
 
 
 def _header(names: tuple[str, ...]) -> str:

@@ -31,6 +31,7 @@ from crab_jax.serving import listening
 from crab_jax.serving import service as services
 from crab_jax.serving import uploads
 from crab_jax.training import generation_sharding
+from crab_jax.weights import adapter
 
 _LOOK_SECONDS = 0.1  # between two looks at what runs
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -188,9 +189,11 @@ class _Process:
     for number in _SIGNALS:
       loop.add_signal_handler(number, self._stop)
     settings, service = self._settings, self._service
-    application = app.create(
-      service, settings.checkpoint.name, settings.metrics_port is not None
-    )
+    about = {
+      "model": settings.checkpoint.name,
+      "weights": adapter.fingerprint(service.model.params, adapters=True),
+    }
+    application = app.create(service, about, settings.metrics_port is not None)
     server = listening.server(application, settings.limits, settings.root_path)
     serving = asyncio.create_task(server.serve([self._listener]))
     address = listening.address_of(self._listener)

@@ -1,7 +1,8 @@
 """Writes the media files: mp4, avi, mp3, wav, jpg, png.
 
 MPEG-4 part 2 video and LAME mp3 at their fastest settings: every build of
-FFmpeg has the first, and both give the same bytes for the same input.
+FFmpeg has the first, and both give the same bytes for the same input. Films to
+be watched (`write_film`) are of what browsers play instead.
 """
 
 import av
@@ -26,6 +27,34 @@ def write_video(path: files.Path, frames: np.ndarray, fps: int) -> None:
       picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
       container.mux(stream.encode(picture))
     container.mux(stream.encode())
+
+
+def write_film(
+  path: files.Path, frames: np.ndarray, fps: int, samples: np.ndarray
+) -> None:
+  """Writes pictures and sound as one mp4, H.264 and AAC.
+
+  Args:
+    path: of the file.
+    frames: uint8[F, H, W, 3]; H and W even.
+    fps: frames a second.
+    samples: float32[S] in [-1, 1], 16 kHz.
+  """
+  with av.open(str(path), "w") as container:
+    video = container.add_stream("libx264", rate=fps, options={"crf": "20"})
+    video.height, video.width = frames.shape[1:3]
+    video.pix_fmt = "yuv420p"
+    audio = container.add_stream("aac", rate=_RATE, layout="mono")
+    for frame in frames:
+      picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+      container.mux(video.encode(picture))
+    container.mux(video.encode())
+    sound = av.AudioFrame.from_ndarray(
+      samples[None], format="fltp", layout="mono"
+    )
+    sound.sample_rate = _RATE
+    container.mux(audio.encode(sound))
+    container.mux(audio.encode())
 
 
 def write_audio(path: files.Path, samples: np.ndarray) -> None:

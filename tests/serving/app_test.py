@@ -2,7 +2,9 @@
 
 import base64
 
+import av
 import httpx
+import numpy as np
 import pytest
 
 from tests.serving import conftest
@@ -292,6 +294,24 @@ def test_the_page_is_its_files_and_nothing_else(client):
   assert "default-src 'self'" in page.headers["content-security-policy"]
   for name in ("..%2f..%2fserve.py", "%2e%2e/%2e%2e/serve.py", "nosuch.js"):
     assert client.get(f"/page/{name}").status_code == 404
+
+
+def test_the_page_has_clips_of_the_embedded_world(client, tmp_path):
+  for name in ("sample-1.mp4", "sample-2.mp4", "sample-3.mp4"):
+    found = client.get(f"/page/{name}")
+    assert found.headers["content-type"] == "video/mp4"
+    path = tmp_path / name
+    path.write_bytes(found.content)
+    with av.open(str(path)) as film:
+      codecs = [stream.codec.name for stream in film.streams]
+      assert codecs == ["h264", "aac"]
+      lengths = [s.duration * s.time_base for s in film.streams]
+      assert lengths[1] == pytest.approx(lengths[0], abs=0.1)
+      sound = np.concatenate(
+        [frame.to_ndarray().ravel() for frame in film.decode(audio=0)]
+      )
+      assert np.abs(sound).max() > 0.05
+  assert client.get("/page/sample-4.mp4").status_code == 404
 
 
 def test_metrics_count_requests(client, media):

@@ -2,8 +2,11 @@
 
 import shutil
 
+import numpy as np
+import PIL.Image
 import pytest
 
+from crab_jax.serving import interface
 from tests.serving import doubles
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -152,8 +155,70 @@ def test_a_failure_is_said_in_words(open_page, media):
   page = open_page()
   _choose(page, media, "p.png")
   assert "it needs audio" in page.get_attribute(".chip.misfit", "title")
+  assert page.is_hidden("#retry")
   page.click("#ask")
   assert "send the sound" in _answered(page)
+  page.click("#retry")
+  assert "send the sound" in _answered(page)
+
+
+def test_an_answer_that_failed_is_asked_again(
+  open_page, media, listening, monkeypatch
+):
+  """The other answers stay."""
+  engine, submit = listening.engine, listening.engine.submit
+  failing = [True]
+
+  def fails_once(job):
+    if engine.text(job) == doubles.TEXTS["ave"] and failing:
+      failing.clear()
+      job.on_event(interface.Finished(interface.Reason.ERROR))
+      return doubles.Handle()
+    return submit(job)
+
+  monkeypatch.setattr(engine, "submit", fails_once)
+  page = open_page(viewport={"width": 1280, "height": 860})
+  _choose(page, media, "shown.mp4")
+  page.get_by_label("ave", exact=True).check(force=True)
+  page.get_by_label("ks", exact=True).check(force=True)
+  page.click("#ask")
+  page.wait_for_selector("#card-ave.failed")
+  page.wait_for_selector("#card-ks .answer")
+  page.wait_for_selector("#ask:not([disabled])")
+  page.get_by_role("button", name="Ask again").click()
+  page.wait_for_selector("#card-ave .answer")
+  assert page.locator(".card").count() == 2
+  assert page.locator(".lane").count() == 1
+
+
+def test_a_drawn_clip_is_asked_and_its_picture_saved(open_page, tmp_path):
+  page = open_page(viewport={"width": 1280, "height": 860})
+  page.screenshot(path=tmp_path / "empty.png")
+  page.get_by_role("button", name="a band", exact=True).click()
+  page.wait_for_function("() => document.querySelector('video').duration > 9")
+  page.screenshot(path=tmp_path / "drawn.png")
+  assert page.is_hidden("#picture") and page.is_hidden("#samples")
+  page.get_by_label("arig", exact=True).check(force=True)
+  page.click("#ask")
+  assert _answered(page) == "Done."
+  # It is faint where the video is elsewhere than what was asked about.
+  page.get_by_role("button", name="→").click()
+  page.wait_for_function(
+    """() => {
+      const { currentTime, seeking } = document.querySelector("video");
+      return currentTime > 0 && !seeking;
+    }"""
+  )
+  with page.expect_download() as found:
+    page.click("#picture")
+  path = tmp_path / "clip.png"
+  found.value.save_as(path)
+  with PIL.Image.open(path) as picture:
+    pixels = np.asarray(picture.convert("RGB")).astype(int)
+  assert pixels.shape == (224, 224, 3)
+  # Its box, [10, 20, 100, 200], in the colour of what is said.
+  edge = pixels[60:160, 10]
+  assert np.abs(edge - [184, 50, 128]).max(1).mean() < 40
 
 
 def test_it_works_without_streams(open_page, media, listening):

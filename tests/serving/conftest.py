@@ -97,7 +97,7 @@ class Listening:
       fetcher=fetcher,
     )
     self.loop = asyncio.get_running_loop()
-    application = app.create(self.service, "double")
+    application = app.create(self.service, {"model": "double"})
     config = uvicorn.Config(
       application, port=0, lifespan="off", log_level="warning", http="h11",
       timeout_graceful_shutdown=2,

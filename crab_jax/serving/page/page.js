@@ -11,6 +11,7 @@ const state = { files: {}, tasks: [], lanes: [], places: [], url: null, end: LEA
 function say(text, failed = false) {
   $("state").textContent = text;
   $("state").classList.toggle("failed", failed);
+  $("retry").hidden = !failed;
 }
 
 function make(tag, attributes = {}, ...children) {
@@ -56,6 +57,17 @@ function choose(files) {
   const names = Object.values(state.files).map((file) => file.name).join(", ");
   say(`${names}: choose what to ask.`);
   misfits();
+}
+
+async function take(name) {
+  say("Drawing a clip …");
+  try {
+    const reply = await fetch(`page/${name}`);
+    if (!reply.ok) throw new Error(`status ${reply.status}`);
+    choose([new File([await reply.blob()], name, { type: "video/mp4" })]);
+  } catch (error) {
+    say(`There is no such clip: ${error.message}.`);
+  }
 }
 
 function forget() {
@@ -150,13 +162,18 @@ function misfits() {
 
 // --- asking
 
-async function ask(event) {
-  event.preventDefault();
+function askAll(event) {
+  event?.preventDefault();
   clearAnswers();
+  return ask(inputs().filter((input) => input.checked).map((input) => input.value));
+}
+
+async function ask(names) {
+  state.asked = names;
   $("ask").disabled = true;
   const form = new FormData();
   for (const [kind, file] of Object.entries(state.files)) form.append(kind, file, file.name);
-  form.append("tasks", inputs().filter((input) => input.checked).map((input) => input.value).join(","));
+  form.append("tasks", names.join(","));
   if ($("question").value.trim()) form.append("question", $("question").value.trim());
   if ($("options").value.trim()) form.append("options", $("options").value);
   if ($("gates").checked) form.append("gates", "1");
@@ -268,8 +285,9 @@ function card(name) {
   const made = make("article", { class: "card", id: `card-${name}` });
   made.append(make("h2", {}, name === "crab" ? "your question" : name, make("small", {}, "waiting")));
   made.append(make("p", { class: "said" }));
-  $("cards").append(made);
-  return made;
+  // One that has failed is asked again where it stands.
+  const before = $(made.id);
+  before ? before.replaceWith(made) : $("cards").append(made);
 }
 
 const part = (name, selector) => $(`card-${name}`).querySelector(selector);
@@ -286,6 +304,8 @@ function failed(value) {
   $(`card-${value.task}`).classList.add("failed");
   part(value.task, "small").textContent = "failed";
   part(value.task, ".said").textContent = value.error.message;
+  const again = make("button", { type: "button", class: "plain", onclick: () => $("ask").disabled || ask([value.task]) }, "Ask again");
+  $(`card-${value.task}`).append(make("p", { class: "row" }, again));
 }
 
 function inWords(said) {
@@ -305,6 +325,8 @@ function answer(value) {
   else if (inWords(crab.answer)) own.append(make("p", { class: "answer" }, inWords(crab.answer)));
   if (crab.gates) own.append(strip(crab.gates.answer));
   own.append(actions(value));
+  // Of an answer that was begun before.
+  for (const kept of ["lanes", "places"]) state[kept] = state[kept].filter((found) => found.task !== value.task);
   if (crab.answer.events) {
     for (const event of crab.answer.events) {
       const [start, end] = [event.start + state.start, event.end + state.start];
@@ -333,18 +355,20 @@ function strip(tokens) {
   return made;
 }
 
+function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  make("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+}
+
 function actions(value) {
-  const save = () => {
-    const url = URL.createObjectURL(new Blob([JSON.stringify(value, null, 1)], { type: "application/json" }));
-    make("a", { href: url, download: `${value.task}.json` }).click();
-    URL.revokeObjectURL(url);
-  };
+  const text = JSON.stringify(value, null, 1);
   const files = Object.entries(state.files).map(([kind, file]) => `-F ${kind}=@'${file.name.replaceAll("'", "'\\''")}'`);
   const line = `curl ${new URL("v1/clips", location.href)} ${[...files, ...cut().map(([name, seconds]) => `-F ${name}=${seconds}`)].join(" ")} -F tasks=${value.task}`;
   return make(
     "p",
     { class: "row" },
-    make("button", { type: "button", class: "plain", onclick: save }, "JSON"),
+    make("button", { type: "button", class: "plain", onclick: () => save(new Blob([text], { type: "application/json" }), `${value.task}.json`) }, "JSON"),
     make("button", { type: "button", class: "plain", onclick: () => navigator.clipboard?.writeText(line) }, "Copy curl"),
   );
 }
@@ -429,6 +453,20 @@ function region({ size: [height, width], counts }) {
   return made;
 }
 
+function onStage() {
+  const shown = video.hidden ? $("still") : video;
+  return { shown, width: shown.videoWidth || shown.naturalWidth || 1, height: shown.videoHeight || shown.naturalHeight || 1 };
+}
+
+// The frame as it stands, in its own size, with what is drawn on it.
+function savePicture() {
+  const { shown, width, height } = onStage();
+  const canvas = make("canvas", { width, height });
+  canvas.getContext("2d").drawImage(shown, 0, 0, width, height);
+  if ($("boxes").checked) drawOn(canvas.getContext("2d"), { width, height });
+  canvas.toBlob((blob) => save(blob, "clip.png"), "image/png");
+}
+
 function draw() {
   const canvas = $("overlay");
   const area = canvas.getBoundingClientRect();
@@ -436,10 +474,13 @@ function draw() {
   canvas.height = area.height * devicePixelRatio;
   const pen = canvas.getContext("2d");
   pen.scale(devicePixelRatio, devicePixelRatio);
-  if (!$("boxes").checked) return;
-  const shown = video.hidden ? $("still") : video;
-  const width = shown.videoWidth || shown.naturalWidth || 1;
-  const height = shown.videoHeight || shown.naturalHeight || 1;
+  $("picture").hidden = !state.places.length;
+  if ($("boxes").checked) drawOn(pen, area);
+}
+
+// Boxes, points and masks, where the frame lies in an area that it is fitted into.
+function drawOn(pen, area) {
+  const { width, height } = onStage();
   const scale = Math.min(area.width / width, area.height / height);
   const left = (area.width - width * scale) / 2;
   const top = (area.height - height * scale) / 2;
@@ -475,7 +516,10 @@ function draw() {
 
 $("file").addEventListener("change", (event) => choose(event.target.files));
 $("again").addEventListener("click", forget);
-$("form").addEventListener("submit", ask);
+$("form").addEventListener("submit", askAll);
+$("retry").addEventListener("click", () => state.asked && ask(state.asked));
+$("picture").addEventListener("click", savePicture);
+for (const button of $("samples").querySelectorAll("button")) button.addEventListener("click", () => take(button.value));
 $("boxes").addEventListener("change", draw);
 $("key").addEventListener("change", loadTasks);
 for (const name of ["dragover", "dragleave", "drop"]) {
