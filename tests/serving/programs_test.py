@@ -92,6 +92,19 @@ def test_greedy_answers_are_those_of_generation_alone(changed):
 
 
 @pytest.mark.slow
+def test_slots_along_four_devices_answer_as_one_does():
+  """Two groups of two, which share the kv heads; the slots are of both."""
+  made = small.programs(devices=4)
+  assert made.slots == 4  # the three that were asked for, and padding
+  before = made.compilations
+  kernel = made._params["model"]["layers"]["self_attn"]["q_proj"]["kernel"]
+  assert kernel.addressable_shards[0].data.size * 2 == kernel.size
+  for seed in range(24):
+    _schedule(made, seed)
+  assert made.compilations == before
+
+
+@pytest.mark.slow
 def test_greedy_answers_of_256_schedules():
   made = small.programs()
   before = made.compilations

@@ -14,6 +14,7 @@ from crab_jax.data import packing
 from crab_jax.paradigms import generate
 from crab_jax.paradigms import thinker
 from crab_jax.serving import programs as programs_lib
+from crab_jax.training import generation_sharding
 
 CONFIG = configs.Model(
   audio=configs.AudioTower(
@@ -102,11 +103,17 @@ def sample(seed: int, clip: int | None = None):
 
 
 @functools.cache
-def programs(**changed) -> programs_lib.Programs:
-  """Compiled once for all tests."""
-  made = programs_lib.Programs(
-    CONFIG, params(), (STOP,), dataclasses.replace(SETTINGS, **changed)
-  )
+def programs(devices: int = 1, **changed) -> programs_lib.Programs:
+  """Compiled once for all tests.
+
+  Args:
+    devices: along which weights and slots lie, as in `serve` on several chips.
+    changed: of `SETTINGS`.
+  """
+  settings = dataclasses.replace(SETTINGS, **changed)
+  mesh, chosen = configs.Mesh(strategy="mesh"), jax.devices()[:devices]
+  layout = generation_sharding.local(mesh, CONFIG, chosen)
+  made = programs_lib.Programs(CONFIG, params(), (STOP,), settings, layout)
   made.warm_up()
   return made
 
