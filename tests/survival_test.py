@@ -1,6 +1,7 @@
 """Runs that are killed, preempted or moved, through the door `train`."""
 
 import json
+import os
 import random
 import shutil
 import time
@@ -9,7 +10,8 @@ import pytest
 
 from tests import small_runs
 
-_KILLS = 20
+# Each costs a start of some ten seconds; KILLS=20 for more.
+_KILLS = int(os.environ.get("KILLS", "10"))
 _NOTICE = 30  # seconds from SIGTERM to the end
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ def straight(place, shared):
   return workdir
 
 
-def test_20_kills_change_nothing(place, shared, straight):
+def test_kills_change_nothing(place, shared, straight):
   """kill -9 at random moments of a run, and of the runs that go on from it."""
   again, workdir = place / "again", place / "killed"
   whole = small_runs.finish(
