@@ -1,8 +1,9 @@
 """Runs of the door `train` that tests kill, stop and move.
 
-A very small network on the whole embedded world: every part of a run is there,
-and a start takes seconds: runs share their compiled programs, and are forked
-from a server that has imported what they need. Signals are real.
+A very small network on the whole embedded world: every part of a run is there
+that `results` compares, and a start takes seconds: runs share their compiled
+programs, and are forked from a server that has imported what they need. Signals
+are real.
 """
 
 import contextlib
@@ -33,6 +34,7 @@ _SETTINGS = (
   "World.train_factors=None",
   "World.val_samples=4",
   "World.test_samples=4",
+  "World.unified_samples=0",
   "World.video_size=48",
   "World.video_fps=2",
   "Decoder.layers=1",
@@ -50,6 +52,9 @@ _SETTINGS = (
   "Saving.every=3",
   "Logging.every=1",
   "Logging.tensorboard=False",
+  "Validation.batches=2",
+  "Evaluation.base_alone=False",
+  "Evaluation.unified=False",
   "Evaluation.limit=1",
   f"Evaluation.tasks={TASKS}",
   "Evaluation.batch=1",
