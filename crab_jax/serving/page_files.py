@@ -26,7 +26,7 @@ _TYPES = {
 _WHOLE = {"": "index.html", "docs": "docs.html"}
 _SAMPLES = {f"sample-{number}.mp4": number for number in (1, 2, 3)}
 _SIZE = 224  # pixels a side
-_SEED = 5  # of no world that is trained on
+_SEED = 5  # its scenes are held out of training, as those of any seed
 _DRAWING = threading.Lock()  # one sample is drawn at a time, and once
 
 

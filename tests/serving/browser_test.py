@@ -6,7 +6,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from crab_jax.serving import clips
+from crab_jax.serving import failures
 from crab_jax.serving import interface
+from crab_jax.serving import streaming
 from tests.serving import doubles
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -160,6 +163,26 @@ def test_a_failure_is_said_in_words(open_page, media):
   assert "send the sound" in _answered(page)
   page.click("#retry")
   assert "send the sound" in _answered(page)
+
+
+def test_what_ends_a_stream_is_said_and_asked_again(
+  open_page, media, monkeypatch
+):
+  async def ends(*_):
+    yield streaming.event({"event": "waiting", "ahead": 0})
+    raise failures.draining()
+
+  page = open_page()
+  _choose(page, media, "shown.mp4")
+  page.get_by_label("ave", exact=True).check(force=True)
+  with monkeypatch.context() as changed:
+    changed.setattr(clips, "stream", ends)
+    page.click("#ask")
+    assert failures.draining().message in _answered(page)
+  page.click("#retry")
+  page.wait_for_selector("#card-ave .answer")
+  assert _answered(page) == "Done."
+  assert page.is_hidden("#retry")
 
 
 def test_an_answer_that_failed_is_asked_again(

@@ -11,7 +11,7 @@ const state = { files: {}, tasks: [], lanes: [], places: [], url: null, end: LEA
 function say(text, failed = false) {
   $("state").textContent = text;
   $("state").classList.toggle("failed", failed);
-  $("retry").hidden = !failed;
+  $("retry").hidden = !failed || !state.asked; // nothing was asked: nothing to repeat
 }
 
 function make(tag, attributes = {}, ...children) {
@@ -163,7 +163,7 @@ function misfits() {
 // --- asking
 
 function askAll(event) {
-  event?.preventDefault();
+  event.preventDefault();
   clearAnswers();
   return ask(inputs().filter((input) => input.checked).map((input) => input.value));
 }
@@ -245,7 +245,8 @@ async function whole(form) {
 }
 
 function heard(value) {
-  if (value.error && !value.event) throw new Error(value.error.message);
+  // What ends a stream. Thrown, it would be lost in the handler of the request.
+  if (value.error && !value.event) return say(`Failed: ${value.error.message}`, true);
   const actions = { opened, waiting, started, text: typed, failed, answer };
   try {
     actions[value.event]?.(value);
