@@ -298,7 +298,7 @@ def _review() -> None:
   if _MERGE_REVIEWS.value:
     return
   if _REVIEW_FILE.value:
-    page_file.write(session, files.path(_REVIEW_FILE.value))
+    page_file.write(session, cli.required_path(_REVIEW_FILE))
     return
   try:
     from crab_jax.annotation.review import app

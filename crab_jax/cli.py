@@ -141,6 +141,9 @@ def local_folder(flag: flags.FlagHolder[str]) -> files.Path:
 
 
 def _path(flag: flags.FlagHolder, value: str) -> files.Path:
+  # "--workdir --gin_file=x": absl takes the next flag for the value.
+  if value.startswith("--"):
+    raise errors.UserError(f"--{flag.name} has no value before {value}")
   try:
     return files.path(value)
   except errors.UserError as error:
