@@ -73,6 +73,21 @@ def test_kills_of_a_training_change_nothing(place, straight, records):
   small_runs.kill_and_finish(run, _KILLS, random.Random(0), whole, check)
 
 
+def test_a_training_is_the_same_where_one_request_in_ten_fails(
+  place, straight, records, bucket
+):
+  """It mostly waits before it tries again."""
+  workdir, variables = _gs("failing"), small_runs.environment(**_variables())
+  flags = _flags(workdir, place, *records)
+  bucket.failing = 10
+  try:
+    small_runs.finish(flags, place / "failing.log", variables)
+  finally:
+    bucket.failing = 0
+  assert bucket.failed[503] and bucket.failed[429]
+  assert small_runs.results(workdir) == small_runs.results(straight)
+
+
 def _prepare(out, seconds=None):
   """Whether a preparation came to its end before it was killed."""
   command = [sys.executable, "-m", "crab_jax.prepare", "--tasks=cremad"]

@@ -3,6 +3,7 @@
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
 from crab_jax.ablation import rates
+from crab_jax.ablation import relation
 from crab_jax.ablation import statistics
 
 
@@ -25,6 +26,7 @@ def text(results: comparison.Results, pictures: list[str], folder: str) -> str:
   ]
   lines += _curve_table(results)
   lines += _rate_table(results)
+  lines += _gate_table(results)
   for targets in results.study.targets:
     lines += ["", f"## Scores, targets: {targets}", ""]
     lines += _score_table(results, targets)
@@ -180,6 +182,32 @@ def _rate_table(results: comparison.Results) -> list[str]:
       " better one may lie beyond.",
     ]
   return lines
+
+
+def _gate_table(results: comparison.Results) -> list[str]:
+  """How far the routers part the datasets; nothing where there is no router."""
+  study = results.study
+  rows = [
+    f"| {method} | {targets} | {found.entropy:.3f} | {found.within:.3f}"
+    f" | {found.between:.3f} |"
+    for method in study.methods
+    for targets in study.targets
+    if (found := relation.parting(results, method, targets))
+  ]
+  if not rows:
+    return []
+  return [
+    "",
+    "## Gates",
+    "",
+    "Mean gates of every dataset after joint training, on held-out records."
+    " Entropy 1: all heads alike. Distance 0: two datasets have the same gates,"
+    " 1: they share no head.",
+    "",
+    "| method | targets | entropy | distance within a family | between families |",
+    "|---|---|---:|---:|---:|",
+    *rows,
+  ]
 
 
 def _score_table(results: comparison.Results, targets: str) -> list[str]:

@@ -1,12 +1,13 @@
 """Do families that share heads help each other? Gates against gains.
 
 The distance of two families is that of their datasets' mean gates in the runs
-with all datasets; the gain is that of training the two together, the mean of
-both directions.
+with all datasets (0 alike, 1 disjoint heads); the gain is that of training the
+two together, the mean of both directions.
 """
 
 import dataclasses
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,24 +27,81 @@ class Points:
   correlation: float  # Spearman's
 
 
-def family_distances(results: comparison.Results, method: str):
-  """[families, families] mean over seeds and datasets; None: no gates."""
-  groups = list(results.groups.values())
+class _Kept(NamedTuple):
+  """The mean gates of a run with all datasets."""
+
+  points: np.ndarray  # float[datasets, projections x heads]
+  heads: int
+
+
+def _kept(
+  results: comparison.Results, method: str, targets: str
+) -> list[_Kept] | None:
+  """One item a seed; None where a seed has no gates."""
   found = []
   for seed in results.study.seeds:
-    run = grid.Run(
-      grid.ALL, results.tasks, method, results.study.pair_targets, seed
-    )
+    run = grid.Run(grid.ALL, results.tasks, method, targets, seed)
     kept = results.runs.get(run, {}).get("gates")
     if not kept:
       return None
     points = np.array([kept[task] for task in results.tasks])
-    between = gates.distances(points, results.runs[run]["heads"])
-    index = [[results.tasks.index(t) for t in group] for group in groups]
+    found.append(_Kept(points, results.runs[run]["heads"]))
+  return found
+
+
+def family_distances(results: comparison.Results, method: str):
+  """[families, families] mean over seeds and datasets; None: no gates."""
+  kept = _kept(results, method, results.study.pair_targets)
+  if kept is None:
+    return None
+  index = [
+    [results.tasks.index(task) for task in group]
+    for group in results.groups.values()
+  ]
+  found = []
+  for points, heads in kept:
+    between = gates.distances(points, heads)
     found.append(
       [[between[np.ix_(one, two)].mean() for two in index] for one in index]
     )
   return np.mean(found, axis=0)
+
+
+class Parting(NamedTuple):
+  """How far apart a router sends the datasets; means over seeds.
+
+  Attributes:
+    entropy: of the datasets' mean gates, as a share of log E: 1 is uniform.
+    within: distance of two datasets of one family; NaN: no such two.
+    between: distance of two datasets of different families; NaN: no such two.
+  """
+
+  entropy: float
+  within: float
+  between: float
+
+
+def parting(
+  results: comparison.Results, method: str, targets: str
+) -> Parting | None:
+  """The parting of a method; None where it has no gates."""
+  kept = _kept(results, method, targets)
+  if kept is None:
+    return None
+  families = np.array(results.families())
+  one, two = np.triu_indices(len(families), 1)
+  same = families[one] == families[two]
+  found = []
+  for points, heads in kept:
+    apart = gates.distances(points, heads)[one, two]
+    found.append(
+      (
+        gates.entropy_share(points.reshape(-1, heads)).mean(),
+        apart[same].mean() if same.any() else np.nan,
+        apart[~same].mean() if not same.all() else np.nan,
+      )
+    )
+  return Parting(*map(float, np.mean(found, axis=0)))
 
 
 def points(results: comparison.Results, method: str) -> Points | None:

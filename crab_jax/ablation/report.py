@@ -11,6 +11,7 @@ from crab_jax.ablation import comparison
 from crab_jax.ablation import figures
 from crab_jax.ablation import grid
 from crab_jax.ablation import markdown
+from crab_jax.ablation import relation
 
 _PLOTS = "plots"
 
@@ -80,6 +81,14 @@ def to_json(results: comparison.Results) -> dict:
       }
       for method in study.pairs
       for measure in comparison.MEASURES
+    },
+    "gates": {
+      f"{targets}/{method}": dict(
+        zip(found._fields, _plain(np.array(found)), strict=True)
+      )
+      for targets in study.targets
+      for method in study.methods
+      if (found := relation.parting(results, method, targets))
     },
     "rates": {
       arm: dict(

@@ -35,7 +35,8 @@ def result(
       for task in run.tasks
     },
   }
-  return found if gates is None else {**found, "gates": gates}
+  routed = gates is not None and found["heads"] > 1
+  return {**found, "gates": gates} if routed else found
 
 
 def results(

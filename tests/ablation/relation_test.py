@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from crab_jax.ablation import markdown
 from crab_jax.ablation import relation
 from tests.ablation import fake_runs
 
@@ -53,3 +54,17 @@ def test_all_seeds_must_have_gates(seed):
   }
   part = dataclasses.replace(results, runs=runs)
   assert relation.family_distances(part, "ilora_e2") is None
+
+
+def test_parting_tells_families_apart_from_datasets():
+  found = relation.parting(_results(_GATES), "ilora_e2", "reasoning")
+  np.testing.assert_allclose(found, [0, 0, 1], atol=1e-6)
+  even = dict.fromkeys(_GATES, [0.5] * 4)
+  found = relation.parting(_results(even), "ilora_e2", "reasoning")
+  np.testing.assert_allclose(found, [1, 0, 0], atol=1e-6)
+
+
+def test_a_report_has_a_row_of_gates_for_each_router():
+  text = markdown.text(_results(_GATES), [], "plots")
+  assert "| ilora_e2 | answer | 0.000 | 0.000 | 1.000 |" in text
+  assert "## Gates" not in markdown.text(_results(None), [], "plots")

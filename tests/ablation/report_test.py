@@ -46,6 +46,8 @@ def test_the_numbers_of_the_report(written):
   )
   assert found["parameters"] == {"lora": 100, "ilora_e2": 200}
   assert found["chance"] == dict.fromkeys(fake_runs.TASKS, 0.25)
+  assert set(found["gates"]) == {"reasoning/ilora_e2", "answer/ilora_e2"}
+  assert 0 < found["gates"]["answer/ilora_e2"]["within"] < 1
   assert found["pairs"]["ilora_e2/loss"]["gains"][0][0][0] is None
   line = found["headline"][0]
   assert line["positive"] == {"value": 1.0, "low": 1.0, "high": 1.0}
