@@ -18,6 +18,9 @@ from crab_jax.evaluation.reading import intervals
 _SIZE = configs.COORDINATE_SIZE
 _SMALL, _LARGE = 0.05, 0.35  # shares of the frame
 _QUESTION_WORDS = 40
+# Of so many events place and length in time are told; of more their times alone,
+# or the words would outweigh the answer.
+_DETAILED = 2
 _VERBS = {
   "both": "is seen and heard",
   "visual": "is seen",
@@ -55,6 +58,8 @@ def of_events(
 ) -> str:
   """Sentences about events in the order in which they begin.
 
+  Of one or two also where in the clip they lie and whether they overlap.
+
   Args:
     events: of the clip.
     length: of the clip, seconds; None: not known.
@@ -68,11 +73,13 @@ def of_events(
   for index, event in enumerate(ordered):
     verb = _VERBS[event.modality] if modal else "takes place"
     lead = "Then " if index else ""
+    when = f", {_when(event, length)}" if len(ordered) <= _DETAILED else ""
     sentences.append(
-      f"{lead}{spoken(event.label)} {verb} from second {event.start:g} to second"
-      f" {event.end:g}, {_when(event, length)}."
+      f"{lead}{spoken(event.label)} {verb} from second {event.start:g} to"
+      f" {event.end:g}{when}."
     )
-  sentences += _overlaps(ordered, spoken)
+  if len(ordered) == _DETAILED:
+    sentences += _overlap(*ordered, spoken)
   return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
@@ -94,17 +101,15 @@ def _seconds(count: float) -> str:
   return f"{count:g} second{'s' * (count != 1)}"
 
 
-def _overlaps(
-  ordered: Sequence[intervals.Event], spoken: Callable[[str], str]
+def _overlap(
+  one: intervals.Event, other: intervals.Event, spoken: Callable[[str], str]
 ) -> list[str]:
-  """The first pair of different events that overlap."""
-  for one, other in zip(ordered, ordered[1:], strict=False):
-    if one.label != other.label and other.start < one.end:
-      return [
-        f"For some time {spoken(one.label)} and {spoken(other.label)} go on"
-        " together."
-      ]
-  return []
+  """A sentence about different events that overlap; the first begins first."""
+  if one.label == other.label or other.start >= one.end:
+    return []
+  return [
+    f"For some time {spoken(one.label)} and {spoken(other.label)} go on together."
+  ]
 
 
 def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
@@ -120,10 +125,7 @@ def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
     return f"Nothing in it fits {name}."
   if answer.box is None:
     return f"Something in it fits {name}."
-  return (
-    f"What fits is {name}: it lies {position(answer.box)} and takes"
-    f" {extent(answer.box)}."
-  )
+  return f"What fits is {name}, {position(answer.box)}{extent(answer.box)}."
 
 
 def position(box: coordinates.Box) -> str:
@@ -137,10 +139,8 @@ def position(box: coordinates.Box) -> str:
 
 
 def extent(box: coordinates.Box) -> str:
-  """How much of the frame a box takes."""
+  """That a box takes little or much of the frame; "" for any other."""
   share = (box[2] - box[0]) * (box[3] - box[1]) / _SIZE**2
   if share < _SMALL:
-    return "a small part of the frame"
-  return (
-    "a large part of the frame" if share > _LARGE else "a part of the frame"
-  )
+    return ", a small part of the frame"
+  return ", a large part of the frame" if share > _LARGE else ""

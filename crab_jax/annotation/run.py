@@ -49,7 +49,7 @@ from crab_jax.data import tasks
 
 STATE = ".annotate"
 SUMMARY = "annotate.json"
-_VERSION = 3  # grows when the same inputs begin to give other rows
+_VERSION = 4  # grows when the same inputs begin to give other rows
 _NAMED = 10  # rows that are named with each reason
 
 Show = Callable[[str], object]

@@ -70,6 +70,7 @@ def _train(run: pathlib.Path, records_: pathlib.Path, **settings):
     "Validation.every": "0",
     "Evaluation.base_alone": "False",
     "Evaluation.unified": "False",
+    "Evaluation.max_new_tokens": "160",  # room for the longest target of all
   }
   _run(
     "train", "--gin_file=gin/base.gin", f"--workdir={run}",

@@ -26,6 +26,13 @@ def _item(task, truth, name="a", length=10.0, **row):
   )
 
 
+class _Blank(dict):
+  """Nothing in any slot."""
+
+  def __missing__(self, _):
+    return ""
+
+
 def _labelled(text):
   return truths.Truth(answers.Answer("label", label=text))
 
@@ -33,6 +40,16 @@ def _labelled(text):
 def test_every_family_has_twelve_plans():
   assert {*tasks.FAMILIES} - {*_PLANS} == {"captioning"}
   assert all(len(set(plans)) >= 12 for plans in _PLANS.values())
+
+
+def test_a_reasoning_is_no_longer_than_what_it_leads_to_wants():
+  """What a filler's tokens cost: compare_writers."""
+  longest = {
+    family: max(len(plan.format_map(_Blank()).split()) for plan in plans)
+    for family, plans in _PLANS.items()
+  }
+  assert longest.pop("matching") <= 24
+  assert max(longest.values()) <= 15, longest
 
 
 def test_the_id_chooses_and_all_plans_are_chosen():
@@ -46,30 +63,40 @@ def test_the_id_chooses_and_all_plans_are_chosen():
   assert again == said[7]
 
 
+_DOG = intervals.Event("Dog", 0.0, 3.0)
+_RAIN = intervals.Event("Rain", 0.0, 10.0)
+_HORN = intervals.Event("car_horn", 6.0, 10.0)
+
+
 def test_order_overlap_length_and_place_in_time():
-  events = (
-    intervals.Event("car_horn", 6.0, 10.0),
-    intervals.Event("Dog", 0.0, 3.0),
-    intervals.Event("Rain", 0.0, 10.0),
+  assert facts.of_events((_RAIN, _DOG), 10.0, modal=False) == (
+    "Dog takes place from second 0 to 3, at the beginning of the clip, for 3"
+    " seconds. Then Rain takes place from second 0 to 10, over the whole clip."
+    " For some time Dog and Rain go on together."
   )
-  assert facts.of_events(events, 10.0, modal=False) == (
-    "Dog takes place from second 0 to second 3, at the beginning of the clip,"
-    " for 3 seconds. Then Rain takes place from second 0 to second 10, over the"
-    " whole clip. Then car horn takes place from second 6 to second 10, at the"
-    " end of the clip, for 4 seconds. For some time Dog and Rain go on together."
-  )
+  assert "together" not in facts.of_events((_HORN, _DOG), 10.0, modal=False)
   (heard,) = [intervals.Event("Dog", 1.0, 2.0, "audio")]
-  assert "is heard from second 1 to second 2" in facts.of_events(
-    [heard], None, modal=True
+  assert facts.of_events([heard], None, modal=True) == (
+    "Dog is heard from second 1 to 2, for 1 second."
+  )
+
+
+def test_of_many_events_only_the_times_are_told():
+  assert facts.of_events((_HORN, _DOG, _RAIN), 10.0, modal=False) == (
+    "Dog takes place from second 0 to 3. Then Rain takes place from second 0 to"
+    " 10. Then car horn takes place from second 6 to 10."
   )
 
 
 @pytest.mark.parametrize(
   ("box", "said"),
   [
-    ((0, 0, 30, 30), "in the upper part on the left and takes a small part"),
-    ((190, 180, 223, 223), "in the lower part on the right"),
-    ((10, 10, 210, 210), "in the middle and takes a large part of the frame"),
+    (
+      (0, 0, 30, 30),
+      "in the upper part on the left, a small part of the frame.",
+    ),
+    ((150, 140, 223, 223), "drum, in the lower part on the right."),
+    ((10, 10, 210, 210), "drum, in the middle, a large part of the frame."),
   ],
 )
 def test_place_and_size(box, said):

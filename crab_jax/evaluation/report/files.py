@@ -82,7 +82,10 @@ def publish(
   """Writes the report of a sheet and prints its table, notes and remarks."""
   remarks = sheet.remarks
   artefacts = dataclasses.replace(
-    artefacts, unscored=sheet.unscored, remarks=remarks
+    artefacts,
+    unscored=sheet.unscored,
+    remarks=remarks,
+    notes=[*artefacts.notes, *sheet.notes],
   )
   path = write(out, sheet.scored, artefacts)
   lines = table(sheet.scored, artefacts.base_alone)

@@ -14,6 +14,12 @@ from crab_jax.data import tasks
 from crab_jax.evaluation.scoring import accounting
 from crab_jax.evaluation.scoring import scores
 
+# What cut an answer off (`decode.row`) -> its name for people.
+_LIMITS = {
+  "max_new_tokens": "Evaluation.max_new_tokens",
+  "context": "the model's context",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
@@ -45,6 +51,20 @@ class Sheet:
     whole = [f"{task} is not scored: {w}" for task, w in self.unscored.items()]
     parts = [line for score in self.scored.values() for line in score.remarks]
     return whole + parts
+
+  @property
+  def notes(self) -> list[str]:
+    """Which answers were ended by a limit, in sentences: most lack their tag."""
+    found: dict[str, list[str]] = {}
+    for task, score in self.scored.items():
+      for limit, count in score.details.get("cut_off", {}).items():
+        found.setdefault(limit, []).append(
+          f"{task} {count} of {len(score.rows)}"
+        )
+    return [
+      f"answers cut off by {_LIMITS.get(limit, limit)}: {', '.join(counts)}"
+      for limit, counts in found.items()
+    ]
 
 
 def of_folder(

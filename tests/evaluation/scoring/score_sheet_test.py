@@ -48,6 +48,17 @@ def test_rows_that_cannot_be_scored_are_remarked(tmp_path, fabricate):
   assert {row["id"] for row in score.every_row} == {row["id"] for row in rows}
 
 
+def test_answers_that_a_limit_has_ended_are_noted(tmp_path, fabricate):
+  rows = fabricate("ks", [True, False])
+  _write(tmp_path / "ks.jsonl", rows[0], {**rows[1], "cut": "max_new_tokens"})
+  _write(tmp_path / "ucf.jsonl", *fabricate("ucf", [True]))
+  sheet = score_sheet.of_folder(tmp_path, _TABLE)
+  assert sheet.notes == [
+    "answers cut off by Evaluation.max_new_tokens: ks 1 of 2"
+  ]
+  assert not sheet.remarks
+
+
 def test_missing_rows_are_wrong(tmp_path, fabricate):
   rows = fabricate("ks", [True] * 4)
   _write(tmp_path / "ks.jsonl", rows[0])
