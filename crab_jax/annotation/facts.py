@@ -18,8 +18,8 @@ from crab_jax.evaluation.reading import intervals
 _SIZE = configs.COORDINATE_SIZE
 _SMALL, _LARGE = 0.05, 0.35  # shares of the frame
 _QUESTION_WORDS = 40
-# Of so many events place and length in time are told; of more their times alone,
-# or the words would outweigh the answer.
+# Of more events than these only the times are told: else the words would outweigh
+# the answer.
 _DETAILED = 2
 _VERBS = {
   "both": "is seen and heard",
@@ -56,9 +56,11 @@ def of_events(
   modal: bool,
   spoken: Callable[[str], str] = plain,
 ) -> str:
-  """Sentences about events in the order in which they begin.
+  """Sentences about events.
 
-  Of one or two also where in the clip they lie and whether they overlap.
+  One or two stand in the order in which they begin, each with where in the clip
+  it lies; then whether they overlap. More of them stand in one sentence for each
+  modality, with their times alone.
 
   Args:
     events: of the clip.
@@ -69,18 +71,56 @@ def of_events(
   if not events:
     return "No event takes place."
   ordered = sorted(events, key=lambda event: (event.start, event.end))
-  sentences = []
-  for index, event in enumerate(ordered):
-    verb = _VERBS[event.modality] if modal else "takes place"
-    lead = "Then " if index else ""
-    when = f", {_when(event, length)}" if len(ordered) <= _DETAILED else ""
-    sentences.append(
-      f"{lead}{spoken(event.label)} {verb} from second {event.start:g} to"
-      f" {event.end:g}{when}."
-    )
-  if len(ordered) == _DETAILED:
-    sentences += _overlap(*ordered, spoken)
+  if len(ordered) <= _DETAILED:
+    sentences = _in_detail(ordered, length, modal, spoken)
+  else:
+    sentences = _in_short(ordered, modal, spoken)
   return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+
+def _verb(event: intervals.Event, modal: bool) -> str:
+  return _VERBS[event.modality] if modal else "takes place"
+
+
+def _in_detail(
+  ordered: Sequence[intervals.Event],
+  length: float | None,
+  modal: bool,
+  spoken: Callable[[str], str],
+) -> list[str]:
+  """A sentence for each event, and one for two that overlap."""
+  sentences = [
+    f"{'Then ' if index else ''}{spoken(event.label)} {_verb(event, modal)} from"
+    f" second {event.start:g} to {event.end:g}, {_when(event, length)}."
+    for index, event in enumerate(ordered)
+  ]
+  one, other = ordered[0], ordered[-1]
+  if one.label != other.label and other.start < one.end:
+    sentences.append(
+      f"For some time {spoken(one.label)} and {spoken(other.label)} go on"
+      " together."
+    )
+  return sentences
+
+
+def _in_short(
+  ordered: Sequence[intervals.Event],
+  modal: bool,
+  spoken: Callable[[str], str],
+) -> list[str]:
+  """A sentence for each modality: names and times."""
+  groups: dict[str, list[intervals.Event]] = {}
+  for event in ordered:
+    groups.setdefault(_verb(event, modal), []).append(event)
+  sentences = []
+  for verb, (first, *others) in groups.items():
+    said = f"{spoken(first.label)} {verb} from second {first.start:g} to"
+    parts = [f"{said} {first.end:g}"] + [
+      f"{spoken(event.label)} from {event.start:g} to {event.end:g}"
+      for event in others
+    ]
+    sentences.append(f"{', '.join(parts)}.")
+  return sentences
 
 
 def _when(event: intervals.Event, length: float | None) -> str:
@@ -99,17 +139,6 @@ def _when(event: intervals.Event, length: float | None) -> str:
 
 def _seconds(count: float) -> str:
   return f"{count:g} second{'s' * (count != 1)}"
-
-
-def _overlap(
-  one: intervals.Event, other: intervals.Event, spoken: Callable[[str], str]
-) -> list[str]:
-  """A sentence about different events that overlap; the first begins first."""
-  if one.label == other.label or other.start >= one.end:
-    return []
-  return [
-    f"For some time {spoken(one.label)} and {spoken(other.label)} go on together."
-  ]
 
 
 def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:

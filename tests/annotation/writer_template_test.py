@@ -81,10 +81,16 @@ def test_order_overlap_length_and_place_in_time():
   )
 
 
-def test_of_many_events_only_the_times_are_told():
+def test_of_many_events_the_times_are_told_by_modality():
   assert facts.of_events((_HORN, _DOG, _RAIN), 10.0, modal=False) == (
-    "Dog takes place from second 0 to 3. Then Rain takes place from second 0 to"
-    " 10. Then car horn takes place from second 6 to 10."
+    "Dog takes place from second 0 to 3, Rain from 0 to 10, car horn from 6 to 10."
+  )
+  bell = intervals.Event("Bell", 1.0, 2.5, "audio")
+  cat = intervals.Event("Cat", 4.0, 5.0, "visual")
+  later = intervals.Event("Cat", 7.0, 9.0, "visual")
+  assert facts.of_events((later, cat, bell), 10.0, modal=True) == (
+    "Bell is heard from second 1 to 2.5. Cat is seen from second 4 to 5, Cat from"
+    " 7 to 9."
   )
 
 
