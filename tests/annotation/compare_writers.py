@@ -70,7 +70,10 @@ def _train(run: pathlib.Path, records_: pathlib.Path, **settings):
     "Validation.every": "0",
     "Evaluation.base_alone": "False",
     "Evaluation.unified": "False",
-    "Evaluation.max_new_tokens": "160",  # room for the longest target of all
+    # Room for the longest targets of all: none is cut off, and a row of one writer
+    # holds as many samples as that of another.
+    "Evaluation.max_new_tokens": "160",
+    "Rows.supervised": "384",
   }
   _run(
     "train", "--gin_file=gin/base.gin", f"--workdir={run}",
