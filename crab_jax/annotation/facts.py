@@ -160,11 +160,13 @@ def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
 def position(box: coordinates.Box) -> str:
   """In which third of the frame the middle of a box lies."""
   x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-  across = ("on the left", "", "on the right")[min(int(3 * x / _SIZE), 2)]
-  down = ("in the upper part", "", "in the lower part")[
-    min(int(3 * y / _SIZE), 2)
-  ]
-  return " ".join(filter(None, (down, across))) or "in the middle"
+  across = ("left", "", "right")[min(int(3 * x / _SIZE), 2)]
+  down = ("upper", "", "lower")[min(int(3 * y / _SIZE), 2)]
+  if across and down:
+    return f"at the {down} {across}"
+  if down:
+    return "at the top" if down == "upper" else "at the bottom"
+  return f"on the {across}" if across else "in the middle"
 
 
 def extent(box: coordinates.Box) -> str:
