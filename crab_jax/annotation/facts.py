@@ -1,30 +1,31 @@
-"""What a label entails, as sentences: order, overlap, place, size, length.
+"""What a label entails, as sentences: names, order, overlap, length in time.
 
-Nothing is said that the label does not hold: no colours, no sizes but of the
-box, no sounds but of the events.
+Nothing is said that the label does not hold: no colours, no sounds but of the
+events.
 """
 
 import re
 from collections.abc import Callable
 from collections.abc import Sequence
 
-from crab_jax import configs
 from crab_jax.annotation import rows
 from crab_jax.annotation import truths
 from crab_jax.evaluation.reading import answers
-from crab_jax.evaluation.reading import coordinates
 from crab_jax.evaluation.reading import intervals
 
-_SIZE = configs.COORDINATE_SIZE
-_SMALL, _LARGE = 0.05, 0.35  # shares of the frame
 _QUESTION_WORDS = 40
-# Of more events than these only the times are told: else the words would outweigh
-# the answer.
+# Of more events than these no times are told: the answer tells them, and the words
+# would outweigh it.
 _DETAILED = 2
 _VERBS = {
   "both": "is seen and heard",
   "visual": "is seen",
   "audio": "is heard",
+}
+_LEADS = {
+  "both": "what is seen and heard is",
+  "visual": "what is seen is",
+  "audio": "what is heard is",
 }
 
 
@@ -59,8 +60,7 @@ def of_events(
   """Sentences about events.
 
   One or two stand in the order in which they begin, each with where in the clip
-  it lies; then whether they overlap. More of them stand in one sentence for each
-  modality, with their times alone.
+  it lies; then whether they overlap. Of more of them only the names are told.
 
   Args:
     events: of the clip.
@@ -78,10 +78,6 @@ def of_events(
   return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
-def _verb(event: intervals.Event, modal: bool) -> str:
-  return _VERBS[event.modality] if modal else "takes place"
-
-
 def _in_detail(
   ordered: Sequence[intervals.Event],
   length: float | None,
@@ -89,11 +85,14 @@ def _in_detail(
   spoken: Callable[[str], str],
 ) -> list[str]:
   """A sentence for each event, and one for two that overlap."""
-  sentences = [
-    f"{'Then ' if index else ''}{spoken(event.label)} {_verb(event, modal)} from"
-    f" second {event.start:g} to {event.end:g}, {_when(event, length)}."
-    for index, event in enumerate(ordered)
-  ]
+  sentences = []
+  for index, event in enumerate(ordered):
+    lead = "Then " if index else ""
+    verb = _VERBS[event.modality] if modal else "takes place"
+    sentences.append(
+      f"{lead}{spoken(event.label)} {verb} from second {event.start:g} to"
+      f" {event.end:g}, {_when(event, length)}."
+    )
   one, other = ordered[0], ordered[-1]
   if one.label != other.label and other.start < one.end:
     sentences.append(
@@ -108,19 +107,12 @@ def _in_short(
   modal: bool,
   spoken: Callable[[str], str],
 ) -> list[str]:
-  """A sentence for each modality: names and times."""
-  groups: dict[str, list[intervals.Event]] = {}
+  """What there is, in the order in which it begins: a sentence a modality."""
+  groups: dict[str, dict[str, None]] = {}
   for event in ordered:
-    groups.setdefault(_verb(event, modal), []).append(event)
-  sentences = []
-  for verb, (first, *others) in groups.items():
-    said = f"{spoken(first.label)} {verb} from second {first.start:g} to"
-    parts = [f"{said} {first.end:g}"] + [
-      f"{spoken(event.label)} from {event.start:g} to {event.end:g}"
-      for event in others
-    ]
-    sentences.append(f"{', '.join(parts)}.")
-  return sentences
+    lead = _LEADS[event.modality] if modal else "what takes place is"
+    groups.setdefault(lead, {}).setdefault(spoken(event.label))
+  return [f"{lead} {', then '.join(names)}." for lead, names in groups.items()]
 
 
 def _when(event: intervals.Event, length: float | None) -> str:
@@ -142,7 +134,7 @@ def _seconds(count: float) -> str:
 
 
 def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
-  """A sentence about the place of an object.
+  """A sentence about an object that has a place.
 
   Args:
     truth: its answer.
@@ -154,24 +146,6 @@ def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
     return f"Nothing in it fits {name}."
   if answer.box is None:
     return f"Something in it fits {name}."
-  return f"What fits is {name}, {position(answer.box)}{extent(answer.box)}."
-
-
-def position(box: coordinates.Box) -> str:
-  """In which third of the frame the middle of a box lies."""
-  x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-  across = ("left", "", "right")[min(int(3 * x / _SIZE), 2)]
-  down = ("upper", "", "lower")[min(int(3 * y / _SIZE), 2)]
-  if across and down:
-    return f"at the {down} {across}"
-  if down:
-    return "at the top" if down == "upper" else "at the bottom"
-  return f"on the {across}" if across else "in the middle"
-
-
-def extent(box: coordinates.Box) -> str:
-  """That a box takes little or much of the frame; "" for any other."""
-  share = (box[2] - box[0]) * (box[3] - box[1]) / _SIZE**2
-  if share < _SMALL:
-    return ", a small part of the frame"
-  return ", a large part of the frame" if share > _LARGE else ""
+  # Not where: the box behind it says so. A small model that has to put the place in
+  # words first learns the words and copies them (tests/annotation/compare_writers).
+  return f"What fits is {name}."
