@@ -113,7 +113,7 @@ def _tokenizer(folder: pathlib.Path) -> pathlib.Path:
   """One tokenizer for all, trained on what each of them wrote."""
   path = folder / "tokenizer.json"
   if not path.is_file():
-    texts = []
+    texts: list[str] = []
     for writer in _WRITERS:
       found = prepared_records.read(folder / f"records_{writer}")
       wording = prompts.load(None, found.table)
