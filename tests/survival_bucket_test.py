@@ -76,9 +76,9 @@ def test_kills_of_a_training_change_nothing(place, straight, records):
 def test_a_training_is_the_same_where_one_request_in_ten_fails(
   place, straight, records, bucket
 ):
-  """It mostly waits before it tries again."""
+  """It mostly waits before it tries again, so it saves but once a stage."""
   workdir, variables = _gs("failing"), small_runs.environment(**_variables())
-  flags = _flags(workdir, place, *records)
+  flags = _flags(workdir, place, *records, "Saving.every=12")
   bucket.failing = 10
   try:
     small_runs.finish(flags, place / "failing.log", variables)
