@@ -142,7 +142,7 @@ def local_folder(flag: flags.FlagHolder[str]) -> files.Path:
 
 def _path(flag: flags.FlagHolder, value: str) -> files.Path:
   # "--workdir --gin_file=x": absl takes the next flag for the value.
-  if value.startswith("--"):
+  if value.startswith("-"):
     raise errors.UserError(f"--{flag.name} has no value before {value}")
   try:
     return files.path(value)

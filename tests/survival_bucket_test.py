@@ -1,4 +1,4 @@
-"""Commands whose folders are in a bucket: killed, and of two hosts."""
+"""Commands whose folders are in a bucket: killed, refused at times, of two hosts."""
 
 import os
 import random

@@ -1,5 +1,7 @@
 """The text of a study's report: tables, and sentences with a verdict."""
 
+import math
+
 from crab_jax.ablation import comparison
 from crab_jax.ablation import grid
 from crab_jax.ablation import rates
@@ -186,13 +188,9 @@ def _rate_table(results: comparison.Results) -> list[str]:
 
 def _gate_table(results: comparison.Results) -> list[str]:
   """How far the routers part the datasets; nothing where there is no router."""
-  study = results.study
   rows = [
-    f"| {method} | {targets} | {found.entropy:.3f} | {found.within:.3f}"
-    f" | {found.between:.3f} |"
-    for method in study.methods
-    for targets in study.targets
-    if (found := relation.parting(results, method, targets))
+    f"| {method} | {targets} | {' | '.join(map(_known, found))} |"
+    for (method, targets), found in relation.partings(results).items()
   ]
   if not rows:
     return []
@@ -208,6 +206,10 @@ def _gate_table(results: comparison.Results) -> list[str]:
     "|---|---|---:|---:|---:|",
     *rows,
   ]
+
+
+def _known(value: float) -> str:
+  return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _score_table(results: comparison.Results, targets: str) -> list[str]:

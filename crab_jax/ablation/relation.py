@@ -81,6 +81,17 @@ class Parting(NamedTuple):
   between: float
 
 
+def partings(results: comparison.Results) -> dict[tuple[str, str], Parting]:
+  """(method, targets) -> its parting, of all that have a router."""
+  study = results.study
+  return {
+    (method, targets): found
+    for method in study.methods
+    for targets in study.targets
+    if (found := parting(results, method, targets))
+  }
+
+
 def parting(
   results: comparison.Results, method: str, targets: str
 ) -> Parting | None:

@@ -86,9 +86,7 @@ def to_json(results: comparison.Results) -> dict:
       f"{targets}/{method}": dict(
         zip(found._fields, _plain(np.array(found)), strict=True)
       )
-      for targets in study.targets
-      for method in study.methods
-      if (found := relation.parting(results, method, targets))
+      for (method, targets), found in relation.partings(results).items()
     },
     "rates": {
       arm: dict(

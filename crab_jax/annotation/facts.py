@@ -86,8 +86,8 @@ def _in_detail(
 ) -> list[str]:
   """A sentence for each event, and one for two that overlap."""
   sentences = []
-  for index, event in enumerate(ordered):
-    lead = "Then " if index else ""
+  for event in ordered:
+    lead = "Then " if event.start > ordered[0].start else ""
     verb = _VERBS[event.modality] if modal else "takes place"
     sentences.append(
       f"{lead}{spoken(event.label)} {verb} from second {event.start:g} to"
@@ -108,11 +108,18 @@ def _in_short(
   spoken: Callable[[str], str],
 ) -> list[str]:
   """What there is, in the order in which it begins: a sentence a modality."""
-  groups: dict[str, dict[str, None]] = {}
+  begins: dict[str, dict[str, float]] = {}  # lead -> name -> its first second
   for event in ordered:
     lead = _LEADS[event.modality] if modal else "what takes place is"
-    groups.setdefault(lead, {}).setdefault(spoken(event.label))
-  return [f"{lead} {', then '.join(names)}." for lead, names in groups.items()]
+    begins.setdefault(lead, {}).setdefault(spoken(event.label), event.start)
+  sentences = []
+  for lead, names in begins.items():
+    together: dict[float, list[str]] = {}
+    for name, start in names.items():
+      together.setdefault(start, []).append(name)
+    order = ", then ".join(" and ".join(found) for found in together.values())
+    sentences.append(f"{lead} {order}.")
+  return sentences
 
 
 def _when(event: intervals.Event, length: float | None) -> str:
@@ -146,6 +153,6 @@ def of_place(truth: truths.Truth, spoken: Callable[[str], str] = plain) -> str:
     return f"Nothing in it fits {name}."
   if answer.box is None:
     return f"Something in it fits {name}."
-  # Not where: the box behind it says so. A small model that has to put the place in
-  # words first learns the words and copies them (tests/annotation/compare_writers).
+  # Not where: the box behind it says so. A tiny model that had to put the place in
+  # words first learnt the names and no places (README.md).
   return f"What fits is {name}."

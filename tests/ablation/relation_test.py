@@ -68,3 +68,12 @@ def test_a_report_has_a_row_of_gates_for_each_router():
   text = markdown.text(_results(_GATES), [], "plots")
   assert "| ilora_e2 | answer | 0.000 | 0.000 | 1.000 |" in text
   assert "## Gates" not in markdown.text(_results(None), [], "plots")
+
+
+def test_families_of_one_dataset_have_no_distance_within():
+  made = dataclasses.replace(
+    _results(_GATES),
+    groups={"action": ("ks",), "emotion": ("meld",), "qa": ("cremad",)},
+  )
+  text = markdown._gate_table(made)
+  assert any("| 0.000 | – | 0.667 |" in line for line in text), text

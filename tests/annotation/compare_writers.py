@@ -9,8 +9,7 @@ two trainings each: on the world's own reasoning, on reasoning that templates wr
 from the labels, and on bare answers. Printed are the scores of each dataset on the
 same held-out clips, and how many standard errors (of clips and of trainings) they lie
 from the first. Exits with 1 if the mean of the templates is off by more than two.
-Stopped, it goes on; what is done is not done again. STEPS=2000 for a longer tuning, in
-another folder.
+Stopped, it goes on; what is done is not done again. STEPS=2000 for a longer tuning.
 """
 
 import itertools
@@ -147,7 +146,7 @@ def scores(folder: pathlib.Path) -> dict[str, dict[str, "Score"]]:
   found: dict[str, list[dict[str, dict]]] = {}
   for seed in _SEEDS:
     for writer in _WRITERS:
-      run = folder / f"run_{writer}_seed{seed}"
+      run = folder / f"run_{writer}_steps{_STEPS}_seed{seed}"
       _train(
         run,
         made[writer],
