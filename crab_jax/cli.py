@@ -141,8 +141,10 @@ def local_folder(flag: flags.FlagHolder[str]) -> files.Path:
 
 
 def _path(flag: flags.FlagHolder, value: str) -> files.Path:
-  # "--workdir --gin_file=x": absl takes the next flag for the value.
-  if value.startswith("-"):
+  # "--workdir --gin_file=x": absl takes the next flag for the value. A flag
+  # may have one dash too, and so may a folder.
+  name = value.lstrip("-").partition("=")[0]
+  if value.startswith("--") or value.startswith("-") and name in flags.FLAGS:
     raise errors.UserError(f"--{flag.name} has no value before {value}")
   try:
     return files.path(value)

@@ -42,6 +42,7 @@ def _run(*arguments):
     (["--count=7"], "seven is not allowed"),
     (["stray"], "stray"),
     (["--folder", "--count=1"], "--folder has no value before --count=1"),
+    (["--folder", "-count=1"], "--folder has no value before -count=1"),
   ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, culprit):
