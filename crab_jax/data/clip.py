@@ -50,7 +50,7 @@ class Clip:
 
 def misfit(clip: Clip, task: tasks.Task) -> str | None:
   """What a clip lacks for a task; None: nothing."""
-  if len(task.media) > 2:
+  if task.compares_clips:
     return "it compares two candidates"
   if clip.audio is None and clip.video is None:
     return "it needs --audio or a --video with sound"

@@ -123,6 +123,11 @@ class Task:
     return "image" if images else "video"
 
   @property
+  def compares_clips(self) -> bool:
+    """Whether each of its records is about several clips."""
+    return len(self.media) > 2
+
+  @property
   def seed(self) -> int:
     """What the order of its samples is drawn from; see the module."""
     if self.stream is not None:

@@ -117,6 +117,16 @@ RULES = {
   "one_tenth": _one_tenth,
 }
 
+# Rule -> seconds of a clip of the sets that use it.
+CLIP_SECONDS = {
+  "sixtieths": 60,
+  "tenths": 10,
+  "fifths": 5,
+  "four_seconds": 4,
+  "one_fifth": 5,
+  "one_tenth": 10,
+}
+
 # Rule -> equal parts, one after the other, that its result is made of.
 PIECES = {
   "sixtieths": 10,

@@ -370,10 +370,19 @@ def _mean(old: float, new: float) -> float:
 def of_folder(
   model: folder.Model,
   settings: configs.Slots,
+  usual: list[samples.Lengths],
   layout: generation_sharding.Layout | None = None,
 ) -> Engine:
-  """The engine of a model folder."""
+  """The engine of a model folder.
+
+  Args:
+    model: of the folder.
+    settings: rows and room.
+    usual: prompts that come often.
+    layout: the devices; None: the default one.
+  """
+  stop = (model.tokenizer.end,)
   programs = programs_lib.Programs(
-    model.config, model.params, (model.tokenizer.end,), settings, layout
+    model.config, model.params, stop, settings, layout, usual
   )
   return Engine(programs)

@@ -44,6 +44,7 @@ class Programs:
     stop_tokens: any of them ends an answer.
     settings: rows and room.
     layout: the devices; None: the default one.
+    usual: prompts that come often, for whose lengths programs are compiled.
   """
 
   def __init__(
@@ -53,6 +54,7 @@ class Programs:
     stop_tokens: tuple[int, ...],
     settings: configs.Slots,
     layout: generation_sharding.Layout | None = None,
+    usual: list[samples.Lengths] | tuple[()] = (),
   ):
     self.config, self.settings = config, settings
     self.stop_tokens = stop_tokens
@@ -61,7 +63,7 @@ class Programs:
     # Prompts are read one at a time; the other devices of a mesh take padding.
     self._prompts = self._layout.whole_rows(1)
     self.slots = self._layout.whole_rows(settings.slots)
-    self.shapes = shapes_lib.of(config, settings)
+    self.shapes = shapes_lib.of(config, settings, usual)
     self._given = params
     self._decoding = slots.decoding_model(config, settings.decode_dtype)
 

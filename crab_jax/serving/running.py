@@ -20,6 +20,7 @@ import prometheus_client
 from crab_jax import configs
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.data import samples
 from crab_jax.data import tasks
 from crab_jax.evaluation import folder as folders
 from crab_jax.evaluation.masking import clip_masks
@@ -29,6 +30,7 @@ from crab_jax.serving import engine as engines
 from crab_jax.serving import keys as keys_lib
 from crab_jax.serving import listening
 from crab_jax.serving import service as services
+from crab_jax.serving import shapes
 from crab_jax.serving import uploads
 from crab_jax.training import generation_sharding
 from crab_jax.weights import adapter
@@ -86,11 +88,12 @@ def run(settings: Settings) -> None:
   with listener, files.scratch() as scratch:
     model, table = _model(settings)
     masks = clip_masks.ClipMasks(settings.masks) if settings.masks else None
-    engine = _engine(model, settings.slots)
+    maker = folders.sample_maker(model, asked.with_free_question(table))
+    engine = _engine(model, settings.slots, shapes.usual(maker))
     service = services.Service(
       model,
       engine,
-      folders.sample_maker(model, asked.with_free_question(table)),
+      maker,
       settings.limits,
       uploads.Store(scratch / "media", settings.limits),
       keys_lib.Keys(
@@ -130,14 +133,16 @@ def _model(settings: Settings) -> tuple[folders.Model, tasks.Tasks]:
   return model, table
 
 
-def _engine(model: folders.Model, slots: configs.Slots) -> engines.Engine:
+def _engine(
+  model: folders.Model, slots: configs.Slots, usual: list[samples.Lengths]
+) -> engines.Engine:
   """The engine, along all chips of this host."""
   # No prompt is longer than the model's context.
   room = min(slots.prompt_tokens, model.config.decoder.context)
   slots = dataclasses.replace(slots, prompt_tokens=room)
   mesh = configs.Mesh(strategy="mesh")
   layout = generation_sharding.local(mesh, model.config)
-  return engines.of_folder(model, slots, layout=layout)
+  return engines.of_folder(model, slots, usual, layout)
 
 
 def _show_metrics(settings: Settings, service: services.Service) -> None:

@@ -1,43 +1,89 @@
 """The shapes of prompts that a server compiles for.
 
-One program reads one shape. A prompt is padded to the smallest that holds it.
+One program reads one shape. A prompt is padded to the cheapest that holds it.
 """
 
+import contextlib
 import dataclasses
+import functools
+import itertools
+
+import numpy as np
 
 from crab_jax import batch as batch_lib
 from crab_jax import configs
+from crab_jax.data import encodings
+from crab_jax.data import records
 from crab_jax.data import samples
+from crab_jax.data import tasks
+from crab_jax.data import windows
 
-# Frames and seconds of sound of the tasks' usual clips: a picture with a
-# second or five, an emotion's four frames, ten seconds at a frame a second,
-# AVQA's twenty seconds, and two clips one after the other.
-USUAL = ((1, 1), (1, 5), (4, 4), (10, 10), (10, 20), (20, 10))
+_MOST = 8  # each is compiled at the start
+_STEP = 32  # tokens: questions of one task differ in a few words
+_FRAMES, _SECONDS = 10, 20  # of the longest clip that tasks are asked about
+_ASKED = {  # as long as those of the sets
+  "question": "Which of the instruments that sound in the video is the louder?",
+  "options": ["the guitar", "the drum", "the piano", "none of them"],
+  "description": "the guitar to the left that is heard all the time",
+}
 
 
-def of(model: configs.Model, settings: configs.Slots) -> list[samples.Lengths]:
+def of(
+  model: configs.Model,
+  settings: configs.Slots,
+  usual: list[samples.Lengths] | tuple[()] = (),
+) -> list[samples.Lengths]:
   """The shapes, the cheapest first; the last holds every prompt.
 
   Args:
     model: the sizes of units.
-    settings: the longest prompt, and what text a usual one has.
+    settings: the longest prompt, and how much text may stand beside a clip of
+      usual length.
+    usual: prompts that come often, of which similar ones share a shape.
   """
   most = largest(model, settings)
-  usual = {
-    _shape(model, frames, seconds, settings.text_tokens)
-    for frames, seconds in USUAL
-  }
-  found = [shape for shape in usual if fits(shape, most)]
-  return [*sorted(found, key=cost), most]
+  pairs = model.vision.units_of(_FRAMES)
+  heard = model.audio.unit_lengths(_SECONDS * configs.SAMPLE_RATE)
+  media = pairs * model.vision.unit_tokens + sum(
+    map(model.audio.tokens_of, heard)
+  )
+  wordy = samples.Lengths(media + settings.text_tokens, pairs, len(heard))
+  price = functools.partial(_price, model)
+  found = {_shape(prompt) for prompt in (*usual, wordy)}
+  found = {shape for shape in found if fits(shape, most)} - {most}
+  while len(found) >= _MOST:
+    # Those two share one that lose the least by it.
+    one, other = min(
+      itertools.combinations(sorted(found, key=price), 2),
+      key=lambda two: 2 * price(_union(*two)) - sum(map(price, two)),
+    )
+    found = found - {one, other} | {_union(one, other)}
+  return [*sorted(found, key=price), most]
+
+
+def usual(maker: samples.SampleMaker) -> list[samples.Lengths]:
+  """The prompts of all tasks that one clip can be asked.
+
+  Each about a clip as long as those of its set, with a question as long as
+  theirs. Those for which the model has no room are left out.
+
+  Args:
+    maker: of the model's prompts.
+  """
+  found = []
+  for task in maker.table.values():
+    if not task.compares_clips:
+      with contextlib.suppress(samples.SampleError):
+        found.append(maker.prompt_lengths(_record(task)))
+  return found
 
 
 def largest(model: configs.Model, settings: configs.Slots) -> samples.Lengths:
   """Room for a usual clip of frames and as much sound as the tokens allow."""
-  frames = max(frames for frames, _ in USUAL)
-  pairs = model.vision.units_of(frames)
+  pairs = model.vision.units_of(2 * _FRAMES)
   tokens = settings.prompt_tokens
-  usual = model.vision.units_of(10) * model.vision.unit_tokens
-  chunks = max(1, (tokens - usual) // model.audio.unit_tokens)
+  seen = model.vision.units_of(_FRAMES) * model.vision.unit_tokens
+  chunks = max(1, (tokens - seen) // model.audio.unit_tokens)
   return samples.Lengths(tokens, pairs, chunks)
 
 
@@ -56,16 +102,45 @@ def fits(needed: samples.Lengths, shape: samples.Lengths) -> bool:
   )
 
 
-def cost(shape: samples.Lengths) -> tuple[int, int]:
-  """What the shape costs, for an order."""
-  return shape.tokens, shape.pairs + shape.chunks
+def _price(model: configs.Model, shape: samples.Lengths) -> int:
+  """What a pass over the shape costs, in tokens that the model computes."""
+  seen = shape.pairs * model.vision.unit_tokens
+  return shape.tokens + seen + shape.chunks * model.audio.unit_tokens
 
 
-def _shape(model, frames, seconds, text) -> samples.Lengths:
-  pairs = model.vision.units_of(frames)
-  lengths = model.audio.unit_lengths(seconds * configs.SAMPLE_RATE)
-  heard = sum(map(model.audio.tokens_of, lengths))
-  rows = batch_lib.prompt_rows(
-    1, pairs * model.vision.unit_tokens + heard + text, pairs, len(lengths)
+def _shape(prompt: samples.Lengths) -> samples.Lengths:
+  """The smallest shape for a prompt and those that are little longer."""
+  units = batch_lib.UNIT_BUCKETS
+  return samples.Lengths(
+    -(-prompt.tokens // _STEP) * _STEP,
+    batch_lib.bucket(prompt.pairs, units),
+    batch_lib.bucket(prompt.chunks, units),
   )
-  return samples.Lengths(rows.tokens, rows.frame_pairs, rows.chunks)
+
+
+def _union(one: samples.Lengths, other: samples.Lengths) -> samples.Lengths:
+  return samples.Lengths(
+    *map(max, dataclasses.astuple(one), dataclasses.astuple(other))
+  )
+
+
+def _record(task: tasks.Task) -> records.Record:
+  """Of silence: only the lengths of its media count."""
+  clip = np.zeros(
+    windows.CLIP_SECONDS[task.window] * configs.SAMPLE_RATE, np.float32
+  )
+  return records.Record(
+    id=task.name,
+    task=task.name,
+    split="test",
+    row=0,
+    status="ok",
+    frames=[b""] * task.frames,
+    frame_seconds=[0.0] * task.frames,
+    audio=encodings.encode_audio(windows.cut(task.window, clip)),
+    question={field: _ASKED[field] for field in task.question_keys("test")},
+    target="",
+    reference={},
+    mask=b"",
+    meta={},
+  )

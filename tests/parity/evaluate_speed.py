@@ -29,6 +29,7 @@ from crab_jax.evaluation import held_out
 from crab_jax.serving import engine as engine_lib
 from crab_jax.serving import interface
 from crab_jax.serving import programs as programs_lib
+from crab_jax.serving import shapes
 
 
 class _Slots:
@@ -48,7 +49,9 @@ class _Slots:
   ):
     self._maker, self._tokenizer = maker, model.tokenizer
     stop = (model.tokenizer.end,)
-    programs = programs_lib.Programs(model.config, model.params, stop, settings)
+    programs = programs_lib.Programs(
+      model.config, model.params, stop, settings, usual=shapes.usual(maker)
+    )
     self._engine = engine_lib.Engine(programs)
     self._new = settings.new_tokens
     self._engine.start()
