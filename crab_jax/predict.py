@@ -3,7 +3,9 @@ r"""Answers the questions of AV-UIE v2 about one clip of your own.
   python -m crab_jax.predict --checkpoint=runs/base/base \
     --adapter=runs/base/adapter --video=clip.mp4 --task=ave --out=answers
 
-An mp4 with a sound track needs no --audio. --task=all asks whatever fits the
+An mp4 with a sound track needs no --audio. Matching compares two candidates:
+--audio, --video and --other_video for a2v, --video, --audio and --other_audio
+for v2a. --task=all asks whatever fits the
 media. Prints the answers; writes {out}/answers.json and, where an answer has
 a position or times, {out}/{task}.jpg. With --masks a mask model draws what
 answers of s4, ms3 and ref_avs point at: into the picture, and into answers.json
@@ -23,6 +25,12 @@ _AUDIO = flags.DEFINE_string(
 )
 _IMAGE = flags.DEFINE_string(
   "image", None, "A picture; without it the middle frame of the video."
+)
+_OTHER_VIDEO = flags.DEFINE_string(
+  "other_video", None, "The second of two videos that a2v compares."
+)
+_OTHER_AUDIO = flags.DEFINE_string(
+  "other_audio", None, "The second of two sounds that v2a compares."
 )
 _TASK = flags.DEFINE_string("task", None, "A dataset's question, or all.")
 _QUESTION = flags.DEFINE_string(
@@ -53,6 +61,7 @@ def main() -> None:
   from crab_jax.training import compilation
 
   compilation.keep(_COMPILED.value)
+  other = clip.Clip(video=cli.path(_OTHER_VIDEO), audio=cli.path(_OTHER_AUDIO))
   request = clip_answers.Request(
     clip.Clip(
       video=cli.path(_VIDEO),
@@ -60,6 +69,7 @@ def main() -> None:
       audio=cli.path(_AUDIO),
       question=_QUESTION.value,
       options=tuple(_OPTIONS.value),
+      other=other if other != clip.Clip() else None,
     ),
     task,
     max_new_tokens=_LONGEST.value,

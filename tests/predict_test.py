@@ -19,7 +19,14 @@ _MISTAKES = {
   ("--checkpoint=x", "--out=y", "--task=nosuch"): "nosuch",
   ("--checkpoint=x", "--out=y", "--task=ave"): "--video",
   ("--checkpoint=x", "--out=y", "--task=avqa", "--video=v"): "--question",
-  ("--checkpoint=x", "--out=y", "--task=a2v", "--video=v"): "candidates",
+  ("--checkpoint=x", "--out=y", "--task=a2v", "--video=v"): "--other_video",
+  (
+    "--checkpoint=x",
+    "--out=y",
+    "--task=ave",
+    "--video=v",
+    "--other_video=w",
+  ): "without --other_video",
   ("--checkpoint=x", "--out=y", "--task=all"): "no task fits",
   ("--checkpoint=x", "--out=y", "--task=ks", "--video=v"): "model folder",
 }
@@ -121,6 +128,22 @@ def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
   answers = tmp_path / "folder" / "-answers" / "answers.json"
   (line,) = json.loads(answers.read_text())
   assert line["task"] == "s4"
+
+
+def test_the_second_of_two_sounds_is_heard(files, tmp_path):
+  asked = (
+    f"--checkpoint={files / 'model'}",
+    f"--video={files / '-clip.mp4'}",
+    f"--audio={files / 'a.wav'}",
+    f"--other_audio={files / 'a.wav'}",
+    "--task=all",
+    "--max_new_tokens=2",
+    "--out=answers",
+  )
+  (made,) = cli_calls.call("crab_jax.predict", [asked], tmp_path)
+  assert made.code is None or made.code == 0, made.stderr
+  (line,) = json.loads((tmp_path / "answers" / "answers.json").read_text())
+  assert line["task"] == "v2a"
 
 
 def _asked(files, out, *more):

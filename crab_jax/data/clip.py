@@ -31,6 +31,7 @@ class Clip:
     audio_cut: the part of the sound that counts.
     question: for the tasks that ask one; for ref_avs a description.
     options: of a question with a choice.
+    other: the second candidate, of video or audio, for tasks that compare two.
   """
 
   video: files.Path | None = None
@@ -41,6 +42,7 @@ class Clip:
   pictures: tuple[files.Path, ...] = ()
   video_cut: video_frames.Cut = video_frames.WHOLE
   audio_cut: video_frames.Cut = video_frames.WHOLE
+  other: "Clip | None" = None
 
   @property
   def is_seen(self) -> bool:
@@ -48,10 +50,20 @@ class Clip:
     return self.video is not None or bool(self.pictures)
 
 
+def can_ask(task: tasks.Task) -> bool:
+  """Whether a task is about one clip, or compares no more than two videos or
+  sounds: what else it compares only prepared records have."""
+  if not task.compares_clips:
+    return True
+  return task.visual == "video" and max(task.sights, task.sounds) == 2
+
+
 def misfit(clip: Clip, task: tasks.Task) -> str | None:
-  """What a clip lacks for a task; None: nothing."""
-  if task.compares_clips:
-    return "it compares two candidates"
+  """What a clip lacks for a task, or has too much; None: it fits."""
+  if not can_ask(task):
+    return "it compares more than a clip and a second candidate have"
+  if why := _misfit_of_candidates(clip, task):
+    return why
   if clip.audio is None and clip.video is None:
     return "it needs --audio or a --video with sound"
   if task.visual == "video" and not clip.is_seen:
@@ -66,6 +78,32 @@ def misfit(clip: Clip, task: tasks.Task) -> str | None:
   return None
 
 
+def _misfit_of_candidates(clip: Clip, task: tasks.Task) -> str | None:
+  """What is missing or too much of two candidates and what one belongs to."""
+  other = clip.other or Clip()
+  pairs = [
+    *["video"] * (task.sights == 2),
+    *["audio"] * (task.sounds == 2),
+  ]
+  given = {"video": other.video, "audio": other.audio}
+  over = [
+    f"--other_{kind}" for kind in given if given[kind] and kind not in pairs
+  ]
+  compares = f"it compares two {'s and two '.join(pairs)}s"
+  if over:
+    about = compares if pairs else "it is about one clip"
+    return f"{about}, without {' and '.join(over)}"
+  if not pairs:
+    return None
+  # A sound of its own: that of the first video would tell the answer.
+  missing = [
+    *["--video"] * (not clip.is_seen),
+    *["--audio"] * (clip.audio is None),
+    *[f"--other_{kind}" for kind in pairs if given[kind] is None],
+  ]
+  return f"{compares}: it needs {' and '.join(missing)}" if missing else None
+
+
 def record(
   clip: Clip,
   task: tasks.Task,
@@ -75,7 +113,7 @@ def record(
   """The record of a clip for a task that it fits.
 
   A task that looks at one frame of the video hears the part of the sound that
-  runs with it.
+  runs with it. Of two candidates the clip's own comes first.
 
   Args:
     clip: what there is.
@@ -89,14 +127,20 @@ def record(
       its cause is a RecordError.
   """
   reader = reader or assembly.Reader(files.absolute(files.path(".")), config)
+  both = [clip, clip.other or clip]
+  frames, seconds = [], []
   try:
-    frames, seconds = _sight(reader, clip, task)
+    for one in both[: task.sights]:
+      seen = _sight(reader, one, task)
+      frames += seen[0]
+      seconds += seen[1]
   except statuses.RecordError as error:
     raise errors.UserError(f"{error.status}: {error.reason}") from error
-  sound = _sound(reader, clip)
-  heard = windows.cut(
-    task.window, sound, windows.index_at(task.window, seconds[0], sound)
-  )
+  heard = []
+  for one in both[: task.sounds]:
+    sound = _sound(reader, one)
+    index = windows.index_at(task.window, seconds[0], sound)
+    heard.append(windows.cut(task.window, sound, index))
   said = {
     "question": clip.question,
     "options": list(clip.options),
@@ -110,7 +154,7 @@ def record(
     status=str(statuses.Status.OK),
     frames=frames,
     frame_seconds=seconds,
-    audio=encodings.encode_audio(heard),
+    audio=encodings.encode_audio(windows.merge(heard)),
     question={field: said[field] for field in task.question_keys("test")},
     target="",
     reference={},

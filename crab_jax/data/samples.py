@@ -259,8 +259,7 @@ def media_order(task: tasks.Task) -> list[str]:
 
 def audio_pieces(task: tasks.Task) -> int:
   """Equal parts that the sound of a task's records is made of."""
-  clips = sum(key.startswith("audio") for key in task.media)
-  return windows.PIECES[task.window] * clips
+  return windows.PIECES[task.window] * task.sounds
 
 
 def sample_maker(

@@ -128,6 +128,16 @@ class Task:
     return len(self.media) > 2
 
   @property
+  def sounds(self) -> int:
+    """Files with sound that a record is made of."""
+    return sum(key.startswith("audio") for key in self.media)
+
+  @property
+  def sights(self) -> int:
+    """Videos or pictures that a record is made of."""
+    return len(self.media) - self.sounds
+
+  @property
   def seed(self) -> int:
     """What the order of its samples is drawn from; see the module."""
     if self.stream is not None:

@@ -205,6 +205,7 @@ class _Routes:
         "family": task.family,
         "kind": task.kind,
         "sees": task.visual,
+        "compares": task.compares_clips,
         "asks": list(task.question_keys("test")),
       },
     }

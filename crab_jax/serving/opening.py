@@ -177,10 +177,14 @@ class Opener:
       )
       kinds[kind].append(medium)
     videos, audios, images = kinds.values()
-    if len(videos) > 1 or len(audios) > 1:
+    table = self._maker.table
+    compares = any(table[n].compares_clips for n in request.tasks or table)
+    if len(videos) > 1 + compares or len(audios) > 1 + compares:
       failures.invalid(
         "unsupported_media_count",
-        "one clip is asked about: one video and one sound at most",
+        "two candidates are compared: two videos and two sounds at most"
+        if compares
+        else "one clip is asked about: one video and one sound at most",
         "messages",
       )
     self._require_sound(videos, audios, facts)
@@ -193,15 +197,13 @@ class Opener:
         "beside a video there is one picture at most",
         images[1].param,
       )
-    clip = clip_lib.Clip(
-      video=videos[0].path if videos else None,
+    clip = dataclasses.replace(
+      _of(videos[:1], audios[:1]),
       image=images[0].path if images and not several else None,
-      audio=audios[0].path if audios else None,
       question=request.wording.question,
       options=request.wording.options,
       pictures=tuple(medium.path for medium in several),
-      video_cut=videos[0].cut if videos else video_frames.WHOLE,
-      audio_cut=audios[0].cut if audios else video_frames.WHOLE,
+      other=_of(videos[1:], audios[1:]) if videos[1:] or audios[1:] else None,
     )
     shown = [*images, *videos]
     return clip, facts[shown[0]].size if shown else (0, 0)
@@ -241,7 +243,7 @@ class Opener:
     try:
       record = clip_lib.record(clip, task, self._config, self._reader)
       # Tasks with the same frames and sound share what is made of them.
-      sight = f"{task.visual}/{task.frames}/{task.window}"
+      sight = f"{task.visual}/{task.frames}/{task.window}/{len(task.media)}"
       record = dataclasses.replace(record, id=sight)
       picture = None
       if name in request.pictures:
@@ -277,6 +279,16 @@ class Opener:
     return tuple(zip(video.seconds, video.frames, strict=True))
 
 
+def _of(videos: list[Medium], audios: list[Medium]) -> clip_lib.Clip:
+  """A clip of one video and one sound at most."""
+  return clip_lib.Clip(
+    video=videos[0].path if videos else None,
+    audio=audios[0].path if audios else None,
+    video_cut=videos[0].cut if videos else video_frames.WHOLE,
+    audio_cut=audios[0].cut if audios else video_frames.WHOLE,
+  )
+
+
 # The words of `clip.misfit` are those of predict's flags.
 _FLAGS = ("--audio", "--video", "--image", "--question", "--options")
 
@@ -288,7 +300,7 @@ def misfit(clip: clip_lib.Clip, task: tasks.Task) -> str | None:
     return None
   for flag in _FLAGS:
     why = why.replace(flag, flag.removeprefix("--"))
-  return why
+  return why.replace("--other_", "a second ")
 
 
 def _named(failure: failures.Failure, param: str) -> failures.Failure:

@@ -12,6 +12,7 @@ import numpy as np
 
 from crab_jax import batch as batch_lib
 from crab_jax import configs
+from crab_jax.data import clip as clip_lib
 from crab_jax.data import encodings
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -62,9 +63,9 @@ def of(
 
 
 def usual(maker: samples.SampleMaker) -> list[samples.Lengths]:
-  """The prompts of all tasks that one clip can be asked.
+  """The prompts of all tasks that can be asked.
 
-  Each about a clip as long as those of its set, with a question as long as
+  Each about clips as long as those of its set, with a question as long as
   theirs. Those for which the model has no room are left out.
 
   Args:
@@ -72,7 +73,7 @@ def usual(maker: samples.SampleMaker) -> list[samples.Lengths]:
   """
   found = []
   for task in maker.table.values():
-    if not task.compares_clips:
+    if clip_lib.can_ask(task):
       with contextlib.suppress(samples.SampleError):
         found.append(maker.prompt_lengths(_record(task)))
   return found
@@ -126,18 +127,18 @@ def _union(one: samples.Lengths, other: samples.Lengths) -> samples.Lengths:
 
 def _record(task: tasks.Task) -> records.Record:
   """Of silence: only the lengths of its media count."""
-  clip = np.zeros(
-    windows.CLIP_SECONDS[task.window] * configs.SAMPLE_RATE, np.float32
-  )
+  seconds = windows.CLIP_SECONDS[task.window]
+  clip = np.zeros(seconds * configs.SAMPLE_RATE, np.float32)
+  heard = [windows.cut(task.window, clip)] * task.sounds
   return records.Record(
     id=task.name,
     task=task.name,
     split="test",
     row=0,
     status="ok",
-    frames=[b""] * task.frames,
-    frame_seconds=[0.0] * task.frames,
-    audio=encodings.encode_audio(windows.cut(task.window, clip)),
+    frames=[b""] * (task.frames * task.sights),
+    frame_seconds=[0.0] * (task.frames * task.sights),
+    audio=encodings.encode_audio(windows.merge(heard)),
     question={field: _ASKED[field] for field in task.question_keys("test")},
     target="",
     reference={},

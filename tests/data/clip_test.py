@@ -1,7 +1,9 @@
 """A user's own clip: what fits it, and the record it becomes."""
 
+import dataclasses
 import io
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from crab_jax import configs
 from crab_jax import errors
+from crab_jax.data import assembly
 from crab_jax.data import clip as clip_lib
 from crab_jax.data import encodings
 from crab_jax.data import tasks
@@ -36,6 +39,43 @@ def test_what_there_is_decides_what_fits():
   assert _fitting(image=pathlib.Path("i.jpg")) == set()
 
 
+_OTHER_VIDEO = clip_lib.Clip(video=pathlib.Path("w.mp4"))
+_OTHER_AUDIO = clip_lib.Clip(audio=pathlib.Path("b.wav"))
+
+
+def test_two_candidates_are_for_what_compares_two():
+  whole = {"video": _VIDEO, "audio": pathlib.Path("a.wav"), "question": "?"}
+  assert _fitting(**whole, other=_OTHER_VIDEO) == {"a2v"}
+  assert _fitting(**whole, other=_OTHER_AUDIO) == {"v2a"}
+  both = dataclasses.replace(_OTHER_VIDEO, audio=_OTHER_AUDIO.audio)
+  assert _fitting(**whole, other=both) == set()
+  # The sound track of a candidate would tell which one it is.
+  assert _fitting(video=_VIDEO, other=_OTHER_VIDEO) == set()
+
+
+@pytest.mark.parametrize(
+  ("task", "fields", "why"),
+  [
+    ("a2v", {"video": _VIDEO}, "videos: it needs --audio and --other_video"),
+    ("v2a", {"other": _OTHER_AUDIO}, "audios: it needs --video and --audio"),
+    ("a2v", {"other": _OTHER_AUDIO}, "two videos, without --other_audio"),
+    ("ave", {"other": _OTHER_VIDEO}, "about one clip, without --other_video"),
+  ],
+)
+def test_what_is_missing_or_too_much_is_named(task, fields, why):
+  misfit = clip_lib.misfit(clip_lib.Clip(**fields), tasks.Tasks()[task])
+  assert why in misfit
+
+
+def test_what_only_prepared_records_compare_cannot_be_asked():
+  three = ("audio_path", "video1_path", "video2_path", "video3_path")
+  pictures = ("image1_path", "image2_path", "audio_path")
+  for media in (three, pictures):
+    task = dataclasses.replace(tasks.Tasks()["a2v"], media=media)
+    clip = clip_lib.Clip(video=_VIDEO, audio=_VIDEO, other=_OTHER_VIDEO)
+    assert "compares more" in clip_lib.misfit(clip, task)
+
+
 @pytest.fixture
 def files(tmp_path):
   clips.write_video(tmp_path / "-v.mp4", 20)
@@ -50,6 +90,37 @@ def test_a_record_follows_the_rules_of_its_task(files):
   assert (len(meld.frames), len(ave.frames)) == (4, 10)
   assert len(meld.audio) < len(ave.audio)  # four of ten seconds
   assert (meld.target, meld.reference, meld.question) == ("", {}, {})
+
+
+@pytest.mark.parametrize("name", ["a2v", "v2a"])
+def test_candidates_become_the_record_of_an_annotation(files, name):
+  clips.write_video(files / "w.mp4", 33)
+  clips.write_audio(files / "b.wav", clips.tone(6.0, 900))
+  clip = clip_lib.Clip(video=files / "-v.mp4", audio=files / "a.wav")
+  sight, sound = {"video_path": "-v.mp4"}, {"audio_path": "a.wav"}
+  if name == "a2v":
+    other = clip_lib.Clip(video=files / "w.mp4")
+    sight = {"video1_path": "-v.mp4", "video2_path": "w.mp4"}
+  else:
+    other = clip_lib.Clip(audio=files / "b.wav")
+    sound = {"audio1_path": "a.wav", "audio2_path": "b.wav"}
+  task = tasks.Tasks()[name]
+  said = {"correct_video": "first", "correct_audio": "first"}
+  for kind, paths in (("video", sight), ("audio", sound)):
+    folder = files / name / kind
+    folder.mkdir(parents=True)
+    for path in paths.values():
+      shutil.copy(files / path, folder / path)
+  made = assembly.assemble(
+    assembly.Reader(files, _CONFIG), task, "test", 0, sight | sound | said
+  )
+  wanted = made.record
+  assert wanted is not None, made.row
+  found = clip_lib.record(dataclasses.replace(clip, other=other), task, _CONFIG)
+  assert len(found.frames) == 10 * task.sights
+  assert found.frames == wanted.frames
+  assert found.frame_seconds == wanted.frame_seconds
+  assert found.audio == wanted.audio
 
 
 def test_a_picture_task_takes_the_middle_frame(files):

@@ -244,6 +244,40 @@ def test_all_tasks_of_a_clip_are_answered(client, media):
   assert answers["ks"]["content"] == said["ks"]["content"]
 
 
+def test_two_candidates_are_compared(client, media):
+  video, sound = ("c.mp4", media["clip.mp4"]), ("a.wav", media["a.wav"])
+  a2v = [("video", video), ("video", video), ("audio", sound)]
+  v2a = [("video", video), ("audio", sound), ("audio", sound)]
+  for files, task, frames, seconds in (
+    (a2v, "a2v", 20, 4),
+    (v2a, "v2a", 10, 8),
+  ):
+    found = client.post("/v1/clips", data={"tasks": "all"}, files=files).json()
+    (answer,) = found["answers"]
+    assert answer["task"] == task
+    assert answer["crab"]["seen"]["frames"] == frames
+    heard = answer["crab"]["heard"]["audio_seconds"]
+    assert heard == pytest.approx(seconds, abs=0.1)
+    left_out = {row["task"]: row["reason"] for row in found["left_out"]}
+    assert left_out["ave"].startswith("it is about one clip, without a second")
+  error = _error(
+    client.post("/v1/clips", data={"tasks": "a2v"}, files=a2v[1:]),
+    400,
+    "misfit",
+  )
+  assert error["message"].endswith("it needs a second video")
+  _error(
+    client.post("/v1/clips", data={"tasks": "all"}, files=[*a2v, a2v[0]]),
+    400,
+    "unsupported_media_count",
+  )
+  _error(
+    client.post("/v1/clips", data={"tasks": "ave"}, files=a2v),
+    400,
+    "unsupported_media_count",
+  )
+
+
 def test_a_form_that_asks_for_nothing_is_an_error(client, media):
   files = {"video": ("c.mp4", media["clip.mp4"])}
   post = client.post
@@ -276,7 +310,7 @@ def test_models_are_listed(client):
   by_name = {model["id"]: model["crab"] for model in found}
   assert by_name["crab"]["asks"] == ["question"]
   assert by_name["crab:arig"]["sees"] == "image"
-  assert len(found) == 18  # two tasks compare two clips
+  assert len(found) == 20
   assert client.get("/v1/models/crab:ks").json()["crab"]["family"] == "action"
   _error(client.get("/v1/models/crab:nosuch"), 404, "model_not_found")
 

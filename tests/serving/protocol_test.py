@@ -110,7 +110,6 @@ _WRONG = {
   "deep": (b"[" * 200_000, 400, "invalid_json", None),
   "no model": ({"messages": []}, 400, "missing_value", "model"),
   "model": (_body(model="gpt"), 404, "model_not_found", "model"),
-  "two clips": (_body(model="crab:a2v"), 404, "model_not_found", "model"),
   "its own row": (
     _body(model=f"crab:{asked.FREE}"), 404, "model_not_found", "model",
   ),

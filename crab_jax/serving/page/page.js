@@ -101,7 +101,8 @@ async function loadTasks() {
     say("This server wants an API key.");
     return;
   }
-  const models = (await reply.json()).data;
+  // The page has one clip: what compares two is asked by other clients.
+  const models = (await reply.json()).data.filter((model) => !model.crab.compares);
   state.tasks = models.map((model) => ({ ...model.crab, name: model.crab.task || "crab" }));
   const families = new Map();
   for (const task of state.tasks) {
