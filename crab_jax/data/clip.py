@@ -50,18 +50,8 @@ class Clip:
     return self.video is not None or bool(self.pictures)
 
 
-def can_ask(task: tasks.Task) -> bool:
-  """Whether a task is about one clip, or compares no more than two videos or
-  sounds: what else it compares only prepared records have."""
-  if not task.compares_clips:
-    return True
-  return task.visual == "video" and max(task.sights, task.sounds) == 2
-
-
 def misfit(clip: Clip, task: tasks.Task) -> str | None:
   """What a clip lacks for a task, or has too much; None: it fits."""
-  if not can_ask(task):
-    return "it compares more than a clip and a second candidate have"
   if why := _misfit_of_candidates(clip, task):
     return why
   if clip.audio is None and clip.video is None:
@@ -81,27 +71,23 @@ def misfit(clip: Clip, task: tasks.Task) -> str | None:
 def _misfit_of_candidates(clip: Clip, task: tasks.Task) -> str | None:
   """What is missing or too much of two candidates and what one belongs to."""
   other = clip.other or Clip()
-  pairs = [
-    *["video"] * (task.sights == 2),
-    *["audio"] * (task.sounds == 2),
-  ]
   given = {"video": other.video, "audio": other.audio}
-  over = [
-    f"--other_{kind}" for kind in given if given[kind] and kind not in pairs
-  ]
-  compares = f"it compares two {'s and two '.join(pairs)}s"
+  about, pair = "it is about one clip", None
+  if task.compares_clips:
+    pair = "video" if task.sights == 2 else "audio"
+    about = f"it compares two {pair}s"
+  over = [f"--other_{kind}" for kind in given if given[kind] and kind != pair]
   if over:
-    about = compares if pairs else "it is about one clip"
     return f"{about}, without {' and '.join(over)}"
-  if not pairs:
+  if pair is None:
     return None
   # A sound of its own: that of the first video would tell the answer.
   missing = [
     *["--video"] * (not clip.is_seen),
     *["--audio"] * (clip.audio is None),
-    *[f"--other_{kind}" for kind in pairs if given[kind] is None],
+    *[f"--other_{pair}"] * (given[pair] is None),
   ]
-  return f"{compares}: it needs {' and '.join(missing)}" if missing else None
+  return f"{about}: it needs {' and '.join(missing)}" if missing else None
 
 
 def record(

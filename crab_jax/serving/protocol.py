@@ -9,7 +9,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from crab_jax import configs
-from crab_jax.data import clip
 from crab_jax.data import tasks
 from crab_jax.serving import asked
 from crab_jax.serving import failures
@@ -45,9 +44,8 @@ class Rules(NamedTuple):
 
 
 def model_names(table: tasks.Tasks) -> list[str]:
-  """The names that `model` may have; those of tasks that no request can hold
-  are none."""
-  names = [n for n in table if n != asked.FREE and clip.can_ask(table[n])]
+  """The names that `model` may have."""
+  names = [name for name in table if name != asked.FREE]
   return [MODEL, *(f"{MODEL}:{name}" for name in names)]
 
 

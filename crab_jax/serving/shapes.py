@@ -12,7 +12,6 @@ import numpy as np
 
 from crab_jax import batch as batch_lib
 from crab_jax import configs
-from crab_jax.data import clip as clip_lib
 from crab_jax.data import encodings
 from crab_jax.data import records
 from crab_jax.data import samples
@@ -63,7 +62,7 @@ def of(
 
 
 def usual(maker: samples.SampleMaker) -> list[samples.Lengths]:
-  """The prompts of all tasks that can be asked.
+  """The prompts of all tasks.
 
   Each about clips as long as those of its set, with a question as long as
   theirs. Those for which the model has no room are left out.
@@ -73,9 +72,8 @@ def usual(maker: samples.SampleMaker) -> list[samples.Lengths]:
   """
   found = []
   for task in maker.table.values():
-    if clip_lib.can_ask(task):
-      with contextlib.suppress(samples.SampleError):
-        found.append(maker.prompt_lengths(_record(task)))
+    with contextlib.suppress(samples.SampleError):
+      found.append(maker.prompt_lengths(_record(task)))
   return found
 
 

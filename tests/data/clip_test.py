@@ -67,15 +67,6 @@ def test_what_is_missing_or_too_much_is_named(task, fields, why):
   assert why in misfit
 
 
-def test_what_only_prepared_records_compare_cannot_be_asked():
-  three = ("audio_path", "video1_path", "video2_path", "video3_path")
-  pictures = ("image1_path", "image2_path", "audio_path")
-  for media in (three, pictures):
-    task = dataclasses.replace(tasks.Tasks()["a2v"], media=media)
-    clip = clip_lib.Clip(video=_VIDEO, audio=_VIDEO, other=_OTHER_VIDEO)
-    assert "compares more" in clip_lib.misfit(clip, task)
-
-
 @pytest.fixture
 def files(tmp_path):
   clips.write_video(tmp_path / "-v.mp4", 20)
