@@ -111,7 +111,7 @@ def test_bad_files_are_one_line_and_leave_nothing(files, tmp_path):
   assert not list((tmp_path / "empty").iterdir())
 
 
-def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
+def test_a_name_with_a_dash_and_a_second_sound(files, tmp_path):
   (tmp_path / "folder").mkdir()
   os.symlink(files / "-clip.mp4", tmp_path / "folder" / "-clip.mp4")
   asked = (
@@ -119,7 +119,8 @@ def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
     f"--adapter={files / 'adapter'}",
     "--video=-clip.mp4",
     f"--audio={files / 'a.wav'}",
-    "--task=s4",
+    f"--other_audio={files / 'a.wav'}",
+    "--task=v2a",
     "--max_new_tokens=2",
     "--out=-answers",
   )
@@ -127,22 +128,6 @@ def test_a_clip_of_a_name_with_a_dash(files, tmp_path):
   assert made.code is None or made.code == 0, made.stderr
   answers = tmp_path / "folder" / "-answers" / "answers.json"
   (line,) = json.loads(answers.read_text())
-  assert line["task"] == "s4"
-
-
-def test_the_second_of_two_sounds_is_heard(files, tmp_path):
-  asked = (
-    f"--checkpoint={files / 'model'}",
-    f"--video={files / '-clip.mp4'}",
-    f"--audio={files / 'a.wav'}",
-    f"--other_audio={files / 'a.wav'}",
-    "--task=all",
-    "--max_new_tokens=2",
-    "--out=answers",
-  )
-  (made,) = cli_calls.call("crab_jax.predict", [asked], tmp_path)
-  assert made.code is None or made.code == 0, made.stderr
-  (line,) = json.loads((tmp_path / "answers" / "answers.json").read_text())
   assert line["task"] == "v2a"
 
 
