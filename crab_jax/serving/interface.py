@@ -164,8 +164,8 @@ class Stats:
     compilations: programs that were compiled after the warm-up; 0 unless
       something is wrong.
     prompt_tokens: of all prompts so far.
-    padded_tokens: the same, with the padding that was computed.
     cached_tokens: of the prompts, those that were not computed anew.
+    padded_tokens: the others, with the padding that was computed.
     new_tokens: made so far.
     slot_seconds: sum over decoding of seconds times slots used.
     decode_seconds: seconds of decoding.

@@ -99,9 +99,10 @@ class _OfEngine(registries.Collector):
     yield _gauge(
       "crab_slots_busy_ratio", "Mean share of slots in use.", _share(stats)
     )
-    padding = 1 - stats.prompt_tokens / max(1, stats.padded_tokens)
     yield _gauge(
-      "crab_padding_ratio", "Padding among computed prompt tokens.", padding
+      "crab_padding_ratio",
+      "Padding among computed prompt tokens.",
+      _padding(stats),
     )
     yield _counter(
       "crab_compilations", "Programs compiled late.", stats.compilations
@@ -132,6 +133,12 @@ def _share(stats: interface.Stats) -> float:
   """The mean share of slots in use while there was decoding."""
   whole = stats.decode_seconds * stats.slots
   return stats.slot_seconds / whole if whole else 0.0
+
+
+def _padding(stats: interface.Stats) -> float:
+  """The share of what was computed for prompts that no prompt has."""
+  computed = stats.prompt_tokens - stats.cached_tokens
+  return 1 - computed / stats.padded_tokens if stats.padded_tokens else 0.0
 
 
 def _gauge(name: str, about: str, value: float) -> core.Metric:
