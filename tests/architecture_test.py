@@ -389,7 +389,6 @@ _TESTED_BY = {
   "serving/fields": "serving/protocol",
   "serving/listening": "serving/running",
   "serving/media_pool": "serving/app",
-  "serving/metrics": "serving/app",
   "serving/opening": "serving/app",
   "serving/parts": "serving/protocol",
   "serving/replies": "serving/app",
