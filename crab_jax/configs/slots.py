@@ -14,7 +14,9 @@ class Slots(checked.Checked):
   slots: int = 8  # answers at the same time; 16 suits a TPU host
   prompt_tokens: int = 1536  # of the longest prompt
   new_tokens: int = 512  # of the longest answer
-  text_tokens: int = 192  # beside a usual clip; a longer prompt costs more
+  # Room for text beside ten frames and twenty seconds; what is longer than this
+  # and than the prompts of tasks is padded to the longest prompt.
+  text_tokens: int = 192
   # Tokens that a prompt may have behind its media and still share the keys and
   # values of them with other prompts about the same media.
   suffix_tokens: int = 64

@@ -42,6 +42,9 @@ def of(
     usual: prompts that come often, of which similar ones share a shape.
   """
   most = largest(model, settings)
+  # A task of one's own may look at more frames.
+  pairs = max([most.pairs, *(prompt.pairs for prompt in usual)])
+  most = dataclasses.replace(most, pairs=pairs)
   pairs = model.vision.units_of(_FRAMES)
   heard = model.audio.unit_lengths(_SECONDS * configs.SAMPLE_RATE)
   media = pairs * model.vision.unit_tokens + sum(
