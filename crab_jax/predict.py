@@ -27,10 +27,10 @@ _IMAGE = flags.DEFINE_string(
   "image", None, "A picture; without it the middle frame of the video."
 )
 _OTHER_VIDEO = flags.DEFINE_string(
-  "other_video", None, "The second of two videos that a2v compares."
+  "other_video", None, "The second of two videos that are compared."
 )
 _OTHER_AUDIO = flags.DEFINE_string(
-  "other_audio", None, "The second of two sounds that v2a compares."
+  "other_audio", None, "The second of two sounds that are compared."
 )
 _TASK = flags.DEFINE_string("task", None, "A dataset's question, or all.")
 _QUESTION = flags.DEFINE_string(

@@ -74,6 +74,13 @@ class Lengths:
   pairs: int
   chunks: int
 
+  def fits(self, room: "Lengths") -> bool:
+    """Whether none of them is more than there is room for."""
+    pairs = zip(
+      dataclasses.astuple(self), dataclasses.astuple(room), strict=True
+    )
+    return all(own <= most for own, most in pairs)
+
 
 @dataclasses.dataclass(frozen=True)
 class SampleMaker:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -370,7 +371,7 @@ def _mean(old: float, new: float) -> float:
 def of_folder(
   model: folder.Model,
   settings: configs.Slots,
-  usual: list[samples.Lengths],
+  usual: Sequence[samples.Lengths],
   layout: generation_sharding.Layout | None = None,
 ) -> Engine:
   """The engine of a model folder.

@@ -338,7 +338,7 @@ def _shortened(
       if error.reason == "too_long" and turns:
         continue
       raise
-    if _fits(lengths, request.most):
+    if lengths.fits(request.most):
       return asking
   raise failures.Failure(
     400,
@@ -349,14 +349,6 @@ def _shortened(
     " cut the clip with start and end, or start the server with more"
     " --prompt_tokens",
     "messages",
-  )
-
-
-def _fits(lengths: samples.Lengths, most: samples.Lengths) -> bool:
-  return (
-    lengths.tokens <= most.tokens
-    and lengths.pairs <= most.pairs
-    and lengths.chunks <= most.chunks
   )
 
 

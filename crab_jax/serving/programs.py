@@ -7,6 +7,7 @@ compiler; `compilations` counts, and a shape that was forgotten shows there.
 import dataclasses
 import functools
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ class Programs:
     stop_tokens: tuple[int, ...],
     settings: configs.Slots,
     layout: generation_sharding.Layout | None = None,
-    usual: list[samples.Lengths] | tuple[()] = (),
+    usual: Sequence[samples.Lengths] = (),
   ):
     self.config, self.settings = config, settings
     self.stop_tokens = stop_tokens

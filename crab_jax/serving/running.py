@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 import jax
@@ -134,7 +135,7 @@ def _model(settings: Settings) -> tuple[folders.Model, tasks.Tasks]:
 
 
 def _engine(
-  model: folders.Model, slots: configs.Slots, usual: list[samples.Lengths]
+  model: folders.Model, slots: configs.Slots, usual: Sequence[samples.Lengths]
 ) -> engines.Engine:
   """The engine, along all chips of this host."""
   # No prompt is longer than the model's context.

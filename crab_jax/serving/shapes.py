@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,7 +32,7 @@ _ASKED = {  # as long as those of the sets
 def of(
   model: configs.Model,
   settings: configs.Slots,
-  usual: list[samples.Lengths] | tuple[()] = (),
+  usual: Sequence[samples.Lengths] = (),
 ) -> list[samples.Lengths]:
   """The shapes, the cheapest first; the last holds every prompt.
 
@@ -53,7 +54,7 @@ def of(
   wordy = samples.Lengths(media + settings.text_tokens, pairs, len(heard))
   price = functools.partial(_price, model)
   found = {_shape(prompt) for prompt in (*usual, wordy)}
-  found = {shape for shape in found if fits(shape, most)} - {most}
+  found = {shape for shape in found if shape.fits(most)} - {most}
   while len(found) >= _MOST:
     # Those two share one that lose the least by it.
     one, other = min(
@@ -93,15 +94,7 @@ def smallest(
   needed: samples.Lengths, shapes: list[samples.Lengths]
 ) -> samples.Lengths | None:
   """The cheapest shape that holds a prompt; None: none does."""
-  return next((shape for shape in shapes if fits(needed, shape)), None)
-
-
-def fits(needed: samples.Lengths, shape: samples.Lengths) -> bool:
-  """Whether a shape has room for a prompt."""
-  return all(
-    getattr(needed, field.name) <= getattr(shape, field.name)
-    for field in dataclasses.fields(samples.Lengths)
-  )
+  return next((shape for shape in shapes if needed.fits(shape)), None)
 
 
 def _price(model: configs.Model, shape: samples.Lengths) -> int:

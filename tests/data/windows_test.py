@@ -72,6 +72,11 @@ def test_nominal_lengths(rule, clip, seconds):
   assert len(windows.cut(rule, _ramp(clip * _RATE))) == seconds * _RATE
 
 
+def test_every_rule_knows_its_pieces_and_its_usual_clip():
+  assert windows.RULES.keys() == windows.PIECES.keys()
+  assert windows.RULES.keys() == windows.CLIP_SECONDS.keys()
+
+
 def test_a_minute_is_heard_around_every_sixth_second():
   found = windows.cut("sixtieths", _ramp(60 * _RATE))
   half = _RATE // 2

@@ -271,6 +271,9 @@ def test_two_candidates_are_compared(client, media):
     400,
     "unsupported_media_count",
   )
+  lacking = [("video", video), ("video", video)]
+  found = client.post("/v1/clips", data={"tasks": "all"}, files=lacking).json()
+  assert found["answers"] == [] and len(found["left_out"]) == 19
   _error(
     client.post("/v1/clips", data={"tasks": "ave"}, files=a2v),
     400,

@@ -27,14 +27,14 @@ def test_there_are_few_and_every_prompt_with_room_has_one(usual):
   found = shapes.of(MODEL, SETTINGS, usual)
   assert len(found) <= 8
   most = found[-1]
-  assert shapes.fits(MOST, most)
+  assert MOST.fits(most)
   assert (most.tokens, most.chunks) == (MOST.tokens, MOST.chunks)
   assert len(set(found)) == len(found)
   for prompt in usual:
     # A task of more frames than ours have has room too.
     assert prompt.pairs <= most.pairs
     taken = shapes.smallest(prompt, found)
-    assert (taken is not None) == shapes.fits(prompt, most)
+    assert (taken is not None) == prompt.fits(most)
 
 
 @given(usual=st.lists(_lengths, max_size=6))
