@@ -107,5 +107,6 @@ def test_a_clip_is_asked_what_fits_it(run):
     assert (line["gates"] is None) == (not line["text"].strip())
     assert line["gates"] is None or (out / line["gates_picture"]).is_file()
   assert any(line["gates"] for line in found)
-  assert "a2v: left out, it compares two candidates" in said
+  two = "a2v: left out, it compares two videos: it needs --audio and --other_video"
+  assert two in said
   assert "avqa: left out, it needs --question" in said

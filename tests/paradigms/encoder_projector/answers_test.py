@@ -141,7 +141,7 @@ def test_a_server_answers_as_generation_does(place):
     suffix_tokens=16,
     burst=2,
   )
-  engine = engine_lib.of_folder(model, settings)
+  engine = engine_lib.of_folder(model, settings, usual=())
   engine.start()
   try:
     asked = [_Asked(prompt) for prompt in prompts]
