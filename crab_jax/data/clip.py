@@ -72,10 +72,8 @@ def _misfit_of_candidates(clip: Clip, task: tasks.Task) -> str | None:
   """What is missing or too much of two candidates and what one belongs to."""
   other = clip.other or Clip()
   given = {"video": other.video, "audio": other.audio}
-  about, pair = "it is about one clip", None
-  if task.compares_clips:
-    pair = "video" if task.sights == 2 else "audio"
-    about = f"it compares two {pair}s"
+  pair = task.candidates
+  about = f"it compares two {pair}s" if pair else "it is about one clip"
   over = [f"--other_{kind}" for kind in given if given[kind] and kind != pair]
   if over:
     return f"{about}, without {' and '.join(over)}"

@@ -128,6 +128,13 @@ class Task:
     return len(self.media) > 2
 
   @property
+  def candidates(self) -> str | None:
+    """What it compares two of, "video" or "audio"; None: it has one clip."""
+    if not self.compares_clips:
+      return None
+    return "video" if self.sights == 2 else "audio"
+
+  @property
   def sounds(self) -> int:
     """Files with sound that a record is made of."""
     return sum(key.startswith("audio") for key in self.media)

@@ -205,7 +205,7 @@ class _Routes:
         "family": task.family,
         "kind": task.kind,
         "sees": task.visual,
-        "compares": task.compares_clips,
+        "compares": task.candidates,
         "asks": list(task.question_keys("test")),
       },
     }

@@ -154,6 +154,28 @@ def test_it_fits_a_phone_in_both_schemes(open_page, media, scheme, tmp_path):
   page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
 
 
+def test_two_candidates_are_compared(open_page, media, listening, tmp_path):
+  page = open_page(viewport={"width": 1280, "height": 860})
+  _choose(page, media, "shown.mp4", "a.wav")
+  chip = page.locator(".chip", has=page.get_by_label("a2v", exact=True))
+  assert "it needs a second video" in chip.get_attribute("title")
+  second = {"mimeType": "video/mp4", "buffer": media["clip.mp4"]}
+  page.set_input_files("#other", [{"name": "other.mp4", **second}])
+  assert not chip.get_attribute("title")
+  one = page.locator(".chip", has=page.get_by_label("ave", exact=True))
+  assert "about one clip, without a second" in one.get_attribute("title")
+  page.click("#ask")
+  assert _answered(page) == "Done."
+  names = page.eval_on_selector_all(".card", "cards => cards.map(c => c.id)")
+  assert names == ["card-a2v"]
+  (job,) = listening.engine.jobs[-1:]
+  assert len(job.sample["frames"]) == 10  # pairs, of two videos
+  page.screenshot(path=tmp_path / "compared.png")
+  page.click("#alone")
+  assert "it needs a second video" in chip.get_attribute("title")
+  assert not one.get_attribute("title")
+
+
 def test_a_failure_is_said_in_words(open_page, media):
   page = open_page()
   _choose(page, media, "p.png")

@@ -6,7 +6,7 @@ const polls = new URLSearchParams(location.search).get("stream") === "0";
 const HEADS = ["#8ecae6", "#ffb703", "#a7c957", "#f28482", "#cdb4db", "#e9c46a"];
 const LEAST_SECONDS = 10; // of the timeline: the grid of the tasks
 
-const state = { files: {}, tasks: [], lanes: [], places: [], url: null, end: LEAST_SECONDS, start: 0 };
+const state = { files: {}, other: null, tasks: [], lanes: [], places: [], url: null, end: LEAST_SECONDS, start: 0 };
 
 function say(text, failed = false) {
   $("state").textContent = text;
@@ -70,8 +70,17 @@ async function take(name) {
   }
 }
 
+// The second candidate of what compares two, or none.
+function compare(file = null) {
+  state.other = file;
+  if (!file) $("other").value = "";
+  $("alone").hidden = !file;
+  misfits();
+}
+
 function forget() {
   state.files = {};
+  compare();
   video.removeAttribute("src");
   video.load();
   $("still").hidden = true;
@@ -101,8 +110,7 @@ async function loadTasks() {
     say("This server wants an API key.");
     return;
   }
-  // The page has one clip: what compares two is asked by other clients.
-  const models = (await reply.json()).data.filter((model) => !model.crab.compares);
+  const models = (await reply.json()).data;
   state.tasks = models.map((model) => ({ ...model.crab, name: model.crab.task || "crab" }));
   const families = new Map();
   for (const task of state.tasks) {
@@ -136,9 +144,17 @@ function chosen(name) {
   misfits();
 }
 
-// What a clip lacks for a task, as the server says it.
+// What a clip lacks for a task or has too much, as the server says it.
 function why(task) {
   const files = state.files;
+  const other = state.other && kindOf(state.other);
+  if (other && other !== task.compares)
+    return `${task.compares ? `it compares two ${task.compares}s` : "it is about one clip"}, without a second ${other}`;
+  if (task.compares) {
+    const lacks = ["video", "audio"].filter((kind) => !files[kind]);
+    if (!other) lacks.push(`a second ${task.compares}`);
+    return lacks.length ? `it compares two ${task.compares}s: it needs ${lacks.join(" and ")}` : null;
+  }
   if (!files.audio && !files.video) return "it needs audio or a video with sound";
   if (task.sees === "video" && !files.video) return "it needs video";
   if (task.sees === "image" && !files.image && !files.video) return "it needs image or video";
@@ -173,7 +189,7 @@ async function ask(names) {
   state.asked = names;
   $("ask").disabled = true;
   const form = new FormData();
-  for (const [kind, file] of Object.entries(state.files)) form.append(kind, file, file.name);
+  for (const [kind, file] of media()) form.append(kind, file, file.name);
   form.append("tasks", names.join(","));
   if ($("question").value.trim()) form.append("question", $("question").value.trim());
   if ($("options").value.trim()) form.append("options", $("options").value);
@@ -188,6 +204,12 @@ async function ask(names) {
     say(`Failed: ${error.message}`, true);
   }
   misfits();
+}
+
+// The files, a second candidate behind the first.
+function media() {
+  const { files, other } = state;
+  return [...Object.entries(files), ...(other ? [[kindOf(other), other]] : [])];
 }
 
 // The part of the clip that is asked about, as the server wants it.
@@ -365,7 +387,7 @@ function save(blob, name) {
 
 function actions(value) {
   const text = JSON.stringify(value, null, 1);
-  const files = Object.entries(state.files).map(([kind, file]) => `-F ${kind}=@'${file.name.replaceAll("'", "'\\''")}'`);
+  const files = media().map(([kind, file]) => `-F ${kind}=@'${file.name.replaceAll("'", "'\\''")}'`);
   const line = `curl ${new URL("v1/clips", location.href)} ${[...files, ...cut().map(([name, seconds]) => `-F ${name}=${seconds}`)].join(" ")} -F tasks=${value.task}`;
   return make(
     "p",
@@ -517,6 +539,8 @@ function drawOn(pen, area) {
 // --- wiring
 
 $("file").addEventListener("change", (event) => choose(event.target.files));
+$("other").addEventListener("change", (event) => compare(event.target.files[0]));
+$("alone").addEventListener("click", () => compare());
 $("again").addEventListener("click", forget);
 $("form").addEventListener("submit", askAll);
 $("retry").addEventListener("click", () => state.asked && ask(state.asked));
