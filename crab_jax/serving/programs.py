@@ -4,8 +4,12 @@ Every program is compiled before the first prompt, so that nobody waits for a
 compiler; `compilations` counts, and a shape that was forgotten shows there.
 """
 
+import collections
+import concurrent.futures
 import dataclasses
 import functools
+import os
+import threading
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +28,10 @@ from crab_jax.paradigms import slots
 from crab_jax.serving import interface
 from crab_jax.serving import shapes as shapes_lib
 from crab_jax.training import generation_sharding
+
+_MOST_AT_ONCE = 8  # programs that are compiled: each takes memory of the host
+# `Programs._run`, or `Programs._compile` with the same arguments.
+_Call = Callable[..., Any]
 
 
 class Read(NamedTuple):
@@ -61,6 +69,8 @@ class Programs:
     self.stop_tokens = stop_tokens
     self._layout = layout or generation_sharding.one_device()
     self._compiled: dict[tuple, Callable] = {}
+    self._returned: dict[tuple, Any] = {}  # shapes
+    self._locks = collections.defaultdict(threading.Lock)
     # Prompts are read one at a time; the other devices of a mesh take padding.
     self._prompts = self._layout.whole_rows(1)
     self.slots = self._layout.whole_rows(settings.slots)
@@ -74,20 +84,38 @@ class Programs:
     return len(self._compiled)
 
   def warm_up(self) -> None:
-    """Compiles all programs, by running each; empties the slots."""
+    """Compiles all programs, side by side; runs those of the longest prompt."""
     self._set_up()
-    for shape in self.shapes:
-      text = _text_alone(self.config, shape.tokens)
-      read = self._read(text, shape, interface.Decoding())
-      self.insert(0, read, limit=2, stops=True)
-      if self.settings.prefix_bytes:
-        piece = self.beginning(read, 1)
-        text = _text_alone(self.config, 2)
-        more = self.extend(text, 1, piece, interface.Decoding())
-        self.insert(0, more, limit=2, stops=True)
+    jobs: list[Callable[[], Any]] = [
+      functools.partial(self._pass_through, shape, self._compile)
+      for shape in reversed(self.shapes)  # the longest takes longest
+    ]
+    jobs += [
+      functools.partial(self._decode, rows, 1, False, self._compile)
+      for rows in self._rows
+    ]
+    jobs.append(functools.partial(self._release, 0, self._compile))
+    workers = min(os.cpu_count() or 1, _MOST_AT_ONCE)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+      for made in [pool.submit(job) for job in jobs]:
+        made.result()
+    # What has no room on the devices shows now, and not at the first prompt.
+    self._state = self._pass_through(self.shapes[-1], self._run)
     for rows in self._rows:
       self.decode(rows, steps=1, leave=False)
     self.release(0)
+
+  def _pass_through(self, shape: samples.Lengths, call: _Call) -> Any:
+    """Brings a prompt into the first slot by each way; the state it gives."""
+    text = _text_alone(self.config, shape.tokens)
+    read = self._read(text, shape, interface.Decoding(), call)
+    state = self._insert(self._state, 0, read, 2, True, call)
+    if self.settings.prefix_bytes:
+      piece = self.beginning(read, 1)
+      text = _text_alone(self.config, 2)
+      more = self._extend(text, 1, piece, interface.Decoding(), call)
+      state = self._insert(state, 0, more, 2, True, call)
+    return state
 
   def _decoding_layers(self, turned: bool) -> at.Tree:
     return self._run(
@@ -131,9 +159,9 @@ class Programs:
     """
     shape = shapes_lib.smallest(packed_lengths(sample), self.shapes)
     assert shape is not None  # as `Engine.submit` has looked
-    return self._read(sample, shape, decoding)
+    return self._read(sample, shape, decoding, self._run)
 
-  def _read(self, sample, shape: samples.Lengths, decoding) -> Read:
+  def _read(self, sample, shape, decoding, call: _Call) -> Read:
     rows = configs.Rows(
       rows=self._prompts,
       tokens=shape.tokens,
@@ -145,7 +173,7 @@ class Programs:
     layout = packing.Layout(self._prompts, rows, self.config, pad=0)
     batch = batch_lib.inputs(layout.stack([[sample]]))
     choice = _choice(decoding, self._prompts)
-    prompt, piece = self._run(
+    prompt, piece = call(
       ("prefill", shape),
       functools.partial(slots.prefill, config=self.config),
       self._params,
@@ -176,11 +204,14 @@ class Programs:
       piece: its keys and values.
       decoding: how the first token is picked.
     """
+    return self._extend(sample, size, piece, decoding, self._run)
+
+  def _extend(self, sample, size, piece, decoding, call: _Call) -> Read:
     room = piece.visible.shape[1]
     whole = self._text(sample, slice(0, None), room + self._suffix)
     suffix = self._text(sample, slice(size, None), self._suffix)
     choice = _choice(decoding, self._prompts)
-    prompt, more = self._run(
+    prompt, more = call(
       ("extend", room),
       functools.partial(slots.extend, config=self._decoding),
       self._layers,
@@ -198,11 +229,14 @@ class Programs:
 
   def insert(self, slot: int, read: Read, limit: int, stops: bool) -> None:
     """Puts a prompt into a slot; see `slots.insert`."""
+    self._state = self._insert(self._state, slot, read, limit, stops, self._run)
+
+  def _insert(self, state, slot, read: Read, limit, stops, call: _Call):
     sizes = tuple(piece.visible.shape[1] for piece in read.pieces)
-    self._state = self._run(
+    return call(
       ("insert", sizes),
       slots.insert,
-      self._state,
+      state,
       np.int32(slot),
       *read[:2],
       np.int32(limit),
@@ -214,7 +248,10 @@ class Programs:
 
   def release(self, slot: int) -> None:
     """Ends the answer of a slot."""
-    self._state = self._run(
+    self._state = self._release(slot, self._run)
+
+  def _release(self, slot, call: _Call):
+    return call(
       ("release",),
       slots.release,
       self._state,
@@ -231,8 +268,12 @@ class Programs:
       steps: at most.
       leave: stop as soon as a row has ended.
     """
+    self._state, tokens = self._decode(rows, steps, leave, self._run)
+    return np.asarray(tokens)
+
+  def _decode(self, rows, steps, leave, call: _Call):
     count = next(count for count in self._rows if count >= rows)
-    self._state, tokens = self._run(
+    return call(
       ("decode", count),
       functools.partial(
         slots.decode,
@@ -248,7 +289,6 @@ class Programs:
       donate=(1,),
       out=(self._where, None),
     )
-    return np.asarray(tokens)
 
   @property
   def _suffix(self) -> int:
@@ -282,11 +322,36 @@ class Programs:
 
   def _run(self, key: tuple, function, *arguments, donate=(), out=None) -> Any:
     """Calls a program, which is compiled when it is called first."""
+    if key not in self._compiled:
+      self._compile(key, function, *arguments, donate=donate, out=out)
     with self._layout.scope():
-      if key not in self._compiled:
-        jitted = jax.jit(function, donate_argnums=donate, out_shardings=out)
-        self._compiled[key] = jitted.lower(*arguments).compile()
       return self._compiled[key](*arguments)
+
+  def _compile(self, key, function, *arguments, donate=(), out=None) -> Any:
+    """Compiles a program once, in any thread; the shapes that it returns.
+
+    Args:
+      key: of the program.
+      function: what it computes.
+      *arguments: arrays, or their shapes.
+      donate: arguments whose memory it takes.
+      out: the shardings of what it returns; None: as the compiler likes.
+    """
+    with self._locks[key]:
+      if key not in self._compiled:
+        with self._layout.scope():
+          jitted = jax.jit(function, donate_argnums=donate, out_shardings=out)
+          lowered = jitted.lower(*arguments)
+          made = lowered.compile()
+        self._returned[key] = jax.tree.map(
+          lambda leaf, sharding: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=sharding
+          ),
+          lowered.out_info,
+          made.output_shardings,
+        )
+        self._compiled[key] = made
+    return self._returned[key]
 
 
 def packed_lengths(sample: samples.Sample) -> samples.Lengths:
