@@ -22,6 +22,12 @@ _SETTINGS = (
   "Evaluation.limit=1",
   "Evaluation.max_new_tokens=4",
 )
+# For runs of which the losses are looked at.
+_FEW_ANSWERS = (
+  "Evaluation.tasks=('arig',)",
+  "Evaluation.base_alone=False",
+  "Evaluation.unified=False",
+)
 pytestmark = pytest.mark.slow
 
 
@@ -104,7 +110,7 @@ def test_the_steps_of_the_flag_are_traced(finished):
 def test_a_killed_run_ends_with_the_same_numbers(finished, tmp_path):
   """kill -9 in the middle of training; the same command goes on."""
   process = subprocess.Popen(
-    _command(tmp_path),
+    _command(tmp_path, *_FEW_ANSWERS),
     cwd=_ROOT,
     env=_environment(),
     stdout=subprocess.DEVNULL,
@@ -116,7 +122,7 @@ def test_a_killed_run_ends_with_the_same_numbers(finished, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
   assert len(_losses(tmp_path)) < len(_losses(finished[0]))
-  done = _run(tmp_path)
+  done = _run(tmp_path, *_FEW_ANSWERS)
   assert done.returncode == 0, done.stderr[-2000:]
   assert _losses(tmp_path) == _losses(finished[0])
 
@@ -131,7 +137,7 @@ def _wait_for(path, process):
 
 def test_a_mesh_that_validates_trains_to_the_same_losses(finished, tmp_path):
   looks = ("Validation.every=3", "Validation.clips=1")
-  done = _run(tmp_path, "Mesh.strategy='mesh'", *looks)
+  done = _run(tmp_path, "Mesh.strategy='mesh'", *looks, *_FEW_ANSWERS)
   assert done.returncode == 0, done.stderr[-2000:]
   for ours, theirs in zip(_losses(tmp_path), _losses(finished[0]), strict=True):
     assert ours[:2] == theirs[:2]
