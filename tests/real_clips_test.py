@@ -107,6 +107,8 @@ def test_a_clip_is_asked_what_fits_it(run):
     assert (line["gates"] is None) == (not line["text"].strip())
     assert line["gates"] is None or (out / line["gates_picture"]).is_file()
   assert any(line["gates"] for line in found)
-  two = "a2v: left out, it compares two videos: it needs --audio and --other_video"
+  two = (
+    "a2v: left out, it compares two videos: it needs --audio and --other_video"
+  )
   assert two in said
   assert "avqa: left out, it needs --question" in said
