@@ -70,6 +70,7 @@ class Programs:
     self._layout = layout or generation_sharding.one_device()
     self._compiled: dict[tuple, Callable] = {}
     self._returned: dict[tuple, Any] = {}  # shapes
+    self._locks: dict[tuple, threading.Lock]
     self._locks = collections.defaultdict(threading.Lock)
     # Prompts are read one at a time; the other devices of a mesh take padding.
     self._prompts = self._layout.whole_rows(1)
@@ -148,7 +149,7 @@ class Programs:
       lambda: slots.empty(self.config, self.slots, room, settings.new_tokens),
     )
     self._where = jax.tree.map(lambda leaf: leaf.sharding, self._state)
-    self._rows = self._row_counts()
+    self._rows: list[int] = self._row_counts()
 
   def read(self, sample: samples.Sample, decoding: interface.Decoding) -> Read:
     """Reads a whole prompt.
