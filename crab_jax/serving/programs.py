@@ -98,8 +98,12 @@ class Programs:
     jobs.append(functools.partial(self._release, 0, self._compile))
     workers = min(os.cpu_count() or 1, _MOST_AT_ONCE)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-      for made in [pool.submit(job) for job in jobs]:
-        made.result()
+      try:
+        for made in [pool.submit(job) for job in jobs]:
+          made.result()
+      finally:
+        # After an error the rest would only keep it from being told.
+        pool.shutdown(wait=False, cancel_futures=True)
     # What has no room on the devices shows now, and not at the first prompt.
     self._state = self._pass_through(self.shapes[-1], self._run)
     for rows in self._rows:

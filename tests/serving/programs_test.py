@@ -7,6 +7,7 @@ import pytest
 
 from crab_jax.paradigms import slots
 from crab_jax.serving import interface
+from crab_jax.serving import programs as programs_lib
 from tests.serving import small
 
 GREEDY = interface.Decoding()
@@ -185,6 +186,19 @@ def test_shared_beginnings_change_no_answer(clip):
       answer += [int(t) for t in tokens[:, 1] if t >= 0]
     wanted = [*small.answer(seed, clip), small.STOP][: small.NEW]
     assert answer == wanted, seed
+
+
+def test_what_cannot_be_compiled_ends_the_warm_up(monkeypatch):
+  def fails(*arguments, **named):
+    raise MemoryError("no room for it")
+
+  monkeypatch.setattr(slots, "insert", fails)
+  made = programs_lib.Programs(
+    small.CONFIG, small.params(), (small.STOP,), small.SETTINGS
+  )
+  with pytest.raises(MemoryError, match="no room"):
+    made.warm_up()
+  assert not any(key[0] == "insert" for key in made._compiled)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
