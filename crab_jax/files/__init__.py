@@ -1,7 +1,7 @@
 """Paths, and every way in which files are written: no other code knows.
 
 What is found under its name is complete. A file is written under another name
-beside its own and renamed (`writing` and the functions above it); a folder too
+beside its own and renamed (`writing` and what calls it); a folder too
 (`new_folder`). A process that is killed leaves at most something named
 `*.incomplete`, which the next writer of the same name takes over or removes.
 

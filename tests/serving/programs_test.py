@@ -198,7 +198,6 @@ def test_what_cannot_be_compiled_ends_the_warm_up(monkeypatch):
   )
   with pytest.raises(MemoryError, match="no room"):
     made.warm_up()
-  assert not any(key[0] == "insert" for key in made._compiled)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
