@@ -139,7 +139,11 @@ def _items(
   )  # fmt: skip
   if task.kind == "events":
     yield from _with_events(plain, task, settings)
-  elif task.kind in ("place", "existence"):
+    return
+  if row.events:  # they help the writer
+    row = dataclasses.replace(row, events=_events(plain, settings))
+    plain = dataclasses.replace(plain, row=row)
+  if task.kind in ("place", "existence"):
     yield _with_place(plain, task, library)
   else:
     yield dataclasses.replace(plain, truth=truths.of_label(row, task))

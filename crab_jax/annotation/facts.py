@@ -1,11 +1,12 @@
 """What a label entails, as sentences: names, order, overlap, length in time.
 
-Nothing is said that the label does not hold: no colours, no sounds but of the
+Nothing is said that the row does not hold: no colours, no sounds but of the
 events.
 """
 
 import re
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 from crab_jax.annotation import rows
@@ -27,6 +28,7 @@ _LEADS = {
   "visual": "what is seen is",
   "audio": "what is heard is",
 }
+_LEAD = "what takes place is"
 
 
 def plain(text: str) -> str:
@@ -78,6 +80,50 @@ def of_events(
   return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
+def beside(
+  events: Sequence[intervals.Event],
+  length: float | None,
+  spoken: Callable[[str], str] = plain,
+) -> str:
+  """Sentences about events of a clip of which something else is asked.
+
+  What is seen, what is heard, and what is both, each in the order in which it
+  begins and with how long it lasts, as no answer tells it.
+
+  Args:
+    events: of the clip; if all are of both modalities, none is told.
+    length: of the clip, seconds; None: not known.
+    spoken: gives the words of a label.
+  """
+  modal = any(event.modality != "both" for event in events)
+  begins: dict[str, dict[float, list[str]]] = {}  # modality -> second -> names
+  for event in sorted(events, key=lambda event: (event.start, event.end)):
+    lasts = event.end - event.start
+    said = spoken(event.label)
+    if not _is_whole(lasts, length):
+      said += f" for {_seconds(lasts)}"
+    begins.setdefault(event.modality, {}).setdefault(event.start, []).append(
+      said
+    )
+  return " ".join(
+    _listed(lead if modal else _LEAD, begins[modality])
+    for modality, lead in _LEADS.items()
+    if modality in begins
+  )
+
+
+def _listed(lead: str, begins: Mapping[float, Sequence[str]]) -> str:
+  """Names in the order of the seconds at which they begin, as a sentence."""
+  order = ", then ".join(map(_joined, begins.values()))
+  return f"{lead[0].upper()}{lead[1:]} {order}."
+
+
+def _joined(names: Sequence[str]) -> str:
+  """a, b and c."""
+  *front, last = names
+  return f"{', '.join(front)} and {last}" if front else last
+
+
 def _in_detail(
   ordered: Sequence[intervals.Event],
   length: float | None,
@@ -110,15 +156,14 @@ def _in_short(
   """What there is, in the order in which it begins: a sentence a modality."""
   begins: dict[str, dict[str, float]] = {}  # lead -> name -> its first second
   for event in ordered:
-    lead = _LEADS[event.modality] if modal else "what takes place is"
+    lead = _LEADS[event.modality] if modal else _LEAD
     begins.setdefault(lead, {}).setdefault(spoken(event.label), event.start)
   sentences = []
   for lead, names in begins.items():
     together: dict[float, list[str]] = {}
     for name, start in names.items():
       together.setdefault(start, []).append(name)
-    order = ", then ".join(" and ".join(found) for found in together.values())
-    sentences.append(f"{lead} {order}.")
+    sentences.append(_listed(lead, together))
   return sentences
 
 
@@ -127,13 +172,17 @@ def _when(event: intervals.Event, length: float | None) -> str:
   lasts = event.end - event.start
   if length is None:
     return f"for {_seconds(lasts)}"
-  if lasts >= 0.95 * length:
+  if _is_whole(lasts, length):
     return "over the whole clip"
   middle = (event.start + event.end) / 2 / length
   part = ("at the beginning", "in the middle", "at the end")[
     min(int(middle * 3), 2)
   ]
   return f"{part} of the clip, for {_seconds(lasts)}"
+
+
+def _is_whole(lasts: float, length: float | None) -> bool:
+  return length is not None and lasts >= 0.95 * length
 
 
 def _seconds(count: float) -> str:

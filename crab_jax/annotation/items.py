@@ -8,6 +8,7 @@ from crab_jax.annotation import facts
 from crab_jax.annotation import media_files
 from crab_jax.annotation import rows
 from crab_jax.annotation import truths
+from crab_jax.evaluation.reading import intervals
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -45,6 +46,12 @@ class Item:
   def name(self) -> str:
     """The id as the name of a folder."""
     return _NAME.sub("_", self.id)
+
+  @property
+  def beside(self) -> tuple[intervals.Event, ...]:
+    """Events of a row that asks for something else: they help the writer."""
+    asked = self.truth.answer.kind == "events"
+    return () if asked else self.row.events or ()
 
   def spoken(self, label: str) -> str:
     """A label as sentences say it."""

@@ -25,7 +25,8 @@ COLUMNS = {
   "start": "second of the file at which the clip begins",
   "end": "second of the file at which it ends",
   "label": "class; of matching 1 or 2; several by ; are without times",
-  "events": "Dog@0-4;Speech@2-9:audio, or JSON; seconds of the clip",
+  "events": "Dog@0-4;Speech@2-9:audio, or JSON, in seconds of the clip; beside"
+  " another answer they help the writer",
   "question": "what is asked",
   "answer": "the answer to it",
   "options": "a JSON list, or several by ;",

@@ -205,6 +205,11 @@ def _require_label(row: rows.Row, task: tasks.Task) -> None:
     raise ValueError(
       f"{task.name} needs {'an' * (name[0] == 'a') or 'a'} {name}{several}"
     )
+  if task.family == "matching" and row.events:
+    raise ValueError(
+      f"{task.name} has several clips: events cannot tell of which they are;"
+      " say it in hint"
+    )
   if task.family == "matching" and _label(row, task) not in ("1", "2"):
     raise ValueError(f"the label of {task.name} is 1 or 2, got {row.label!r}")
   if task.kind == "events" and row.events is None and not row.labels:

@@ -131,8 +131,9 @@ def slots(item: items.Item, task: tasks.Task) -> dict[str, str]:
 
 
 def helps(item: items.Item) -> str:
-  """Transcript and hint of a row as sentences; "" without."""
-  return facts.helps(item.row)
+  """Transcript, hint and events beside the answer as sentences; "" without."""
+  told = facts.beside(item.beside, item.length, item.spoken)
+  return f"{told} {facts.helps(item.row)}".strip()
 
 
 def _facts(item: items.Item, task: tasks.Task, truth: truths.Truth) -> str:
@@ -143,4 +144,4 @@ def _facts(item: items.Item, task: tasks.Task, truth: truths.Truth) -> str:
     told = facts.of_place(truth, item.spoken)
   else:
     told = ""
-  return f"{told} {facts.helps(item.row)}".strip()
+  return f"{told} {helps(item)}".strip()

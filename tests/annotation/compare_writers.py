@@ -6,10 +6,12 @@ Run by hand. What no writer touches is made once: the world, the tokenizer (of
 the texts of all writers) and the frozen base of gin/base.gin, which
 has seen no task. From there I-LoRA learns five sets with the same settings, in
 two trainings each: on the world's own reasoning, on reasoning that templates wrote
-from the labels, and on bare answers. Printed are the scores of each dataset on the
-same held-out clips, and how many standard errors (of clips and of trainings) they lie
-from the first. Exits with 1 if the mean of the templates is off by more than two.
-Stopped, it goes on; what is done is not done again. STEPS=2000 for a longer tuning.
+from the labels, and on bare answers. The row of a question tells what is seen and
+heard in its clip, and when, beside the answer. Printed are the scores of each dataset
+on the same held-out clips, and how many standard errors (of clips and of trainings)
+they lie from the first. Exits with 1 if the mean of the templates is off by more than
+two. Stopped, it goes on; what is done is not done again. STEPS=2000 for a longer
+tuning, WRITERS=own,template to leave out bare answers.
 """
 
 import itertools
@@ -28,6 +30,7 @@ from crab_jax.data import prepared_records
 from crab_jax.data import prompts
 from crab_jax.data import records
 from crab_jax.data import samples
+from crab_jax.data import tasks
 from crab_jax.data import tokenizer
 from crab_jax.evaluation.reading import references
 from crab_jax.paradigms.qwen2_5_omni import grammar
@@ -35,7 +38,7 @@ from crab_jax.synthetic import build
 from tests.annotation import from_world
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_WRITERS = ("own", "template", "bare")
+_WRITERS = tuple(os.environ.get("WRITERS", "own,template,bare").split(","))
 _SEEDS = (0, 1)
 _DATA_SEED = 42  # of gin/base.gin
 _STEPS = int(os.environ.get("STEPS", "600"))
@@ -97,7 +100,15 @@ def _records(folder: pathlib.Path, writer: str) -> pathlib.Path:
     )  # fmt: skip
     return made
   source, built = folder / "my.csv", folder / writer
-  from_world.write(world, source)
+  task = tasks.Tasks()["avqa"]
+  from_world.write(
+    world, source, tuple(_SETS),
+    labelled={
+      path: events
+      for split in tasks.SPLITS
+      for path, events in from_world.events(_WORLD, task, split).items()
+    },
+  )  # fmt: skip
   _run(
     "annotate", f"--source={source}", f"--media={world}", f"--out={built}",
     f"--writer={writer}", "--allow_overlap",

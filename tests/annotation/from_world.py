@@ -3,12 +3,16 @@
 import csv
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
+from crab_jax import configs
 from crab_jax.data import annotations
 from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.reading import references
+from crab_jax.synthetic import build
+from crab_jax.synthetic import scenes
 
 COLUMNS = (
   "task", "id", "split", "video", "audio", "image", "video2", "audio2",
@@ -23,6 +27,27 @@ def truth(task: tasks.Task, found: annotations.Annotation) -> answers.Answer:
   if found.target:
     return answers.parse(task, found.target)
   return references.read(task, found.reference)
+
+
+def events(
+  world: configs.World, task: tasks.Task, split: str
+) -> dict[str, list[dict[str, Any]]]:
+  """Media path -> what is seen in a video, or heard in a sound, and when."""
+  planned = build.plan(task, split, world)
+  found: dict[str, list[dict[str, Any]]] = {}
+  for job in planned.jobs if planned else ():
+    scene = job.content
+    if isinstance(scene, scenes.Scene):
+      told = [
+        {"label": thing.name, "start": start, "end": end, "modality": "visual"}
+        for thing in scene.things
+        for start, end in thing.spans
+      ] + [
+        {"label": s.name, "start": s.start, "end": s.end, "modality": "audio"}
+        for s in scene.sounds
+      ]
+      found |= dict.fromkeys(job.targets, told)
+  return found
 
 
 def _numbers(*values: float) -> str:
@@ -80,9 +105,22 @@ def _place(
 
 
 def write(
-  source: pathlib.Path, path: pathlib.Path, names=None, splits=tasks.SPLITS
+  source: pathlib.Path,
+  path: pathlib.Path,
+  names=None,
+  splits=tasks.SPLITS,
+  labelled: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> int:
-  """Writes the CSV of a world; its number of rows."""
+  """Writes the CSV of a world; its number of rows.
+
+  Args:
+    source: the folder of the world.
+    path: of the CSV.
+    names: of the datasets; None: all.
+    splits: of them.
+    labelled: media path -> events, which the questions of a clip have beside
+      their answers.
+  """
   table = tasks.Tasks()
   rows = []
   for name, paths in annotations.find(source, table, names).items():
@@ -90,7 +128,11 @@ def write(
       if split in paths:
         for number, values in enumerate(annotations.read(paths[split])):
           found = annotations.parse(table[name], split, number, values)
-          rows.append(row(found, values))
+          made = row(found, values)
+          if labelled and found.question.get("question"):
+            beside = [e for _, media in found.media for e in labelled[media]]
+            made["events"] = json.dumps(beside)
+          rows.append(made)
   with open(path, "w", newline="", encoding="utf-8") as file:
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
     writer.writeheader()

@@ -219,6 +219,7 @@ def test_what_is_not_built_is_counted_and_named(media, tmp_path):
     sources.row("ave", 1, events="Dog@3-9"),
     sources.row("ave", 1, events="Dog@1-2;Cat@1-2", split="test"),
     sources.row("arig", 2, box="1,1,1,9"),
+    sources.row("ks", 2, events="Dog@3-90"),  # they would help its writer
   ]
   summary = run.annotate(
     _inputs(rows, media, tmp_path / "out", allow_overlap=True),
@@ -230,11 +231,12 @@ def test_what_is_not_built_is_counted_and_named(media, tmp_path):
     ("ave", "bad_times"): 1,
     ("ave", "several_events"): 1,
     ("ave", "weak_label"): 1,
+    ("ks", "bad_times"): 1,
     ("ks", "missing_file"): 1,
     ("ks", "no_sound"): 1,
     ("ks", "unsayable"): 1,
   }
-  assert summary["rows"] == 8 == 1 + sum(found.values())
+  assert summary["rows"] == 9 == 1 + sum(found.values())
   lines = (tmp_path / "out" / run.STATE / "unbuilt.jsonl").read_text()
   assert "gone.mp4" in lines
   assert all(json.loads(line)["where"] for line in lines.splitlines())

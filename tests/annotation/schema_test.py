@@ -57,6 +57,8 @@ def test_a_row_of_every_kind():
     ({"task": "ks", "video": "a", "label": "x", "start": "x"}, "start: "),
     ({"task": "a2v", "video": "a", "video2": "b", "audio": "c", "label": "3"},
      "is 1 or 2"),
+    ({"task": "a2v", "video": "a", "video2": "b", "audio": "c", "label": "1",
+      "events": "Dog@0-4"}, "say it in hint"),
     ({"task": "avqa", "video": "a", "answer": "x"}, "needs a question"),
     ({"task": "avqa", "video": "a", "question": "x"}, "needs an answer"),
     ({"task": "avqa_thu", "video": "a", "question": "x", "options": "a"},

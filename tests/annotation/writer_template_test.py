@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from crab_jax import errors
@@ -103,13 +104,39 @@ def test_an_object_is_named_and_its_box_says_where():
   assert "Nothing" in facts.of_place(truths.Truth(gone, "drum"))
 
 
-def test_transcript_and_hint_are_told():
-  item = _item(
-    "meld", _labelled("anger"), transcript="Go away!", hint="He frowns."
+def test_events_beside_an_answer_are_told_by_modality_with_their_lengths():
+  heard = [
+    intervals.Event("Bell", 4.0, 5.0, "audio"),
+    intervals.Event("car_horn", 0.0, 10.0, "audio"),
+    intervals.Event("Drum", 4.0, 6.5, "audio"),
+    intervals.Event("Flute", 4.0, 8.0, "audio"),
+  ]
+  seen = intervals.Event("Drum", 0.0, 9.9, "visual")
+  assert facts.beside([*heard, seen], 10.0) == (
+    "What is seen is Drum. What is heard is car horn, then Bell for 1 second,"
+    " Drum for 2.5 seconds and Flute for 4 seconds."
   )
-  said = writer_template.write(item, _TABLE["meld"], _PLANS)
-  assert 'What is said is "Go away!".' in said
-  assert "He frowns." in said
+  assert facts.beside([_HORN, _DOG], None) == (
+    "What takes place is Dog for 3 seconds, then car horn for 4 seconds."
+  )
+  assert facts.beside([], 10.0) == ""
+
+
+@pytest.mark.parametrize(
+  "name", [name for name, task in _TABLE.items()
+           if not task.templates and task.kind != "caption"]
+)  # fmt: skip
+def test_what_a_row_tells_beside_its_answer_is_told(name):
+  """No column that helps the writer is passed over."""
+  task = _TABLE[name]
+  told = {"transcript": "Go away!", "hint": "He frowns.", "events": (_HORN,)}
+  for seed in range(20):
+    truth = some_truths.truth(np.random.default_rng(seed), task)
+    item = _item(name, truth, str(seed), **told)
+    said = writer_template.write(item, task, _PLANS)
+    assert 'What is said is "Go away!". He frowns.' in said
+    beside = "What takes place is car horn for 4 seconds."
+    assert (beside in said) == (task.kind != "events")
 
 
 @pytest.mark.parametrize("sounds", [False, True])

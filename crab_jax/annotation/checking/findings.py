@@ -89,7 +89,8 @@ class Context:
     row = self.item.row
     return " ".join(
       (row.transcript, row.hint, row.question, row.expression, row.caption,
-       *row.options, *self.labels)
+       *row.options, *self.labels,
+       *(self.item.spoken(event.label) for event in self.item.beside))
     )  # fmt: skip
 
   @property

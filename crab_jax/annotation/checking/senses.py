@@ -136,11 +136,11 @@ def _any_word(name: str, group: str | None) -> re.Pattern[str] | None:
 
 def modality(text: str, context: findings.Context) -> findings.Finding | None:
   """What is only heard said to be seen, or the reverse."""
-  if not truths.tells_modality(context.task):
-    return None
+  item = context.item
+  told = truths.tells_modality(context.task)
   kinds: dict[str, set[str]] = {}
-  for event in context.item.truth.answer.events:
-    name = context.item.spoken(event.label)
+  for event in item.truth.answer.events if told else item.beside:
+    name = item.spoken(event.label)
     kinds.setdefault(name, set()).add(event.modality)
   for label, found in kinds.items():
     wrong = {"audio": _SEEN, "visual": _HEARD}.get("".join(found))

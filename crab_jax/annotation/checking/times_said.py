@@ -62,7 +62,7 @@ def _of_another(
   context: findings.Context,
 ) -> findings.Finding | None:
   """A finding where an interval by an event's name is none of it."""
-  events = context.item.truth.answer.events
+  events = (*context.item.truth.answer.events, *context.item.beside)
   nearest, label = -1, None
   for own in {event.label for event in events}:
     for mention in findings.named(context.item.spoken(own), sentence):

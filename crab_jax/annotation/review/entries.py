@@ -58,11 +58,12 @@ def line(
     "answer": {
       "kind": answer.kind,
       "label": answer.label,
-      "events": [dataclasses.asdict(event) for event in answer.events],
+      "events": _dumped(answer.events),
       "exists": answer.exists,
       "box": answer.box,
       "points": answer.points,
     },
+    "beside": _dumped(item.beside),
     "length": item.length,
     "cut": item.cut,
     "row": {name: getattr(item.row, name) for name in _ROW},
@@ -76,6 +77,16 @@ def line(
     "vocabulary": sorted(vocabulary),
     "language": language,
   }
+
+
+def _dumped(events: Iterable[intervals.Event]) -> list[dict[str, Any]]:
+  return [dataclasses.asdict(event) for event in events]
+
+
+def _events(
+  dumped: Iterable[Mapping[str, Any]],
+) -> tuple[intervals.Event, ...]:
+  return tuple(intervals.Event(**event) for event in dumped)
 
 
 def read(state: files.Path) -> list[dict[str, Any]]:
@@ -104,14 +115,16 @@ def context(entry: Mapping[str, Any], table: tasks.Tasks) -> findings.Context:
   answer = answers.Answer(
     said["kind"],
     label=said["label"],
-    events=tuple(intervals.Event(**event) for event in said["events"]),
+    events=_events(said["events"]),
     exists=said["exists"],
     box=tuple(said["box"]) if said["box"] else None,
     points=tuple((x, y) for x, y in said["points"]),
     caption=entry["row"]["caption"] or None,
   )
   row = rows.Row(
-    "review", **{**entry["row"], "options": tuple(entry["row"]["options"])}
+    "review",
+    **{**entry["row"], "options": tuple(entry["row"]["options"])},
+    events=_events(entry.get("beside", ())),  # older drafts have none
   )
   item = items.Item(
     entry["id"],

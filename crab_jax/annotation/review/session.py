@@ -50,6 +50,7 @@ class Session:
         **{name: value for name, value in entry.items() if name not in _SHOWN},
         "question": entry["row"]["question"],
         "transcript": entry["row"]["transcript"],
+        "hint": entry["row"]["hint"],
         "media": sorted(entry["media"]),
       }
       for entry in self.queue

@@ -21,6 +21,7 @@ from crab_jax.annotation import outputs
 from crab_jax.annotation import run
 from crab_jax.annotation import schema
 from crab_jax.annotation import settings as settings_lib
+from crab_jax.annotation.checking import checks
 from crab_jax.annotation.review import entries
 from crab_jax.annotation.review import page_file
 from crab_jax.annotation.review import session
@@ -227,6 +228,26 @@ def test_checks_of_an_edit_know_the_language_of_its_text(inputs):
   codes = {one["code"] for one in _session(inputs).check("row3", text)}
   assert "language" not in codes
   assert {line["language"] for line in lines} == {"en"}
+
+
+def test_checks_of_an_edit_know_the_events_beside_the_answer(inputs):
+  row = sources.row("avqa", 1, id="row1", events="Dog@0-2;Car@1-3:audio")
+  found, _ = schema.parse([("line 1", {**row, "split": "train"})], inputs.table)
+  run.annotate(
+    dataclasses.replace(inputs, found=found, out=inputs.media / "other"),
+    lambda text: None,
+  )
+  state = inputs.media / "other" / run.STATE
+  (entry,) = entries.read(state)
+  assert "What is heard is Car" in entry["text"]
+  known = entries.context(entry, inputs.table)
+  assert [event.label for event in known.item.beside] == ["Dog", "Car"]
+  assert "Car" in known.told
+  said = "The Dog is seen from second {} to {} and a Car is heard near it."
+  assert not checks.run(said.format(0, 2), known)
+  assert [f.code for f in checks.run(said.format(3, 5), known)] == ["times"]
+  said = "The Dog is seen at the start, then a Car is seen to drive off fast."
+  assert [f.code for f in checks.run(said, known)] == ["modality"]
 
 
 def test_an_edit_that_reads_as_another_answer_is_refused(inputs):
