@@ -4,9 +4,9 @@
 
 Run by hand. From the settings of gin/base.gin one number is changed at a time: the
 rank of I-LoRA, the steps of tuning, the steps of the base. World and records are
-made once, a base of so many steps once; places are scored by boxes. Printed is a
-table, a row a run: the mean score of each family and of all; FOLDER/trade.png shows
-it. Stopped, it goes on; what is done is not done again.
+made once, as are the base of so many steps and the stage before it; places are
+scored by boxes. Printed is a table, a row a run: the mean score of each family and of
+all; FOLDER/trade.png shows it. Stopped, it goes on; what is done is not done again.
 """
 
 import json
@@ -49,6 +49,7 @@ def _train(run: pathlib.Path, **settings) -> dict:
     "Validation.every": 0,
     "Evaluation.base_alone": False,
     "Evaluation.unified": False,
+    "Experiment.compiled": f'"{run.parent / "compiled"}"',
   }
   report = run / "report.json"
   if not report.is_file():
@@ -64,19 +65,29 @@ def _train(run: pathlib.Path, **settings) -> dict:
 
 
 def _records(folder: pathlib.Path) -> dict:
-  """The settings of a run whose records are those of the largest base."""
-  made = folder / f"base_{_BASES[-1]}" / "records"
+  """The settings of a run with the records of the first one."""
   return {
-    "Experiment.records": f'"{made}"',
+    "Experiment.records": f'"{_pictures(folder) / "records"}"',
     "Experiment.world": None,
   }
 
 
+def _pictures(folder: pathlib.Path) -> pathlib.Path:
+  """The run that makes world and records, and from which the bases go on."""
+  return folder / "pictures"
+
+
 def _base(folder: pathlib.Path, steps: int) -> pathlib.Path:
-  run = folder / f"base_{steps}"
+  """The base of so many steps; of 0 that which has seen pictures alone."""
+  run = folder / f"base_{steps}" if steps else _pictures(folder)
+  begun_with = {
+    **_records(folder),
+    "Experiment.base": f'"{_pictures(folder) / "base"}"',
+    "pictures/Stage.steps": 0,
+  }
   _train(
     run,
-    **({} if steps == _BASES[-1] else _records(folder)),
+    **(begun_with if steps else {}),
     **{
       "backbone/Stage.steps": steps,
       "tuning/Stage.steps": 0,
@@ -88,7 +99,7 @@ def _base(folder: pathlib.Path, steps: int) -> pathlib.Path:
 
 def scores(folder: pathlib.Path) -> dict[Point, dict[str, float]]:
   """Point -> family -> mean score, after all runs."""
-  bases = {steps: _base(folder, steps) for steps in reversed(_BASES)}
+  bases = {steps: _base(folder, steps) for steps in (0, *_BASES)}
   points = dict.fromkeys(
     Point()._replace(**{field: value})
     for field, (_, values) in _CURVES.items()
