@@ -94,7 +94,8 @@ class Model(checked.Checked):
   frozen_dtype: str | None = None
   remat: str = "full"  # "none", "full", "projections": models/scanning.py
   tower_remat: str | None = None  # the same of the towers; None: as remat
-  attention: str = "xla"  # of the decoder; "splash": a kernel of TPUs
+  # Of the decoder; "splash": a kernel of TPUs, "cudnn": one of GPUs.
+  attention: str = "xla"
   logit_chunk: int = 1024  # supervised positions a chunk, on all devices
   # Rope positions a second of video that the base was made with, > 0; None:
   # one an audio token, as released models count.
@@ -167,11 +168,18 @@ class Model(checked.Checked):
       self.frozen_dtype in (None, "int8"),
       f'Model.frozen_dtype={self.frozen_dtype!r} must be None or "int8"',
     )
+    size = self.decoder.head_size
+    # What jax's call of cuDNN takes.
+    by_cudnn = (
+      size % 8 == 0 and size <= 128 and self.compute_dtype == "bfloat16"
+    )
     checked.require(
       self.attention == "xla"
-      or (self.attention == "splash" and self.decoder.head_size % 128 == 0),
+      or (self.attention == "splash" and size % 128 == 0)
+      or (self.attention == "cudnn" and by_cudnn),
       f'Model.attention={self.attention!r} must be "xla", or "splash" where'
-      f" Decoder.head_size={self.decoder.head_size} is a multiple of 128",
+      f' Decoder.head_size={size} is a multiple of 128, or "cudnn" where it is one'
+      f' of 8 up to 128 and Model.compute_dtype={self.compute_dtype!r} "bfloat16"',
     )
     for name in ("remat", "tower_remat"):
       checked.require(

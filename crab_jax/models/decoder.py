@@ -14,6 +14,7 @@ from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import attention
 from crab_jax.models import axes
+from crab_jax.models import cudnn
 from crab_jax.models import ilora
 from crab_jax.models import layers
 from crab_jax.models import rope
@@ -67,8 +68,9 @@ class SelfAttention(nn.Module):
     return y.reshape(*x.shape[:-1], heads, size)
 
   def _attend(self, q, k, v, segments):
-    if self.config.attention == "splash":
-      return splash.attend(q, k, v, segments)
+    kernel = {"splash": splash, "cudnn": cudnn}.get(self.config.attention)
+    if kernel is not None:
+      return kernel.attend(q, k, v, segments)
     return attention.attend(
       q, k, v, query_segments=segments, key_segments=segments, causal=True
     )

@@ -2,7 +2,8 @@ r"""Measures one GPU: the 7B's training step beside torch's, and decoding.
 
   python -m tests.parity.gpu_speed [--out=gpu.json] [--sides ...] [--tiny]
 
-Four sides: the step and decoding of crab_jax, and of torch. Each runs in a process
+The sides: the step and decoding of crab_jax, and of torch; the step with XLA's
+attention and with cuDNN's. Each runs in a process
 of its own, as one model at a time fits, with 1, 2, 4, ... samples until memory
 runs out; the fastest counts. Weights are random, of the 7B's shape, in bfloat16.
 Needs `pip install -e '.[cuda]'`, torch and transformers, and no network.
@@ -41,7 +42,10 @@ from crab_jax.planning import timing
 from tests.parity import torch_thinker
 from tests.parity import train_speed
 
-SIDES = ("torch_step", "step", "packed_step", "torch_decode", "decode")
+SIDES = (
+  "torch_step", "step", "step_cudnn", "packed_step", "packed_step_cudnn",
+  "torch_decode", "decode",
+)  # fmt: skip
 _MEMORY = ("RESOURCE_EXHAUSTED", "out of memory")  # what running out says
 _PACKED = 2048  # tokens of a row of the recipe
 
@@ -163,6 +167,23 @@ def packed_step(shape: Shapes, batch: int, device: str) -> dict[str, Any]:
   return _timed_step(shape, rows, device)
 
 
+def step_cudnn(shape: Shapes, batch: int, device: str) -> dict[str, Any]:
+  """`step` with cuDNN's attention."""
+  return step(_with_cudnn(shape), batch, device)
+
+
+def packed_step_cudnn(shape: Shapes, batch: int, device: str) -> dict[str, Any]:
+  """`packed_step` with cuDNN's attention."""
+  return packed_step(_with_cudnn(shape), batch, device)
+
+
+def _with_cudnn(shape: Shapes) -> Shapes:
+  model = dataclasses.replace(
+    shape.model, attention="cudnn", compute_dtype="bfloat16"
+  )
+  return dataclasses.replace(shape, model=model)
+
+
 def _timed_step(
   shape: Shapes, rows: configs.Rows, device: str
 ) -> dict[str, Any]:
@@ -246,7 +267,9 @@ def _found(
 _MEASURES = {
   "torch_step": torch_step,
   "step": step,
+  "step_cudnn": step_cudnn,
   "packed_step": packed_step,
+  "packed_step_cudnn": packed_step_cudnn,
   "torch_decode": torch_decode,
   "decode": decode,
 }
@@ -297,20 +320,24 @@ def hardware() -> dict[str, str]:
 
 def lines(found: dict[str, list[dict[str, Any]]]) -> list[str]:
   """A table, then the ratios."""
-  told = ["side          batch  largest   s        tokens/s      MFU  GiB"]
+  told = ["side               batch  largest   s        tokens/s      MFU  GiB"]
   best = {}
   for side, rows in found.items():
     if not rows:
-      told.append(f"{side:<13} nothing was measured")
+      told.append(f"{side:<18} nothing was measured")
       continue
     best[side] = one = max(rows, key=lambda row: row["tokens_per_second"])
     mfu = "-" if one["mfu"] is None else f"{one['mfu']:.1%}"
     told.append(
-      f"{side:<13} {one['batch']:5}  {rows[-1]['batch']:7}"
+      f"{side:<18} {one['batch']:5}  {rows[-1]['batch']:7}"
       f"  {one['seconds']:8.4f} {one['tokens_per_second']:10,.0f}  {mfu:>7}"
       f"  {one['peak_gib']:.1f}"
     )
-  for ours, theirs in (("step", "torch_step"), ("decode", "torch_decode")):
+  for ours, theirs in (
+    ("step", "torch_step"),
+    ("step_cudnn", "torch_step"),
+    ("decode", "torch_decode"),
+  ):
     if {ours, theirs} <= set(best):
       ratio = (
         best[ours]["tokens_per_second"] / best[theirs]["tokens_per_second"]

@@ -58,7 +58,7 @@ def test_the_fastest_batch_counts_and_the_largest_is_told():
     }
   )
   assert told[2].split()[:3] == ["step", "2", "4"]
-  assert told[3] == "decode        nothing was measured"
+  assert told[3] == "decode             nothing was measured"
   assert told[4:] == ["step / torch_step: 3.00 in tokens/s"]
 
 
