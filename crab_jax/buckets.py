@@ -8,17 +8,14 @@ Only `files` imports this module. Paths are texts, with `gs://`.
 """
 
 import contextlib
-import dataclasses
 import datetime
 import fnmatch
 import functools
 import io
-import json
 import logging
 import os
 import socket
 import tempfile
-import threading
 import time
 import urllib.parse
 import uuid
@@ -27,17 +24,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from crab_jax import errors
-from crab_jax import processes
 
 _SCHEME = "gs://"
 # Parts that are joined with a log; a kill in the middle leaves one behind.
 _PART = ".appended-"
 _PATIENCE = 20.0  # seconds until the service counts as out of reach
-LEASE = 120.0  # seconds that a lock is held without a sign of its holder
-
-
-class Held(Exception):
-  """Another process holds a lock."""
 
 
 def holds(path: str | os.PathLike[str]) -> bool:
@@ -192,11 +183,13 @@ def claim(path: str, data: bytes) -> bool:
   try:
     _system().pipe_file(path, data, mode="create")
   except FileExistsError:
-    return _content(path) == data
+    return content(path) == data
   return True
 
 
-def _content(path: str) -> bytes | None:
+@_guarded
+def content(path: str) -> bytes | None:
+  """The bytes of an object; None: it is not there."""
   try:
     return _system().cat_file(path)
   except FileNotFoundError:
@@ -295,6 +288,30 @@ def remove(path: str, first: str | None = None) -> None:
 
 
 @_guarded
+def generation(path: str) -> str | None:
+  """Which of all objects that had this name is there; None: none."""
+  try:
+    return _system().info(path)["generation"]
+  except FileNotFoundError:
+    return None
+
+
+@_guarded
+def remove_generation(path: str, which: str | None) -> None:
+  """Removes an object unless another one has its name by now, or none."""
+  if which is None:
+    return
+  with contextlib.suppress(FileNotFoundError, FileExistsError):
+    _system().call(
+      "DELETE",
+      "b/{}/o/{}",
+      bucket_of(path),
+      key_of(path),
+      ifGenerationMatch=which,
+    )
+
+
+@_guarded
 def listing(folder: str) -> list[str]:
   """The names in a folder, in order; [] where there is nothing."""
   try:
@@ -344,6 +361,16 @@ def stamp(path: str) -> tuple[int, int] | None:
   return facts["size"], int(facts.get("generation", 0))
 
 
+def stamps(
+  paths: Iterable[str | os.PathLike[str]],
+) -> list[tuple[int, int] | None]:
+  """`stamp` of many, asked for at once."""
+  import concurrent.futures
+
+  with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    return list(pool.map(stamp, paths))
+
+
 @_guarded
 def touch(path: str) -> None:
   """Makes the `age` of an object zero."""
@@ -356,89 +383,3 @@ def age(path: str) -> float:
   updated: datetime.datetime = _system().info(path)["mtime"]
   # The bucket's clock may be ahead of this one.
   return max(0.0, time.time() - updated.timestamp())
-
-
-@contextlib.contextmanager
-def lock(path: str | os.PathLike[str]) -> Iterator[None]:
-  """Holds a lock object.
-
-  Its holder renews it. One whose process is gone is taken over: at once if
-  that can be known from here, else when it was not renewed for `LEASE`.
-
-  Raises:
-    Held: another process holds it.
-    UserError: another process took it over, as this one did not answer.
-  """
-  path, text = os.fspath(path), _signature()
-  _take(path, text)
-  ended = threading.Event()
-  thread = threading.Thread(target=_renew, args=(path, text, ended))
-  thread.start()
-  try:
-    yield
-  finally:
-    ended.set()
-    thread.join()
-    found = _content(path)
-    if found == text:
-      _system().rm_file(path)
-  if found != text:
-    raise errors.UserError(
-      f"{path}: another process took the lock over; what both wrote has to be"
-      " made again"
-    )
-
-
-def _signature() -> bytes:
-  """Who holds a lock: a process, and which of its locks."""
-  me = dataclasses.asdict(processes.me())
-  return json.dumps({"holder": me, "lock": uuid.uuid4().hex}).encode()
-
-
-def _take(path: str, text: bytes) -> None:
-  if claim(path, text):
-    return
-  with as_user_error(path):
-    generation, found = _system().info(path)["generation"], _content(path)
-    if not _is_gone(found) and age(path) < LEASE:
-      raise Held(path)
-    # On the condition that nobody took it over since.
-    with contextlib.suppress(FileNotFoundError, FileExistsError):
-      _system().call(
-        "DELETE",
-        "b/{}/o/{}",
-        bucket_of(path),
-        key_of(path),
-        ifGenerationMatch=generation,
-      )
-  if not claim(path, text):
-    raise Held(path)
-
-
-def _is_gone(text: bytes | None) -> bool:
-  if text is None:
-    return True
-  try:
-    return processes.Process(**json.loads(text)["holder"]).is_gone
-  except (ValueError, KeyError, TypeError):
-    return False  # of another version: its age decides
-
-
-def _renew(path: str, text: bytes, ended: threading.Event) -> None:
-  # So three renewals in a row may fail before the lease ends.
-  while not ended.wait(LEASE / 4):
-    # A bucket that does not answer now may do so at the next turn.
-    with contextlib.suppress(Exception):
-      if _content(path) != text:
-        return
-      _system().pipe_file(path, text)
-
-
-def stamps(
-  paths: Iterable[str | os.PathLike[str]],
-) -> list[tuple[int, int] | None]:
-  """`stamp` of many, asked for at once."""
-  import concurrent.futures
-
-  with concurrent.futures.ThreadPoolExecutor(16) as pool:
-    return list(pool.map(stamp, paths))

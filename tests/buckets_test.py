@@ -2,9 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
-import time
 
 import pytest
 from etils import epath
@@ -14,20 +11,10 @@ from crab_jax import errors
 from crab_jax import files
 from tests import bucket_server
 
-_LOCK = """
-import sys
-from crab_jax import files
-with files.lock(files.path(sys.argv[1])):
-  print("ready", flush=True)
-  input()
-"""
-
 
 @pytest.fixture
-def folder(bucket, request):
-  """A folder of the bucket for one test."""
-  del bucket
-  return files.path(f"gs://{bucket_server.BUCKET}/{request.node.name}")
+def folder(bucket_folder):
+  return bucket_folder
 
 
 def test_a_path_of_a_bucket_is_one(folder):
@@ -121,49 +108,6 @@ def test_a_folder_cut_off_is_not_whole(folder, monkeypatch):
   ):
     (new / "last").write_text("two")
   assert not (folder / "model/last").exists()
-
-
-def test_a_lock_of_a_killed_process_is_free(folder):
-  path = folder / "lock"
-  process = subprocess.Popen(
-    [sys.executable, "-c", _LOCK, str(path)],
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-  )
-  assert process.stdout.readline() == b"ready\n"
-  with pytest.raises(files.Locked), files.lock(path):
-    pass
-  process.kill()
-  process.communicate()
-  with files.lock(path):
-    pass
-  assert not path.exists()
-
-
-def test_a_lock_of_another_machine_is_free_when_it_is_old(folder, monkeypatch):
-  holder = {"machine": "far", "pid": 1, "started": 1}
-  files.write_json(folder / "lock", {"holder": holder})
-  with pytest.raises(files.Locked), files.lock(folder / "lock"):
-    pass
-  monkeypatch.setattr(buckets, "LEASE", 0.0)
-  with files.lock(folder / "lock"):
-    pass
-
-
-def test_a_lock_is_renewed_and_its_loss_is_told(folder, monkeypatch):
-  monkeypatch.setattr(buckets, "LEASE", 0.2)
-  path = folder / "lock"
-  with files.lock(path):
-    before = files.stamp(path)
-    deadline = time.monotonic() + 20
-    while files.stamp(path) == before:
-      assert time.monotonic() < deadline
-      time.sleep(0.02)
-  with (
-    pytest.raises(errors.UserError, match="took the lock over"),
-    files.lock(path),
-  ):
-    files.write_json(path, {"holder": "another"})
 
 
 def test_a_growing_file_goes_on_on_the_local_disk(

@@ -52,3 +52,13 @@ def bucket(tmp_path_factory):
 
   with bucket_server.serving(tmp_path_factory.mktemp("buckets")) as proxy:
     yield proxy
+
+
+@pytest.fixture
+def bucket_folder(bucket, request):
+  """A folder of the bucket for one test."""
+  from crab_jax import files
+  from tests import bucket_server
+
+  del bucket
+  return files.path(f"gs://{bucket_server.BUCKET}/{request.node.name}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from crab_jax import buckets
+from crab_jax.files import bucket_locks
 from crab_jax.files import paths
 
 
@@ -23,9 +24,9 @@ def lock(path: paths.Path) -> Iterator[None]:
   """
   if buckets.holds(path):
     try:
-      with buckets.lock(path):
+      with bucket_locks.lock(path):
         yield
-    except buckets.Held as error:
+    except bucket_locks.Held as error:
       raise Locked(os.fspath(path)) from error
     return
   # The file is never removed: else two processes could lock two files that had
