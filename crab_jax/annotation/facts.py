@@ -24,11 +24,14 @@ _VERBS = {
   "audio": "is heard",
 }
 _LEADS = {
+  "": "what takes place is",
   "both": "what is seen and heard is",
   "visual": "what is seen is",
   "audio": "what is heard is",
 }
-_LEAD = "what takes place is"
+_NUMBERS = (
+  "none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+)  # fmt: skip
 
 
 def plain(text: str) -> str:
@@ -87,35 +90,67 @@ def beside(
 ) -> str:
   """Sentences about events of a clip of which something else is asked.
 
-  What is seen, what is heard, and what is both, each in the order in which it
-  begins and with how long it lasts, as no answer tells it.
+  What is seen, what is heard, each in the order in which it begins and with how
+  long it lasts, as no answer tells it; then what is both. How many stands behind
+  their names: a model counts what it has said.
 
   Args:
     events: of the clip; if all are of both modalities, none is told.
     length: of the clip, seconds; None: not known.
     spoken: gives the words of a label.
   """
-  modal = any(event.modality != "both" for event in events)
-  begins: dict[str, dict[float, list[str]]] = {}  # modality -> second -> names
-  for event in sorted(events, key=lambda event: (event.start, event.end)):
-    lasts = event.end - event.start
-    said = spoken(event.label)
-    if not _is_whole(lasts, length):
-      said += f" for {_seconds(lasts)}"
-    begins.setdefault(event.modality, {}).setdefault(event.start, []).append(
-      said
+  ordered = sorted(events, key=lambda event: (event.start, event.end))
+  if all(event.modality == "both" for event in ordered):
+    return _counted(_LEADS[""], ordered, length, spoken)
+  found = {
+    sense: [event for event in ordered if event.modality in (sense, "both")]
+    for sense in ("visual", "audio")
+  }
+  sentences = [
+    _counted(_LEADS[sense], own, length, spoken) for sense, own in found.items()
+  ]
+  if all(found.values()):
+    seen, heard = (
+      dict.fromkeys(spoken(event.label) for event in own)
+      for own in found.values()
     )
-  return " ".join(
-    _listed(lead if modal else _LEAD, begins[modality])
-    for modality, lead in _LEADS.items()
-    if modality in begins
-  )
+    both = [name for name in seen if name in heard]
+    sentences.append(
+      f"What is both is {_all(both)}." if both else "Nothing is both."
+    )
+  return " ".join(filter(None, sentences))
 
 
-def _listed(lead: str, begins: Mapping[float, Sequence[str]]) -> str:
-  """Names in the order of the seconds at which they begin, as a sentence."""
-  order = ", then ".join(map(_joined, begins.values()))
-  return f"{lead[0].upper()}{lead[1:]} {order}."
+def _counted(
+  lead: str,
+  ordered: Sequence[intervals.Event],
+  length: float | None,
+  spoken: Callable[[str], str],
+) -> str:
+  """What there is, and how many labels that are; "" for no events."""
+  if not ordered:
+    return ""
+  begins: dict[float, list[str]] = {}  # second -> names
+  for event in ordered:
+    lasts = event.end - event.start
+    whole = _is_whole(lasts, length)
+    said = spoken(event.label) + ("" if whole else f" for {_seconds(lasts)}")
+    begins.setdefault(event.start, []).append(said)
+  count = _number(len({event.label for event in ordered}))
+  return f"{lead[0].upper()}{lead[1:]} {_order(begins)}, {count} in all."
+
+
+def _all(names: Sequence[str]) -> str:
+  return f"{_joined(names)}, {_number(len(names))} in all"
+
+
+def _number(count: int) -> str:
+  return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+
+
+def _order(begins: Mapping[float, Sequence[str]]) -> str:
+  """Names in the order of the seconds at which they begin."""
+  return ", then ".join(map(_joined, begins.values()))
 
 
 def _joined(names: Sequence[str]) -> str:
@@ -156,14 +191,14 @@ def _in_short(
   """What there is, in the order in which it begins: a sentence a modality."""
   begins: dict[str, dict[str, float]] = {}  # lead -> name -> its first second
   for event in ordered:
-    lead = _LEADS[event.modality] if modal else _LEAD
+    lead = _LEADS[event.modality if modal else ""]
     begins.setdefault(lead, {}).setdefault(spoken(event.label), event.start)
   sentences = []
   for lead, names in begins.items():
     together: dict[float, list[str]] = {}
     for name, start in names.items():
       together.setdefault(start, []).append(name)
-    sentences.append(_listed(lead, together))
+    sentences.append(f"{lead} {_order(together)}.")
   return sentences
 
 

@@ -12,7 +12,6 @@ from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.reading import references
 from crab_jax.synthetic import build
-from crab_jax.synthetic import scenes
 
 COLUMNS = (
   "task", "id", "split", "video", "audio", "image", "video2", "audio2",
@@ -32,21 +31,34 @@ def truth(task: tasks.Task, found: annotations.Annotation) -> answers.Answer:
 def events(
   world: configs.World, task: tasks.Task, split: str
 ) -> dict[str, list[dict[str, Any]]]:
-  """Media path -> what is seen in a video, or heard in a sound, and when."""
+  """Media path -> what is seen in a video, or heard in a sound, and when.
+
+  A thing in view has its colour in its name, and so has its sound.
+
+  Args:
+    world: its settings.
+    task: each of whose clips is a video and a sound.
+    split: of it.
+  """
   planned = build.plan(task, split, world)
-  found: dict[str, list[dict[str, Any]]] = {}
-  for job in planned.jobs if planned else ():
-    scene = job.content
-    if isinstance(scene, scenes.Scene):
-      told = [
-        {"label": thing.name, "start": start, "end": end, "modality": "visual"}
-        for thing in scene.things
-        for start, end in thing.spans
-      ] + [
-        {"label": s.name, "start": s.start, "end": s.end, "modality": "audio"}
-        for s in scene.sounds
-      ]
-      found |= dict.fromkeys(job.targets, told)
+  jobs = planned.jobs if planned else []
+  found = {}
+  for video, audio in zip(jobs[::2], jobs[1::2], strict=True):
+    names = {t.name: f"{t.colour} {t.name}" for t in video.content.things}
+    seen = [
+      {"label": names[thing.name], "start": start, "end": end}
+      for thing in video.content.things
+      for start, end in thing.spans
+    ]
+    heard = [
+      {"label": names.get(s.name, s.name), "start": s.start, "end": s.end}
+      for s in audio.content.sounds
+    ]
+    for job, told, modality in (
+      (video, seen, "visual"), (audio, heard, "audio"),
+    ):  # fmt: skip
+      marked = [{**event, "modality": modality} for event in told]
+      found |= dict.fromkeys(job.targets, marked)
   return found
 
 

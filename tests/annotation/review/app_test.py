@@ -239,7 +239,7 @@ def test_checks_of_an_edit_know_the_events_beside_the_answer(inputs):
   )
   state = inputs.media / "other" / run.STATE
   (entry,) = entries.read(state)
-  assert "What is heard is Car" in entry["text"]
+  assert "What is heard is Dog for 2 seconds, then" in entry["text"]
   known = entries.context(entry, inputs.table)
   assert [event.label for event in known.item.beside] == ["Dog", "Car"]
   assert "Car" in known.told
