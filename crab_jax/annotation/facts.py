@@ -24,14 +24,10 @@ _VERBS = {
   "audio": "is heard",
 }
 _LEADS = {
-  "": "what takes place is",
   "both": "what is seen and heard is",
   "visual": "what is seen is",
   "audio": "what is heard is",
 }
-_NUMBERS = (
-  "none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
-)  # fmt: skip
 
 
 def plain(text: str) -> str:
@@ -83,77 +79,12 @@ def of_events(
   return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
-def beside(
-  events: Sequence[intervals.Event],
-  length: float | None,
-  spoken: Callable[[str], str] = plain,
-) -> str:
-  """Sentences about events of a clip of which something else is asked.
-
-  What is seen, what is heard, each in the order in which it begins and with how
-  long it lasts, as no answer tells it; then what is both. How many stands behind
-  their names: a model counts what it has said.
-
-  Args:
-    events: of the clip; if all are of both modalities, none is told.
-    length: of the clip, seconds; None: not known.
-    spoken: gives the words of a label.
-  """
-  ordered = sorted(events, key=lambda event: (event.start, event.end))
-  if all(event.modality == "both" for event in ordered):
-    return _counted(_LEADS[""], ordered, length, spoken)
-  found = {
-    sense: [event for event in ordered if event.modality in (sense, "both")]
-    for sense in ("visual", "audio")
-  }
-  sentences = [
-    _counted(_LEADS[sense], own, length, spoken) for sense, own in found.items()
-  ]
-  if all(found.values()):
-    seen, heard = (
-      dict.fromkeys(spoken(event.label) for event in own)
-      for own in found.values()
-    )
-    both = [name for name in seen if name in heard]
-    sentences.append(
-      f"What is both is {_all(both)}." if both else "Nothing is both."
-    )
-  return " ".join(filter(None, sentences))
-
-
-def _counted(
-  lead: str,
-  ordered: Sequence[intervals.Event],
-  length: float | None,
-  spoken: Callable[[str], str],
-) -> str:
-  """What there is, and how many labels that are; "" for no events."""
-  if not ordered:
-    return ""
-  begins: dict[float, list[str]] = {}  # second -> names
-  for event in ordered:
-    lasts = event.end - event.start
-    whole = _is_whole(lasts, length)
-    said = spoken(event.label) + ("" if whole else f" for {_seconds(lasts)}")
-    begins.setdefault(event.start, []).append(said)
-  count = _number(len({event.label for event in ordered}))
-  return f"{lead[0].upper()}{lead[1:]} {_order(begins)}, {count} in all."
-
-
-def _all(names: Sequence[str]) -> str:
-  return f"{_joined(names)}, {_number(len(names))} in all"
-
-
-def _number(count: int) -> str:
-  return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
-
-
-def _order(begins: Mapping[float, Sequence[str]]) -> str:
+def in_order(begins: Mapping[float, Sequence[str]]) -> str:
   """Names in the order of the seconds at which they begin."""
-  return ", then ".join(map(_joined, begins.values()))
+  return ", then ".join(map(joined, begins.values()))
 
 
-def _joined(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
   """a, b and c."""
   *front, last = names
   return f"{', '.join(front)} and {last}" if front else last
@@ -191,14 +122,14 @@ def _in_short(
   """What there is, in the order in which it begins: a sentence a modality."""
   begins: dict[str, dict[str, float]] = {}  # lead -> name -> its first second
   for event in ordered:
-    lead = _LEADS[event.modality if modal else ""]
+    lead = _LEADS[event.modality] if modal else "what takes place is"
     begins.setdefault(lead, {}).setdefault(spoken(event.label), event.start)
   sentences = []
   for lead, names in begins.items():
     together: dict[float, list[str]] = {}
     for name, start in names.items():
       together.setdefault(start, []).append(name)
-    sentences.append(f"{lead} {_order(together)}.")
+    sentences.append(f"{lead} {in_order(together)}.")
   return sentences
 
 
@@ -206,21 +137,23 @@ def _when(event: intervals.Event, length: float | None) -> str:
   """Where in the clip an event lies."""
   lasts = event.end - event.start
   if length is None:
-    return f"for {_seconds(lasts)}"
-  if _is_whole(lasts, length):
+    return f"for {seconds(lasts)}"
+  if is_whole(lasts, length):
     return "over the whole clip"
   middle = (event.start + event.end) / 2 / length
   part = ("at the beginning", "in the middle", "at the end")[
     min(int(middle * 3), 2)
   ]
-  return f"{part} of the clip, for {_seconds(lasts)}"
+  return f"{part} of the clip, for {seconds(lasts)}"
 
 
-def _is_whole(lasts: float, length: float | None) -> bool:
+def is_whole(lasts: float, length: float | None) -> bool:
+  """Whether an event goes on all the clip, as far as that is known."""
   return length is not None and lasts >= 0.95 * length
 
 
-def _seconds(count: float) -> str:
+def seconds(count: float) -> str:
+  """A number of seconds, in words."""
   return f"{count:g} second{'s' * (count != 1)}"
 
 

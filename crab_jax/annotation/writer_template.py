@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from crab_jax import errors
 from crab_jax import files
+from crab_jax.annotation import beside
 from crab_jax.annotation import facts
 from crab_jax.annotation import items
 from crab_jax.annotation import truths
@@ -132,8 +133,11 @@ def slots(item: items.Item, task: tasks.Task) -> dict[str, str]:
 
 def helps(item: items.Item) -> str:
   """Transcript, hint and events beside the answer as sentences; "" without."""
-  told = facts.beside(item.beside, item.length, item.spoken)
-  return f"{told} {facts.helps(item.row)}".strip()
+  row = item.row
+  told = beside.tell(
+    item.beside, item.length, item.spoken, row.question, row.question_type
+  )
+  return f"{told} {facts.helps(row)}".strip()
 
 
 def _facts(item: items.Item, task: tasks.Task, truth: truths.Truth) -> str:

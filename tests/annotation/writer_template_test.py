@@ -104,38 +104,6 @@ def test_an_object_is_named_and_its_box_says_where():
   assert "Nothing" in facts.of_place(truths.Truth(gone, "drum"))
 
 
-def test_events_beside_an_answer_are_counted_and_told_with_their_lengths():
-  heard = [
-    intervals.Event("Bell", 4.0, 5.0, "audio"),
-    intervals.Event("car_horn", 0.0, 10.0, "audio"),
-    intervals.Event("Drum", 4.0, 6.5, "audio"),
-    intervals.Event("Flute", 4.0, 8.0, "audio"),
-  ]
-  seen = intervals.Event("Drum", 0.0, 9.9, "visual")
-  assert facts.beside([*heard, seen], 10.0) == (
-    "What is seen is Drum, one in all. What is heard is car horn, then Bell for 1"
-    " second, Drum for 2.5 seconds and Flute for 4 seconds, four in all. What is"
-    " both is Drum, one in all."
-  )
-  assert facts.beside([heard[0], seen], None) == (
-    "What is seen is Drum for 9.9 seconds, one in all. What is heard is Bell for"
-    " 1 second, one in all. Nothing is both."
-  )
-  # Of the other sense nothing was labelled.
-  assert facts.beside([*heard[:1] * 2], 10.0) == (
-    "What is heard is Bell for 1 second and Bell for 1 second, one in all."
-  )
-  assert facts.beside([seen, _RAIN], 10.0) == (
-    "What is seen is Drum and Rain, two in all. What is heard is Rain, one in"
-    " all. What is both is Rain, one in all."
-  )
-  assert facts.beside([_HORN, _DOG], None) == (
-    "What takes place is Dog for 3 seconds, then car horn for 4 seconds, two in"
-    " all."
-  )
-  assert facts.beside([], 10.0) == ""
-
-
 @pytest.mark.parametrize(
   "name", [name for name, task in _TABLE.items()
            if not task.templates and task.kind != "caption"]
