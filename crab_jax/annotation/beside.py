@@ -1,8 +1,7 @@
 """Events of a clip of which something else is asked, as sentences.
 
 Told is what bears on the question: of the events that it names, whether each is
-seen and heard; of others what there is of the sense that its type names. A model
-learns little of an answer behind a long text that does not lead to it (README.md).
+seen and heard; of others what there is of the sense that its type names.
 """
 
 import re
@@ -120,15 +119,13 @@ def _lists(
   spoken: Callable[[str], str],
 ) -> str:
   """What is seen, what is heard, and what is both."""
-  # What is seen and not heard says nothing of what is both.
-  told = [
-    sense for sense in asked or found if len(asked) < 2 or sense == "audio"
-  ]
+  # Asked for both senses, what is seen and not heard bears on nothing.
+  told = ["audio"] if len(asked) == len(_SENSES) else asked or [*found]
   sentences = [
     _listed(f"What is {_SENSES[sense]} is", found[sense], length, spoken)
     for sense in told
   ]
-  if len(found) == 2 and len(asked) != 1:
+  if len(found) == len(_SENSES) and len(asked) != 1:
     heard = {spoken(event.label) for event in found["audio"]}
     seen = dict.fromkeys(spoken(event.label) for event in found["visual"])
     both = [name for name in seen if name in heard]
@@ -151,10 +148,8 @@ def _listed(
   for event in ordered:
     lasts = _lasts(event)
     whole = facts.is_whole(lasts, length)
-    said = spoken(event.label) + (
-      "" if whole else f" for {facts.seconds(lasts)}"
-    )
-    begins.setdefault(event.start, []).append(said)
+    times = "" if whole else f" for {facts.seconds(lasts)}"
+    begins.setdefault(event.start, []).append(spoken(event.label) + times)
   count = _number(len({event.label for event in ordered}))
   return f"{lead} {facts.in_order(begins)}, {count} in all."
 
