@@ -187,6 +187,7 @@ function askAll(event) {
 
 async function ask(names) {
   state.asked = names;
+  say("Uploading …"); // and no longer what the last try ended with
   $("ask").disabled = true;
   const form = new FormData();
   for (const [kind, file] of media()) form.append(kind, file, file.name);
