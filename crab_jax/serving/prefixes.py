@@ -7,6 +7,7 @@ tokens, positions and media up to the last token of them.
 
 import collections
 import hashlib
+from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -59,6 +60,8 @@ class Prefixes:
     self._limit, self._bytes = limit, 0
     self._pieces: collections.OrderedDict[bytes, slots.Piece]
     self._pieces = collections.OrderedDict()
+    self._blocks: list[jax.Array] = []
+    self.reserved = 0  # bytes that no piece needs yet
 
   def __len__(self) -> int:
     return len(self._pieces)
@@ -67,6 +70,12 @@ class Prefixes:
   def size(self) -> int:
     """Bytes of all pieces."""
     return self._bytes
+
+  def reserve(self, blocks: Iterable[jax.Array]) -> None:
+    """Holds memory until pieces need it, so that none is missing later."""
+    for block in blocks:
+      self._blocks.append(block)
+      self.reserved += block.nbytes
 
   def get(self, key: bytes) -> slots.Piece | None:
     """The piece of a key, which then is the last one to go."""
@@ -79,9 +88,12 @@ class Prefixes:
     size = bytes_of(piece)
     if key in self._pieces or size > self._limit:
       return
-    while self._bytes + size > self._limit:
-      _, gone = self._pieces.popitem(last=False)
-      self._bytes -= bytes_of(gone)
+    while self._bytes + self.reserved + size > self._limit:
+      if self._blocks:
+        self.reserved -= self._blocks.pop().nbytes
+      else:
+        _, gone = self._pieces.popitem(last=False)
+        self._bytes -= bytes_of(gone)
     self._pieces[key] = piece
     self._bytes += size
 

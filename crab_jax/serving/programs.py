@@ -16,6 +16,7 @@ from typing import Any
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types as at
@@ -30,6 +31,9 @@ from crab_jax.serving import shapes as shapes_lib
 from crab_jax.training import generation_sharding
 
 _MOST_AT_ONCE = 8  # programs that are compiled: each takes memory of the host
+# Of memory that is reserved: what is as large glibc gives back to the system when
+# it is freed, and does not keep for the thread that had it.
+_BLOCK_BYTES = 32 * 2**20
 # `Programs._run`, or `Programs._compile` with the same arguments.
 _Call = Callable[..., Any]
 
@@ -109,6 +113,18 @@ class Programs:
     for rows in self._rows:
       self.decode(rows, steps=1, leave=False)
     self.release(0)
+
+  def reserved(self) -> list[jax.Array]:
+    """`Slots.prefix_bytes` of the devices, in blocks to be given back singly."""
+    mesh = self._layout.mesh
+    spread = mesh and jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec(mesh.axis_names)
+    )
+    ways, total = mesh.size if mesh else 1, self.settings.prefix_bytes
+    count = max(total // (_BLOCK_BYTES * ways), 1)
+    size = total // (count * ways) * ways
+    # Ones: a page of zeros takes no memory before it is written to.
+    return [jnp.ones(size, jnp.uint8, device=spread) for _ in range(count)]
 
   def _pass_through(self, shape: samples.Lengths, call: _Call) -> Any:
     """Brings a prompt into the first slot by each way; the state it gives."""

@@ -1,5 +1,6 @@
 """Which prompts begin alike, and what is kept of them."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,20 +39,39 @@ def test_the_task_counts_only_where_the_model_reads_it():
   assert prefixes.key_of(sample, True) != prefixes.key_of(other, True)
 
 
-def test_the_least_used_go_first_and_the_limit_holds():
-  def piece(size=100):
-    return slots.Piece((), np.zeros((1, size), bool))
+def _piece(size=100):
+  return slots.Piece((), np.zeros((1, size), bool))
 
+
+def test_reserved_memory_goes_before_any_piece():
   made = prefixes.Prefixes(250)
-  made.put(b"a", piece())
-  made.put(b"b", piece())
+  made.reserve([jnp.ones(60, jnp.uint8)] * 4)
+  assert made.reserved == 240
+  for key, left in ((b"a", 120), (b"b", 0), (b"c", 0)):
+    made.put(key, _piece())
+    assert made.reserved == left
+    assert made.size + made.reserved <= 250
+  assert made.get(b"b") is not None and made.get(b"a") is None
+
+
+def test_the_room_is_reserved_at_the_start():
+  programs = small.programs()
+  blocks = programs.reserved()
+  assert sum(block.nbytes for block in blocks) == small.SETTINGS.prefix_bytes
+  assert all(np.all(np.asarray(block)) for block in blocks)  # written to
+
+
+def test_the_least_used_go_first_and_the_limit_holds():
+  made = prefixes.Prefixes(250)
+  made.put(b"a", _piece())
+  made.put(b"b", _piece())
   assert made.get(b"a") is not None
-  made.put(b"c", piece())  # b goes
+  made.put(b"c", _piece())  # b goes
   assert [made.get(key) is None for key in (b"a", b"b", b"c")] == [
     False,
     True,
     False,
   ]
-  made.put(b"d", piece(251))  # never fits, and costs nobody else
+  made.put(b"d", _piece(251))  # never fits, and costs nobody else
   assert made.get(b"d") is None
   assert (len(made), made.size) == (2, 200)

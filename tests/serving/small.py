@@ -54,6 +54,7 @@ SETTINGS = configs.Slots(
   new_tokens=NEW,
   text_tokens=64,  # more than there is room for: one shape for all prompts
   suffix_tokens=8,
+  prefix_bytes=1 << 20,
   burst=4,
 )
 

@@ -21,9 +21,7 @@ from tests.models import random_parameters
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SECONDS = float(os.environ.get("CRAB_JAX_SOAK_SECONDS", "120"))
-# Of the memory after the first tenth; that tenth of a short run is too short for
-# the allocator to have what it reuses.
-_GROWTH = 0.05 if _SECONDS >= 1000 else 0.15
+_GROWTH = 0.05  # of the memory after the first tenth
 
 
 @pytest.fixture
