@@ -35,9 +35,9 @@ class Point(NamedTuple):
 
 # Field -> its name in the figure, and its values; the others stay.
 _CURVES = {
-  "rank": ("rank of I-LoRA", (2, 4, 8, 16, 32)),
+  "rank": ("rank of I-LoRA", (2, 8, 16, 32)),
   "tuning": ("steps of I-LoRA", (250, 500, 1000, 2000)),
-  "base": ("steps of the base", (110, 225, 450, 900)),
+  "base": ("steps of the base", (110, 450, 900)),
 }
 _BASES = _CURVES["base"][1]
 
@@ -100,13 +100,13 @@ def _base(folder: pathlib.Path, steps: int) -> pathlib.Path:
 def scores(folder: pathlib.Path) -> dict[Point, dict[str, float]]:
   """Point -> family -> mean score, after all runs."""
   bases = {steps: _base(folder, steps) for steps in (0, *_BASES)}
-  points = dict.fromkeys(
+  points = {
     Point()._replace(**{field: value})
     for field, (_, values) in _CURVES.items()
     for value in values
-  )
+  }
   found = {}
-  for point in points:
+  for point in sorted(points, key=lambda point: (point.tuning, point)):
     families = _train(
       folder / point.name,
       **_records(folder),
