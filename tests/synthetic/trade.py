@@ -141,7 +141,7 @@ def draw(found: dict[Point, dict[str, float]]) -> bytes:
   Returns:
     A PNG.
   """
-  drawn = plotting.figure.Figure(figsize=(10, 3.4), layout="constrained")
+  drawn = plotting.figure.Figure(figsize=(11, 3.4), layout="constrained")
   panels = drawn.subplots(1, len(_CURVES), sharey=True)
   for axes, (field, (title, values)) in zip(
     panels, _CURVES.items(), strict=True
@@ -158,10 +158,12 @@ def draw(found: dict[Point, dict[str, float]]) -> bytes:
     axes.set_xticks(values, [str(value) for value in values])
     axes.minorticks_off()
     axes.set_xlabel(title, color=plotting.INK)
+    axes.margins(x=0.1)
     axes.set_ylim(0, 1)
     axes.spines[["top", "right"]].set_visible(False)
   panels[0].set_ylabel("mean score of the sets", color=plotting.INK)
-  panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+  lines = panels[0].get_legend_handles_labels()
+  drawn.legend(*lines, frameon=False, fontsize=9, loc="outside right center")
   return plotting.png(drawn)
 
 
