@@ -190,7 +190,7 @@ class Engine:
   def _main(self) -> None:
     try:
       self._programs.warm_up()
-      self._prefixes.reserve(self._programs.reserved())
+      self._prefixes.reserve(self._programs.layout.mesh)
       self._warm = self._programs.compilations
       self._ready = True
       while self._turn():

@@ -7,15 +7,18 @@ tokens, positions and media up to the last token of them.
 
 import collections
 import hashlib
-from collections.abc import Iterable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types
 from crab_jax.data import samples
 from crab_jax.paradigms import slots
 
+# glibc gives what is as large back to the system when it is freed; smaller blocks it
+# keeps for the thread that had them, and others take new memory.
+_BLOCK_BYTES = 32 * 2**20
 _MEDIA = (array_types.TokenKind.VISION, array_types.TokenKind.AUDIO)
 
 
@@ -71,11 +74,24 @@ class Prefixes:
     """Bytes of all pieces."""
     return self._bytes
 
-  def reserve(self, blocks: Iterable[jax.Array]) -> None:
-    """Holds memory until pieces need it, so that none is missing later."""
-    for block in blocks:
-      self._blocks.append(block)
-      self.reserved += block.nbytes
+  def reserve(self, mesh: jax.sharding.Mesh | None) -> None:
+    """Takes memory for all of them, which they then get block by block.
+
+    What a device lacks so shows at the start, and not with some later prompt.
+
+    Args:
+      mesh: over whose devices it is spread; None: the default device.
+    """
+    spread, ways = None, 1
+    if mesh is not None:
+      axes = jax.sharding.PartitionSpec(mesh.axis_names)
+      spread, ways = jax.sharding.NamedSharding(mesh, axes), mesh.size
+    count = max(self._limit // (_BLOCK_BYTES * ways), 1)
+    size = self._limit // (count * ways) * ways
+    for _ in range(count):
+      # Ones: a page of zeros takes no memory before it is written to.
+      self._blocks.append(jnp.ones(size, jnp.uint8, device=spread))
+      self.reserved += size
 
   def get(self, key: bytes) -> slots.Piece | None:
     """The piece of a key, which then is the last one to go."""

@@ -16,7 +16,6 @@ from typing import Any
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from crab_jax import array_types as at
@@ -31,9 +30,6 @@ from crab_jax.serving import shapes as shapes_lib
 from crab_jax.training import generation_sharding
 
 _MOST_AT_ONCE = 8  # programs that are compiled: each takes memory of the host
-# Of memory that is reserved: what is as large glibc gives back to the system when
-# it is freed, and does not keep for the thread that had it.
-_BLOCK_BYTES = 32 * 2**20
 # `Programs._run`, or `Programs._compile` with the same arguments.
 _Call = Callable[..., Any]
 
@@ -71,14 +67,14 @@ class Programs:
   ):
     self.config, self.settings = config, settings
     self.stop_tokens = stop_tokens
-    self._layout = layout or generation_sharding.one_device()
+    self.layout = layout or generation_sharding.one_device()
     self._compiled: dict[tuple, Callable] = {}
     self._returned: dict[tuple, Any] = {}  # shapes
     self._locks: dict[tuple, threading.Lock]
     self._locks = collections.defaultdict(threading.Lock)
     # Prompts are read one at a time; the other devices of a mesh take padding.
-    self._prompts = self._layout.whole_rows(1)
-    self.slots = self._layout.whole_rows(settings.slots)
+    self._prompts = self.layout.whole_rows(1)
+    self.slots = self.layout.whole_rows(settings.slots)
     self.shapes = shapes_lib.of(config, settings, usual)
     self._given = params
     self._decoding = slots.decoding_model(config, settings.decode_dtype)
@@ -114,18 +110,6 @@ class Programs:
       self.decode(rows, steps=1, leave=False)
     self.release(0)
 
-  def reserved(self) -> list[jax.Array]:
-    """`Slots.prefix_bytes` of the devices, in blocks to be given back singly."""
-    mesh = self._layout.mesh
-    spread = mesh and jax.sharding.NamedSharding(
-      mesh, jax.sharding.PartitionSpec(mesh.axis_names)
-    )
-    ways, total = mesh.size if mesh else 1, self.settings.prefix_bytes
-    count = max(total // (_BLOCK_BYTES * ways), 1)
-    size = total // (count * ways) * ways
-    # Ones: a page of zeros takes no memory before it is written to.
-    return [jnp.ones(size, jnp.uint8, device=spread) for _ in range(count)]
-
   def _pass_through(self, shape: samples.Lengths, call: _Call) -> Any:
     """Brings a prompt into the first slot by each way; the state it gives."""
     text = _text_alone(self.config, shape.tokens)
@@ -153,11 +137,11 @@ class Programs:
   def _set_up(self) -> None:
     """Puts the weights and the empty slots on the devices."""
     settings = self.settings
-    self._params = self._layout.shard(self._given)
+    self._params = self.layout.shard(self._given)
     device = next(iter(jax.tree.leaves(self._params)[0].devices()))
     # Only on a CPU is a step of few rows faster than one of all: accelerators
     # read the same weights for any.
-    self._counts_rows = device.platform == "cpu" and self._layout.mesh is None
+    self._counts_rows = device.platform == "cpu" and self.layout.mesh is None
     turned = self._counts_rows and settings.slots > 1
     self._layers = self._layers_of_one = self._decoding_layers(turned)
     if turned and not settings.decode_dtype:
@@ -345,7 +329,7 @@ class Programs:
     """Calls a program, which is compiled when it is called first."""
     if key not in self._compiled:
       self._compile(key, function, *arguments, donate=donate, out=out)
-    with self._layout.scope():
+    with self.layout.scope():
       return self._compiled[key](*arguments)
 
   def _compile(self, key, function, *arguments, donate=(), out=None) -> Any:
@@ -360,7 +344,7 @@ class Programs:
     """
     with self._locks[key]:
       if key not in self._compiled:
-        with self._layout.scope():
+        with self.layout.scope():
           jitted = jax.jit(function, donate_argnums=donate, out_shardings=out)
           lowered = jitted.lower(*arguments)
           made = lowered.compile()

@@ -61,6 +61,16 @@ def _whole(seed, clip=None):
   return answer, Reason.LENGTH if len(answer) == small.NEW else Reason.STOP
 
 
+def test_memory_of_shared_beginnings_is_held_before_the_first_job():
+  engine = engine_lib.Engine(small.programs())
+  engine.start()
+  while not engine.ready:
+    assert engine.failure is None
+    time.sleep(0.01)
+  assert engine._prefixes.reserved == small.SETTINGS.prefix_bytes
+  engine.stop(0)
+
+
 def test_jobs_of_many_threads_get_their_own_answers(engine):
   asked = {}
 

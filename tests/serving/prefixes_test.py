@@ -1,6 +1,6 @@
 """Which prompts begin alike, and what is kept of them."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 
@@ -43,22 +43,27 @@ def _piece(size=100):
   return slots.Piece((), np.zeros((1, size), bool))
 
 
-def test_reserved_memory_goes_before_any_piece():
+def test_reserved_memory_goes_before_any_piece(monkeypatch):
+  monkeypatch.setattr(prefixes, "_BLOCK_BYTES", 60)
   made = prefixes.Prefixes(250)
-  made.reserve([jnp.ones(60, jnp.uint8)] * 4)
-  assert made.reserved == 240
-  for key, left in ((b"a", 120), (b"b", 0), (b"c", 0)):
+  made.reserve(None)
+  assert made.reserved == 4 * 62
+  for key, left in ((b"a", 124), (b"b", 0), (b"c", 0)):
     made.put(key, _piece())
     assert made.reserved == left
     assert made.size + made.reserved <= 250
   assert made.get(b"b") is not None and made.get(b"a") is None
 
 
-def test_the_room_is_reserved_at_the_start():
-  programs = small.programs()
-  blocks = programs.reserved()
-  assert sum(block.nbytes for block in blocks) == small.SETTINGS.prefix_bytes
-  assert all(np.all(np.asarray(block)) for block in blocks)  # written to
+def test_reserved_memory_is_spread_over_the_devices():
+  mesh = jax.sharding.Mesh(
+    np.array(jax.devices()[:4]).reshape(2, 2), ("a", "b")
+  )
+  made = prefixes.Prefixes(250)
+  made.reserve(mesh)
+  (block,) = made._blocks
+  assert [part.data.shape for part in block.addressable_shards] == [(62,)] * 4
+  assert np.all(np.asarray(block))  # written to, or no page of it is taken
 
 
 def test_the_least_used_go_first_and_the_limit_holds():

@@ -106,6 +106,7 @@ def scores(folder: pathlib.Path) -> dict[Point, dict[str, float]]:
     for value in values
   }
   found = {}
+  # The shortest trainings first: stopped early, there are more of them.
   for point in sorted(points, key=lambda point: (point.tuning, point)):
     families = _train(
       folder / point.name,
