@@ -10,10 +10,10 @@ of a block may see.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from crab_jax import array_types as at
 from crab_jax.models import products
@@ -196,7 +196,7 @@ def _lead(mask: at.Array, ndim: int) -> at.Array:
 def attend_cache(
   q: at.Float[at.Array, "B T N H"],
   *parts: tuple[
-    at.Float[at.Array, "B K _ H"],
+    at.Float[at.Array, "B K H _"],
     at.Float[at.Array, "B K _ H"],
     at.Bool[at.Array, "B _ _"],
   ],
@@ -205,8 +205,8 @@ def attend_cache(
 
   Args:
     q: queries.
-    *parts: keys [B, K, S, H], values and which of them are visible to each
-      query, [B, T, S] or [B, 1, S], of the parts of the cache.
+    *parts: keys [B, K, H, S], values [B, K, S, H] and which of them are visible
+      to each query, [B, T, S] or [B, 1, S], of the parts of the cache.
   """
   batch, length, heads, size = q.shape
   kv_heads = parts[0][0].shape[1]
@@ -215,25 +215,40 @@ def attend_cache(
   # [B, T, N, H] -> [B, K, M = T*G, H]: they read the same keys.
   q = q.reshape(batch, length, kv_heads, group, size).swapaxes(1, 2)
   q = q.reshape(batch, kv_heads, length * group, size)
-  scores = []
-  for keys, _, visible in parts:
-    part = jnp.einsum(
-      "BKMH,BKSH->BKMS", q, keys, preferred_element_type=jnp.float32
-    )
-    if visible.shape[1] > 1:
-      visible = jnp.repeat(visible, group, axis=1)  # [B, T, S] -> [B, M, S]
-    scores.append(jnp.where(visible[:, None], part, MASKED))
-  # One softmax over all parts. Only scores are joined: to join keys and values
-  # would copy the cache.
-  weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
-  ends = np.cumsum([part.shape[-1] for part in scores])[:-1]
-  sums = [
-    jnp.einsum("BKMS,BKSH->BKMH", part.astype(values.dtype), values)
-    for part, (_, values, _) in zip(
-      jnp.split(weights, ends, axis=-1), parts, strict=True
-    )
-  ]
-  out = functools.reduce(jnp.add, sums)
+  found = [_attend_part(q, *part) for part in parts]
+  # One softmax over all parts, without joining them: that would copy the cache.
+  top = functools.reduce(jnp.maximum, [part.top for part in found])
+  scales = [jnp.exp(part.top - top) for part in found]
+  pairs = list(zip(scales, found, strict=True))
+  total = functools.reduce(jnp.add, [s * part.total for s, part in pairs])
+  mixed = functools.reduce(jnp.add, [s * part.mixed for s, part in pairs])
+  out = (mixed / total).astype(q.dtype)
   # [B, K, M, H] -> [B, T, N, H]
   out = out.reshape(batch, kv_heads, length, group, size).swapaxes(1, 2)
   return out.reshape(batch, length, heads, size)
+
+
+class _Part(NamedTuple):
+  """What queries take of a part of the keys, before it is weighed."""
+
+  top: at.Float[at.Array, "B K M 1"]  # largest score
+  total: at.Float[at.Array, "B K M 1"]  # sum of exp(score - top)
+  mixed: at.Float[at.Array, "B K M H"]  # values, each times exp(score - top)
+
+
+def _attend_part(q, keys, values, visible) -> _Part:
+  """`q` [B, K, M, H] over one part of `attend_cache`; all in float32."""
+  wide = jnp.float32
+  scores = jnp.einsum("BKMH,BKHS->BKMS", q, keys, preferred_element_type=wide)
+  if visible.shape[1] > 1:
+    group = q.shape[2] // visible.shape[1]
+    visible = jnp.repeat(visible, group, axis=1)  # [B, T, S] -> [B, M, S]
+  scores = jnp.where(visible[:, None], scores, MASKED)
+  top = jnp.max(scores, axis=-1, keepdims=True)
+  weights = jnp.exp(scores - top)
+  total = jnp.sum(weights, axis=-1, keepdims=True)
+  weights = weights.astype(values.dtype)
+  mixed = jnp.einsum(
+    "BKMS,BKSH->BKMH", weights, values, preferred_element_type=wide
+  )
+  return _Part(top, total, mixed)

@@ -37,7 +37,8 @@ from crab_jax.models import vocabulary
 from crab_jax.paradigms import thinker
 
 Sampling = sampling_lib.Sampling
-CACHE = ("batch", "act_kv_heads", "cache", None)
+_KEYS = ("batch", "act_kv_heads", None, "cache")
+_VALUES = ("batch", "act_kv_heads", "cache", None)
 GREEDY = Sampling()
 
 
@@ -53,8 +54,8 @@ class State:
   prompt: Any  # bool[B, T]: real tokens of the prompt
   tasks: Any  # int32[B]: the task of the row; None: the model reads none
   seen: Any  # bool[B, V], for the repetition penalty
-  past: Any  # for each layer (keys, values) of the prompt, [B, K, T, H] each
-  cache: Any  # the same of the new tokens, [B, K, max_new_tokens, H] each
+  past: Any  # keys and values of the prompt of each layer, see `decoder.Cache`
+  cache: Any  # the same of the new tokens, with room for `max_new_tokens`
 
 
 @struct.dataclass
@@ -135,23 +136,32 @@ def prefill(
     tasks=jnp.max(batch["tasks"], axis=1) if config.reads_tasks else None,
     seen=mark(seen, token),
     past=past,
-    cache=jax.tree.map(lambda x: room(x, sampling.max_new_tokens), past),
+    cache=tuple(room(pair, sampling.max_new_tokens) for pair in past),
   )
 
 
 def by_layer(stacked: decoder.KeyValues) -> tuple:
-  """[L, B, T, K, H] pairs -> for each layer a pair [B, K, T, H]."""
-  keys, values = (x.swapaxes(2, 3) for x in stacked)
-  return tuple(
-    (axes.constrain(k, *CACHE), axes.constrain(v, *CACHE))
-    for k, v in zip(keys, values, strict=True)
+  """[L, B, T, K, H] pairs -> the pair of each layer, as a cache has it."""
+  pairs = zip(*decoder.cache_layout(stacked), strict=True)
+  return tuple(spread(pair) for pair in pairs)
+
+
+def spread(pair: decoder.KeyValues) -> decoder.KeyValues:
+  """Keys and values of a cache, over the devices as it is."""
+  keys, values = pair
+  return axes.constrain(keys, *_KEYS), axes.constrain(values, *_VALUES)
+
+
+def room(like: decoder.KeyValues, size: int) -> decoder.KeyValues:
+  """Zeros for the keys and values of `size` tokens, else as those of a cache."""
+  keys, values = like
+  *front, _ = keys.shape
+  return spread(
+    (
+      jnp.zeros((*front, size), keys.dtype),
+      jnp.zeros((*values.shape[:2], size, values.shape[3]), values.dtype),
+    )
   )
-
-
-def room(like: at.Array, size: int) -> at.Array:
-  """Zeros [B, K, size, H] for `like` [B, K, T, H]."""
-  shape = (*like.shape[:2], size, like.shape[3])
-  return axes.constrain(jnp.zeros(shape, like.dtype), *CACHE)
 
 
 def is_stop(
@@ -200,7 +210,7 @@ def decode_step(
     context = token_context.TokenContext(tasks=tasks, cache=cache)
     found = layer.apply({"params": weights}, x, table, None, context)
     x, pair = cast(tuple[jax.Array, decoder.KeyValues], found)
-    made.append(tuple(axes.constrain(part, *CACHE) for part in pair))
+    made.append(spread(pair))
   norm = layers.RMSNorm(config, config.decoder.norm_epsilon)
   x = cast(jax.Array, norm.apply({"params": model["norm"]}, x))
   return x, tuple(made)
@@ -228,7 +238,7 @@ def advance(
   sampling: Sampling,
 ) -> State:
   """One more token in every row; 0 where the row is done."""
-  size = state.cache[0][0].shape[2]
+  size = state.cache[0][0].shape[-1]
   # Behind the step's own token the room for new ones is still empty.
   written = jnp.arange(size)[None, None] <= state.step
   written = jnp.broadcast_to(written, (len(state.token), 1, size))

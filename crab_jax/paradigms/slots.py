@@ -24,7 +24,6 @@ from flax import struct
 
 from crab_jax import array_types as at
 from crab_jax import configs
-from crab_jax.models import axes
 from crab_jax.models import decoder
 from crab_jax.models import few_rows
 from crab_jax.models import quantised
@@ -40,7 +39,7 @@ class Piece:
   """Keys and values of successive tokens of a prompt, with padding."""
 
   # jax rebuilds the classes with shapes, so no field has a checked type.
-  layers: Any  # for each layer a pair [B, K, T, H]
+  layers: Any  # keys and values of each layer, see `decoder.Cache`
   visible: Any  # bool[B, T]
 
 
@@ -68,8 +67,8 @@ class State:
   tasks: Any  # int32[S]; None: the model reads none
   seen: Any  # bool[S, V]
   choice: Any  # row_sampling.Choice
-  past: Any  # for each layer a pair [S, K, T, H]: the prompts
-  cache: Any  # for each layer a pair [S, K, N, H]: the new tokens
+  past: Any  # keys and values of the prompts of each layer, T tokens
+  cache: Any  # those of the new tokens, N
   column: Any  # int32[]: of the next step, in 0..N-1
 
 
@@ -131,12 +130,10 @@ def empty(
   sizes = config.decoder
 
   def pairs(room):
-    shape = (slots, sizes.kv_heads, room, sizes.head_size)
+    shape = (slots, room, sizes.kv_heads, sizes.head_size)
+    none = jnp.zeros(shape, config.compute_dtype)
     return tuple(
-      tuple(
-        axes.constrain(jnp.zeros(shape, config.compute_dtype), *generate.CACHE)
-        for _ in ("keys", "values")
-      )
+      generate.spread(decoder.cache_layout((none, none)))
       for _ in range(sizes.layers)
     )
 
@@ -214,11 +211,7 @@ def extend(
   )
   caches = [
     decoder.Cache(
-      pair,
-      past.visible,
-      (generate.room(pair[0], size), generate.room(pair[1], size)),
-      jnp.int32(0),
-      written,
+      pair, past.visible, generate.room(pair, size), jnp.int32(0), written
     )
     for pair in past.layers
   ]
@@ -275,14 +268,17 @@ def insert(
   def put_row(whole, rows):
     return None if whole is None else put(whole, rows[0])
 
-  def joined(whole, parts):
-    """The pieces' tokens, one piece behind the other."""
+  def joined(whole, *parts):
+    """Keys and values of the pieces, one piece behind the other."""
+    keys, values = whole
     first = 0
-    for part in parts:
+    for new_keys, new_values in parts:
+      start = (slot, 0, 0, first)
+      keys = jax.lax.dynamic_update_slice(keys, new_keys[:1], start)
       start = (slot, 0, first, 0)
-      whole = jax.lax.dynamic_update_slice(whole, part[:1], start)
-      first += part.shape[2]
-    return axes.constrain(whole, *generate.CACHE)
+      values = jax.lax.dynamic_update_slice(values, new_values[:1], start)
+      first += new_values.shape[2]
+    return generate.spread((keys, values))
 
   visible = jnp.concatenate([piece.visible[:1] for piece in pieces], axis=1)
   room = state.visible.shape[1] - visible.shape[1]
@@ -299,11 +295,7 @@ def insert(
     tasks=put_row(state.tasks, prompt.tasks),
     seen=put_row(state.seen, prompt.seen),
     choice=jax.tree.map(put_row, state.choice, choice),
-    past=jax.tree.map(
-      lambda whole, *parts: joined(whole, parts),
-      state.past,
-      *(piece.layers for piece in pieces),
-    ),
+    past=tuple(map(joined, state.past, *(piece.layers for piece in pieces))),
   )
 
 
@@ -394,7 +386,7 @@ def advance(
   stop_tokens: tuple[int, ...],
 ) -> State:
   """One more token in every row that is live."""
-  size = state.cache[0][0].shape[2]
+  size = state.cache[0][0].shape[-1]
   # How many steps ago each column was written; its own column 0.
   age = jnp.mod(state.column - jnp.arange(size), size)
   written = (age[None] < state.made[:, None])[:, None]  # [B, 1, N]

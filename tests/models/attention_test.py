@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from crab_jax.models import attention
+from crab_jax.models import decoder
 
 
 def _textbook(q, k, v, mask):
@@ -97,15 +98,16 @@ def test_cache_equals_the_last_query(first):
   """Keys and values in two parts, with room in both that is not visible."""
   q, k, v, _ = _inputs(7)
   whole = attention.attend(q, k, v, causal=True)
-  room = ((0, 0), (0, 0), (0, 2), (0, 0))
+  room = ((0, 0), (0, 2), (0, 0), (0, 0))
   parts = []
   for place in (slice(0, first), slice(first, 7)):
     keys, values = (
-      np.pad(x[:, place].swapaxes(1, 2), room, constant_values=9)
-      for x in (k, v)
+      np.pad(x[:, place], room, constant_values=9) for x in (k, v)
     )
-    visible = np.arange(keys.shape[2])[None, None] < keys.shape[2] - 2
-    parts.append((keys, values, np.repeat(visible, 2, axis=0)))
+    size = keys.shape[1]
+    visible = np.arange(size)[None, None] < size - 2
+    pair = decoder.cache_layout((keys, values))
+    parts.append((*pair, np.repeat(visible, 2, axis=0)))
   found = attention.attend_cache(q[:, -1:], *parts)
   np.testing.assert_allclose(found, whole[:, -1:], atol=1e-6)
 
@@ -114,9 +116,9 @@ def test_cache_equals_the_last_queries():
   """Three queries, each of which sees those before it."""
   q, k, v, _ = _inputs(7)
   whole = attention.attend(q, k, v, causal=True)
-  keys, values = (x.swapaxes(1, 2) for x in (k, v))
-  past = (keys[:, :, :4], values[:, :, :4], np.ones((2, 1, 4), bool))
+  keys, values = decoder.cache_layout((k, v))
+  past = (keys[..., :4], values[:, :, :4], np.ones((2, 1, 4), bool))
   visible = np.broadcast_to(np.tri(3, dtype=bool)[None], (2, 3, 3))
-  new = (keys[:, :, 4:], values[:, :, 4:], visible)
+  new = (keys[..., 4:], values[:, :, 4:], visible)
   found = attention.attend_cache(q[:, 4:], past, new)
   np.testing.assert_allclose(found, whole[:, 4:], atol=1e-6)
