@@ -53,13 +53,26 @@ def next_tokens(
     made: new tokens that the row has.
     choice: how.
   """
+  draws = choice.temperature >= sampling.COLDEST
+  plain = ~jnp.any(draws) & ~jnp.any(choice.penalty != 1)
+  # A column a row, as `few_rows` makes logits of several rows on a CPU: both turns
+  # cancel out there, and nothing is written anew.
+  columns = logits.T
+  return jax.lax.cond(
+    plain,
+    lambda: sampling.largest_in_columns(columns),
+    lambda: _picked(columns.T, seen, made, choice, draws),
+  )
+
+
+def _picked(logits, seen, made, choice, draws):
+  """The next tokens where a row draws, or has a penalty."""
   logits = jax.lax.cond(
     jnp.any(choice.penalty != 1),
     lambda: sampling.penalise(logits, seen, choice.penalty[:, None]),
     lambda: logits,
   )
   top = sampling.largest(logits)
-  draws = choice.temperature >= sampling.COLDEST
   return jax.lax.cond(
     jnp.any(draws),
     lambda: jnp.where(draws, _drawn(logits, made, choice), top),

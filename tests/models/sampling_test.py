@@ -70,6 +70,21 @@ def test_the_first_of_equals_is_the_largest():
   np.testing.assert_array_equal(sampling.largest(logits), [1, 0])
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 1024, 2053, 3072])
+def test_the_largest_of_columns_is_that_of_rows(count):
+  """Of few values, so that several are the largest; 2053 is a prime."""
+  rng = np.random.default_rng(count)
+  logits = rng.integers(0, 50, (5, count)).astype(np.float32)
+  logits[0, :] = -np.inf
+  found = sampling.largest_in_columns(logits.T)
+  np.testing.assert_array_equal(found, logits.argmax(-1))
+
+
+def test_a_place_is_found_where_no_logit_is_a_number():
+  logits = np.full((3072, 1), np.nan, np.float32)
+  assert 0 <= int(sampling.largest_in_columns(logits)[0]) < 3072
+
+
 def test_draws_follow_the_kept_probabilities():
   drawn = _draw({"temperature": 2.0, "top_k": 3}, 4000)
   kept = _theirs(transformers.TopKLogitsWarper(3), LOGITS / 2)
