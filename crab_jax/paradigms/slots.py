@@ -25,8 +25,6 @@ from flax import struct
 from crab_jax import array_types as at
 from crab_jax import configs
 from crab_jax.models import decoder
-from crab_jax.models import few_rows
-from crab_jax.models import quantised
 from crab_jax.models import row_sampling
 from crab_jax.paradigms import generate
 from crab_jax.paradigms import thinker
@@ -70,57 +68,6 @@ class State:
   past: Any  # keys and values of the prompts of each layer, T tokens
   cache: Any  # those of the new tokens, N
   column: Any  # int32[]: of the next step, in 0..N-1
-
-
-def decoding_model(config: configs.Model, dtype: str | None) -> configs.Model:
-  """The model as decoding reads it."""
-  if dtype != "int8":
-    return config
-  return dataclasses.replace(config, frozen_dtype="int8")
-
-
-def decoding_layers(
-  params: at.Tree,
-  config: configs.Model,
-  dtype: str | None,
-  turned: bool = False,
-) -> at.Tree:
-  """The decoder's parameters, its frozen projections stored in `dtype`.
-
-  Args:
-    params: all of the model.
-    config: the model.
-    dtype: "bfloat16" or "int8"; None: as they are.
-    turned: store all kernels, that of the vocabulary too, as several rows on a
-      CPU are multiplied fastest; see `few_rows`. With "int8" that of the
-      vocabulary is then int8 as well, which it is not otherwise.
-  """
-  layers = generate.split_layers(params, config)
-  if dtype == "int8" and config.frozen_dtype != "int8":
-    model = dict(layers["model"])
-    model["layers"] = [
-      quantised.fit(layer, decoding_model(config, dtype))
-      for layer in model["layers"]
-    ]
-    layers = {**layers, "model": model}
-  elif dtype == "bfloat16" and config.frozen_dtype != "int8":
-    layers = jax.tree_util.tree_map_with_path(
-      lambda path, leaf: (
-        leaf.astype(jnp.bfloat16) if path[-1].key == "kernel" else leaf
-      ),
-      layers,
-    )
-  if not turned:
-    return layers
-  model = {
-    **layers["model"],
-    "layers": [few_rows.turn(layer) for layer in layers["model"]["layers"]],
-  }
-  head = layers["lm_head"]
-  if dtype == "int8":
-    kernel, scale = quantised.quantise(head["kernel"])
-    head = {"kernel": kernel, quantised.SCALE: scale}
-  return {"model": model, "lm_head": few_rows.turn(head)}
 
 
 def empty(
@@ -302,6 +249,21 @@ def insert(
 def release(state: State, slot: at.Int[at.Array, ""]) -> State:
   """The state with a slot that makes no more tokens."""
   return dataclasses.replace(state, live=state.live.at[slot].set(False))
+
+
+def relocate(
+  state: State, source: at.Int[at.Array, ""], target: at.Int[at.Array, ""]
+) -> State:
+  """The state with what one slot holds in another one, and the former empty."""
+
+  def put(whole):
+    row = jax.lax.dynamic_index_in_dim(whole, source, keepdims=True)
+    start = (target,) + (0,) * (whole.ndim - 1)
+    return jax.lax.dynamic_update_slice(whole, row, start)
+
+  # The ring's column is one of all rows.
+  moved = jax.tree.map(put, dataclasses.replace(state, column=None))
+  return release(dataclasses.replace(moved, column=state.column), source)
 
 
 def decode(

@@ -14,6 +14,7 @@ import jax
 
 from crab_jax import configs
 from crab_jax.models import row_sampling
+from crab_jax.paradigms import decoding_weights
 from crab_jax.paradigms import slots as slots_lib
 from crab_jax.planning import aot
 from crab_jax.planning import chips
@@ -43,7 +44,7 @@ class Programs:
     settings: configs.Slots,
   ):
     self._model, self._layout, self._settings = model, layout, settings
-    self._decoding = slots_lib.decoding_model(model, settings.decode_dtype)
+    self._decoding = decoding_weights.model_of(model, settings.decode_dtype)
     most = shapes.largest(model, settings)
     prompts = generation_programs.Prompts(
       layout.whole_rows(1),
@@ -70,7 +71,7 @@ class Programs:
     settings = self._settings
     layers = self._made(
       functools.partial(
-        slots_lib.decoding_layers,
+        decoding_weights.layers,
         config=self._model,
         dtype=settings.decode_dtype,
       ),

@@ -112,7 +112,7 @@ class Engine:
 
   def submit(self, job: interface.Job) -> Handle:
     """See `interface.Engine.submit`."""
-    needed = programs_lib.packed_lengths(job.sample)
+    needed = shapes.packed_lengths(job.sample)
     self._require_room(needed)
     limit = min(
       job.decoding.max_new_tokens,
@@ -276,6 +276,10 @@ class Engine:
 
   def _burst(self) -> None:
     """Decodes, and hands on what was made."""
+    with self._changed:
+      moves = self._scheduler.compact(self._programs.row_counts)
+    for source, target in moves:
+      self._programs.relocate(source, target)
     with self._changed:
       steps = self._scheduler.steps(self._step_seconds)
       rows, leave = self._scheduler.rows, self._scheduler.waiting > 0

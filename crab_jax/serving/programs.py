@@ -24,6 +24,7 @@ from crab_jax import configs
 from crab_jax.data import packing
 from crab_jax.data import samples
 from crab_jax.models import row_sampling
+from crab_jax.paradigms import decoding_weights
 from crab_jax.paradigms import slots
 from crab_jax.serving import interface
 from crab_jax.serving import shapes as shapes_lib
@@ -77,7 +78,7 @@ class Programs:
     self.slots = self.layout.whole_rows(settings.slots)
     self.shapes = shapes_lib.of(config, settings, usual)
     self._given = params
-    self._decoding = slots.decoding_model(config, settings.decode_dtype)
+    self._decoding = decoding_weights.model_of(config, settings.decode_dtype)
 
   @property
   def compilations(self) -> int:
@@ -93,9 +94,11 @@ class Programs:
     ]
     jobs += [
       functools.partial(self._decode, rows, 1, False, self._compile)
-      for rows in self._rows
+      for rows in self.row_counts
     ]
     jobs.append(functools.partial(self._release, 0, self._compile))
+    if len(self.row_counts) > 1:
+      jobs.append(functools.partial(self._relocate, 0, 0, self._compile))
     workers = min(os.cpu_count() or 1, _MOST_AT_ONCE)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
       try:
@@ -106,18 +109,18 @@ class Programs:
         pool.shutdown(wait=False, cancel_futures=True)
     # What has no room on the devices shows now, and not at the first prompt.
     self._state = self._pass_through(self.shapes[-1], self._run)
-    for rows in self._rows:
+    for rows in self.row_counts:
       self.decode(rows, steps=1, leave=False)
     self.release(0)
 
   def _pass_through(self, shape: samples.Lengths, call: _Call) -> Any:
     """Brings a prompt into the first slot by each way; the state it gives."""
-    text = _text_alone(self.config, shape.tokens)
+    text = shapes_lib.text_alone(self.config, shape.tokens)
     read = self._read(text, shape, interface.Decoding(), call)
     state = self._insert(self._state, 0, read, 2, True, call)
     if self.settings.prefix_bytes:
       piece = self.beginning(read, 1)
-      text = _text_alone(self.config, 2)
+      text = shapes_lib.text_alone(self.config, 2)
       more = self._extend(text, 1, piece, interface.Decoding(), call)
       state = self._insert(state, 0, more, 2, True, call)
     return state
@@ -126,7 +129,7 @@ class Programs:
     return self._run(
       ("split", turned),
       functools.partial(
-        slots.decoding_layers,
+        decoding_weights.layers,
         config=self.config,
         dtype=self.settings.decode_dtype,
         turned=turned,
@@ -153,7 +156,7 @@ class Programs:
       lambda: slots.empty(self.config, self.slots, room, settings.new_tokens),
     )
     self._where = jax.tree.map(lambda leaf: leaf.sharding, self._state)
-    self._rows: list[int] = self._row_counts()
+    self.row_counts: list[int] = self._row_counts()
 
   def read(self, sample: samples.Sample, decoding: interface.Decoding) -> Read:
     """Reads a whole prompt.
@@ -162,7 +165,7 @@ class Programs:
       sample: fits `shapes`.
       decoding: how its first token is picked.
     """
-    shape = shapes_lib.smallest(packed_lengths(sample), self.shapes)
+    shape = shapes_lib.smallest(shapes_lib.packed_lengths(sample), self.shapes)
     assert shape is not None  # as `Engine.submit` has looked
     return self._read(sample, shape, decoding, self._run)
 
@@ -265,6 +268,21 @@ class Programs:
       out=self._where,
     )
 
+  def relocate(self, source: int, target: int) -> None:
+    """Takes the answer of a slot to another one, which is not in use."""
+    self._state = self._relocate(source, target, self._run)
+
+  def _relocate(self, source, target, call: _Call):
+    return call(
+      ("relocate",),
+      slots.relocate,
+      self._state,
+      np.int32(source),
+      np.int32(target),
+      donate=(0,),
+      out=self._where,
+    )
+
   def decode(self, rows: int, steps: int, leave: bool) -> np.ndarray:
     """One token or more in the first `rows` slots: int32[burst, rows or more].
 
@@ -277,7 +295,7 @@ class Programs:
     return np.asarray(tokens)
 
   def _decode(self, rows, steps, leave, call: _Call):
-    count = next(count for count in self._rows if count >= rows)
+    count = next(count for count in self.row_counts if count >= rows)
     return call(
       ("decode", count),
       functools.partial(
@@ -359,13 +377,6 @@ class Programs:
     return self._returned[key]
 
 
-def packed_lengths(sample: samples.Sample) -> samples.Lengths:
-  """What a prompt takes of a row."""
-  return samples.Lengths(
-    len(sample["tokens"]), len(sample["frames"]), len(sample["mel_lengths"])
-  )
-
-
 def _choice(decoding: interface.Decoding, rows: int) -> row_sampling.Choice:
   def alike(value, dtype):
     return np.full(rows, value, dtype)
@@ -377,24 +388,3 @@ def _choice(decoding: interface.Decoding, rows: int) -> row_sampling.Choice:
     penalty=alike(decoding.repetition_penalty, np.float32),
     seed=alike(decoding.seed, np.uint32),
   )
-
-
-def _text_alone(config: configs.Model, tokens: int) -> samples.Sample:
-  """A prompt of so many tokens, without media."""
-  rows = configs.Rows(
-    rows=1, tokens=tokens, frame_pairs=1, chunks=1, supervised=1, samples=1
-  )
-  row = {
-    name: np.asarray(v[0]) for name, v in batch_lib.empty(config, rows).items()
-  }
-  return {
-    "tokens": row["tokens"],
-    "labels": np.full(tokens, -100, np.int32),
-    "positions": row["positions"],
-    "kinds": np.full(tokens, at.TokenKind.TEXT, np.uint8),
-    "frames": row["frames"][:0],
-    "mel": row["mel"][:0],
-    "mel_lengths": row["mel_lengths"][:0],
-    "task": 0,
-    "row": 0,
-  }

@@ -8,6 +8,7 @@ share a turn, and one position of the queue.
 import collections
 import dataclasses
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass
@@ -104,6 +105,25 @@ class Scheduler:
     slot = next(i for i in range(self.slots) if i not in self.running)
     self.running[slot] = ticket
     return slot, ticket
+
+  def compact(self, counts: Sequence[int]) -> list[tuple[int, int]]:
+    """Takes jobs to lower slots where a step then computes fewer rows.
+
+    Args:
+      counts: rows that a step may compute, ascending; the last is of all slots.
+
+    Returns:
+      From which slot to which.
+    """
+    if not self.running or self._queues:
+      return []  # without a job, or the next one fills the gap
+    few = next(count for count in counts if count >= len(self.running))
+    free = (slot for slot in range(few) if slot not in self.running)
+    high = sorted(slot for slot in self.running if slot >= few)
+    found = list(zip(high, free, strict=False))
+    for source, target in found:
+      self.running[target] = self.running.pop(source)
+    return found
 
   def free(self, slot: int) -> Ticket:
     """Takes a job from its slot."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crab_jax import array_types as at
 from crab_jax import batch as batch_lib
 from crab_jax import configs
 from crab_jax.data import encodings
@@ -95,6 +96,34 @@ def smallest(
 ) -> samples.Lengths | None:
   """The cheapest shape that holds a prompt; None: none does."""
   return next((shape for shape in shapes if needed.fits(shape)), None)
+
+
+def packed_lengths(sample: samples.Sample) -> samples.Lengths:
+  """What a prompt takes of a row."""
+  return samples.Lengths(
+    len(sample["tokens"]), len(sample["frames"]), len(sample["mel_lengths"])
+  )
+
+
+def text_alone(config: configs.Model, tokens: int) -> samples.Sample:
+  """A prompt of so many tokens, without media, for a program to be compiled."""
+  rows = configs.Rows(
+    rows=1, tokens=tokens, frame_pairs=1, chunks=1, supervised=1, samples=1
+  )
+  row = {
+    name: np.asarray(v[0]) for name, v in batch_lib.empty(config, rows).items()
+  }
+  return {
+    "tokens": row["tokens"],
+    "labels": np.full(tokens, -100, np.int32),
+    "positions": row["positions"],
+    "kinds": np.full(tokens, at.TokenKind.TEXT, np.uint8),
+    "frames": row["frames"][:0],
+    "mel": row["mel"][:0],
+    "mel_lengths": row["mel_lengths"][:0],
+    "task": 0,
+    "row": 0,
+  }
 
 
 def _price(model: configs.Model, shape: samples.Lengths) -> int:

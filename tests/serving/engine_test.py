@@ -109,6 +109,35 @@ def test_questions_about_one_clip_share_its_keys_and_values(engine):
   assert 0 < stats.prompt_tokens - stats.cached_tokens < stats.padded_tokens
 
 
+def test_few_answers_that_are_left_take_few_rows():
+  """Of three slots the last has the longest answer."""
+  engine = engine_lib.Engine(made := small.programs())
+  rows, decode = [], made.decode
+
+  def noted(count, steps, leave):
+    rows.append(count)
+    return decode(count, steps, leave)
+
+  made.decode = noted
+  try:
+    long = next(n for n in range(32) if len(small.answer(n)) == small.NEW)
+    asked = [
+      _submitted(
+        engine, long, decoding=interface.Decoding(max_new_tokens=limit)
+      )
+      for limit in (5, 4, small.NEW)
+    ]
+    engine.start()
+    assert asked[2].reason() is Reason.LENGTH
+    assert asked[2].tokens == small.answer(long)
+  finally:
+    engine.stop(0)
+    made.decode = decode
+  asked_of_all = rows[len(made.row_counts) :]  # behind the warm-up
+  assert max(asked_of_all) > 1
+  assert asked_of_all[-1] == 1
+
+
 def test_an_answer_ends_at_its_limit(engine):
   seed = next(n for n in range(32) if len(small.answer(n)) == small.NEW)
   for limit in (1, 3):

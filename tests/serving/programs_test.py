@@ -38,6 +38,15 @@ class _Rows:
       if answer[-1] == small.STOP or len(answer) == limit:
         del self.running[slot]
 
+  def move(self, slot):
+    """Takes an answer to the first free slot, where an engine does that."""
+    if len(self._made.row_counts) == 1:
+      return
+    free = (i for i in range(self._made.slots) if i not in self.running)
+    if (target := next(free, None)) is not None:
+      self._made.relocate(slot, target)
+      self.running[target] = self.running.pop(slot)
+
   def cancel(self, slot):
     self._made.release(slot)
     del self.running[slot]
@@ -56,6 +65,8 @@ def _schedule(made, seed):
         slot = int(rng.choice(list(rows.running)))
         cancelled.add(rows.running[slot][0])
         rows.cancel(slot)
+      if rows.running and rng.random() < 0.3:
+        rows.move(int(rng.choice(list(rows.running))))
     limits[name] = int(rng.integers(1, small.NEW + 1))
     rows.begin(name, small.sample(name + 8 * (seed % 4)), limits[name])
   while rows.running:
@@ -198,14 +209,6 @@ def test_what_cannot_be_compiled_ends_the_warm_up(monkeypatch):
   )
   with pytest.raises(MemoryError, match="no room"):
     made.warm_up()
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
-def test_narrow_weights_are_those_of_the_base(dtype):
-  layers = slots.decoding_layers(small.params(), small.CONFIG, dtype)
-  up_proj = layers["model"]["layers"][0]["mlp"]["up_proj"]
-  assert up_proj["kernel"].dtype == dtype
-  assert up_proj["lora_A"].dtype == "float32"
 
 
 @pytest.mark.slow

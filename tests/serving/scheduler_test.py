@@ -76,6 +76,34 @@ def test_the_lowest_free_slot_is_used():
   assert made.admit()[0] == 1
 
 
+def test_jobs_come_together_where_a_step_then_computes_fewer_rows():
+  made, counts = _scheduler(slots=8), [1, 4, 8]
+  tickets = [_ticket() for _ in range(8)]
+  for ticket in tickets:
+    made.add(ticket)
+    made.admit()
+  for slot in (0, 2, 5):
+    made.free(slot)
+  assert not made.compact(counts)  # five jobs take eight rows
+  made.free(1)
+  assert made.compact(counts) == [(4, 0), (6, 1), (7, 2)]
+  assert [made.running[slot] for slot in range(4)] == [
+    tickets[i] for i in (4, 6, 7, 3)
+  ]
+  assert made.rows == 4
+  assert not made.compact(counts)
+  for slot in (0, 1, 3):
+    made.free(slot)
+  made.add(_ticket())
+  assert not made.compact(counts)  # the next job takes slot 0
+  made.admit()
+  made.free(0)
+  assert made.compact(counts) == [(2, 0)]
+  made.free(0)
+  assert not made.compact(counts)
+  assert not _scheduler().compact([2])
+
+
 def test_cancelled_and_late_jobs_are_over():
   made = _scheduler(slots=1)
   running, waiting = _ticket(deadline=5.0), _ticket(deadline=3.0)
