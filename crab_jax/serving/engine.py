@@ -2,7 +2,8 @@
 
 The loop ends jobs that are cancelled or late, reads one prompt if a slot is
 free, and decodes a burst; so a running answer waits for one prompt at most
-between two of its tokens. See `interface.Engine` for what callers may do.
+between two of its tokens, or for the rest of its own group. See `interface.Engine`
+for what callers may do.
 """
 
 import dataclasses
@@ -222,7 +223,9 @@ class Engine:
       admitted = self._scheduler.admit()
     if admitted is not None:
       self._begin(*admitted)
-    if self._scheduler.running:
+    with self._changed:
+      decodes = self._scheduler.running and not self._scheduler.gathers
+    if decodes:
       self._burst()
     return True
 

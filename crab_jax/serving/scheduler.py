@@ -76,6 +76,21 @@ class Scheduler:
     """Slots from the first to the last that is in use."""
     return max(self.running, default=-1) + 1
 
+  @property
+  def gathers(self) -> bool:
+    """Whether the next job gets a slot and is of the one group that runs.
+
+    A group is decoded when all of it is read: the steps before would serve a few
+    rows each, and nobody else waits for them.
+    """
+    if not self.running or not self._queues or len(self.running) == self.slots:
+      return False
+    units = next(iter(self._queues.values()))
+    group = units[0][0].owner, units[0][0].group
+    return group[1] is not None and all(
+      (ticket.owner, ticket.group) == group for ticket in self.running.values()
+    )
+
   def add(self, ticket: Ticket) -> bool:
     """Queues a job; False: there is no position."""
     units = self._queues.get(ticket.owner, ())

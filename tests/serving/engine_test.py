@@ -109,6 +109,36 @@ def test_questions_about_one_clip_share_its_keys_and_values(engine):
   assert 0 < stats.prompt_tokens - stats.cached_tokens < stats.padded_tokens
 
 
+def test_a_clip_is_decoded_when_all_its_questions_are_read():
+  engine = engine_lib.Engine(made := small.programs())
+  calls, read, decode = [], made.read, made.decode
+  extend = made.extend
+
+  def noted(name, function):
+    def call(*arguments):
+      calls.append(name)
+      return function(*arguments)
+
+    return call
+
+  made.read, made.extend = noted("read", read), noted("read", extend)
+  engine.start()
+  while not engine.ready:
+    time.sleep(0.01)
+  made.decode = noted("decode", decode)
+  try:
+    with engine._changed:  # all are there before the first is read
+      asked = [_submitted(engine, i, clip=40, group="clip") for i in range(3)]
+    for seed, one in enumerate(asked):
+      one.reason()
+      assert one.tokens == small.answer(seed, 40)
+  finally:
+    engine.stop(0)
+    made.read, made.extend, made.decode = read, extend, decode
+  assert calls[:3] == 3 * ["read"]
+  assert "decode" in calls
+
+
 def test_few_answers_that_are_left_take_few_rows():
   """Of three slots the last has the longest answer."""
   engine = engine_lib.Engine(made := small.programs())

@@ -47,6 +47,36 @@ def test_jobs_of_a_group_share_a_turn():
   assert _admitted(made, 5) == [*clip, theirs, alone]
 
 
+def test_a_group_gathers_while_nobody_else_runs():
+  made = _scheduler(slots=3)
+  for ticket in [_ticket("a", "clip") for _ in range(5)]:
+    made.add(ticket)
+  assert not made.gathers  # nothing runs
+  made.admit()
+  assert made.gathers
+  made.admit()
+  made.admit()
+  assert not made.gathers  # no slot is free
+  made.free(0)
+  assert made.gathers
+  made.add(_ticket("b", "clip"))
+  made.admit()
+  made.free(1)
+  made.admit()
+  made.free(2)
+  assert not made.gathers  # the next is of another owner
+  made.admit()
+  assert not made.gathers  # nobody waits
+
+
+def test_a_job_that_stands_alone_gathers_with_nobody():
+  made = _scheduler(slots=3)
+  for _ in range(2):
+    made.add(_ticket("a"))
+  made.admit()
+  assert not made.gathers
+
+
 def test_a_group_of_another_owner_is_another_group():
   made = _scheduler(queue=2)
   assert made.add(_ticket("a", "clip"))
