@@ -1,7 +1,8 @@
 """Events of a clip of which something else is asked, as sentences.
 
 Told is what bears on the question: of the events that it names, whether each is
-seen and heard; of others what there is of the sense that its type names.
+seen and heard; of others what there is of the sense that its type names. What is
+heard is listed before any of it is judged: a model judges better by what it has said.
 """
 
 import re
@@ -18,7 +19,8 @@ _NUMBERS = (
 )  # fmt: skip
 _SHORTEST = 3  # letters of a word that names an event
 _COMMON = {
-  "the", "and", "with", "for", "from", "are", "how", "many", "what", "which",
+  "the", "and", "with", "for", "from", "are", "one", "there", "where", "that", "how",
+  "many", "what", "which",
   "playing", "making", "doing", "using", "sound", "sounds", "person", "people",
 }  # fmt: skip
 
@@ -29,6 +31,7 @@ def tell(
   spoken: Callable[[str], str],
   question: str = "",
   question_type: str = "",
+  hint: str = "",
 ) -> str:
   """Sentences about events; "" for none.
 
@@ -38,34 +41,46 @@ def tell(
     spoken: gives the words of a label.
     question: what is asked.
     question_type: "audio", "visual" or both words in it tell what it is about.
+    hint: said before; it may name what the question only describes.
   """
   ordered = sorted(events, key=lambda event: (event.start, event.end))
   if not ordered:
     return ""
-  named = _named(ordered, question, spoken)
-  if all(event.modality == "both" for event in ordered):
-    chosen = [e for e in ordered if not named or spoken(e.label) in named]
-    return _listed("What takes place is", chosen, length, spoken)
   # Of a sense of which nothing was labelled nothing can be denied.
   found = {
     sense: own
     for sense in _SENSES
     if (own := [e for e in ordered if e.modality in (sense, "both")])
   }
+  named = _named(ordered, question, spoken)
+  if not named and _points({*_words(question)}, {*_words(hint)}):
+    named = _named(ordered, hint, spoken)
+  if all(event.modality == "both" for event in ordered):
+    chosen = [e for e in ordered if not named or spoken(e.label) in named]
+    return _listed("What takes place is", chosen, length, spoken)
   asked = [sense for sense in found if sense in question_type.lower()]
   if named:
     senses = {sense: found[sense] for sense in asked or found}
-    return " ".join(_verdict(name, senses, length, spoken) for name in named)
+    sentences = [_verdict(name, senses, length, spoken) for name in named]
+    if "audio" in senses:
+      heard = _names(found["audio"], length, spoken)
+      sentences.insert(0, f"What is heard is {heard}.")
+    return " ".join(sentences)
   return _lists(found, asked, length, spoken)
+
+
+def _points(question: set[str], hint: set[str]) -> bool:
+  """Whether a hint tells which things a question means: "The red one is the drum"."""
+  return bool((question & hint) - _COMMON)
 
 
 def _named(
   events: Sequence[intervals.Event],
-  question: str,
+  text: str,
   spoken: Callable[[str], str],
 ) -> list[str]:
-  """The events of which a question has a word, in the order of the question."""
-  asked = _words(question)
+  """The events of which a text has a word, in the order of the text."""
+  asked = _words(text)
   found = {}
   for name in dict.fromkeys(spoken(event.label) for event in events):
     words = {*_words(name)} - _COMMON
@@ -119,22 +134,28 @@ def _lists(
   spoken: Callable[[str], str],
 ) -> str:
   """What is seen, what is heard, and what is both."""
-  # Asked for both senses, what is seen and not heard bears on nothing.
-  told = ["audio"] if len(asked) == len(_SENSES) else asked or [*found]
+  if len(asked) == len(_SENSES):
+    # What is seen and not heard bears on nothing.
+    heard = _names(found["audio"], length, spoken)
+    return f"What is heard is {heard}. {_both(found, spoken)}"
   sentences = [
     _listed(f"What is {_SENSES[sense]} is", found[sense], length, spoken)
-    for sense in told
+    for sense in asked or found
   ]
-  if len(found) == len(_SENSES) and len(asked) != 1:
-    heard = {spoken(event.label) for event in found["audio"]}
-    seen = dict.fromkeys(spoken(event.label) for event in found["visual"])
-    both = [name for name in seen if name in heard]
-    sentences.append(
-      f"What is both is {facts.joined(both)}, {_number(len(both))} in all."
-      if both
-      else "Nothing is both."
-    )
+  if len(found) == len(_SENSES) and not asked:
+    sentences.append(_both(found, spoken))
   return " ".join(sentences)
+
+
+def _both(
+  found: Mapping[str, Sequence[intervals.Event]], spoken: Callable[[str], str]
+) -> str:
+  """Of each name that is heard whether it is seen, and how many are."""
+  seen = {spoken(event.label) for event in found["visual"]}
+  heard = dict.fromkeys(spoken(event.label) for event in found["audio"])
+  judged = [f"{name} is {'' if name in seen else 'not '}seen" for name in heard]
+  count = _number(len(seen & {*heard}))
+  return f"Of what is heard, {facts.joined(judged)}: {count} in all."
 
 
 def _listed(
@@ -144,14 +165,23 @@ def _listed(
   spoken: Callable[[str], str],
 ) -> str:
   """What there is, and how many: behind the names, as a model counts what it says."""
+  count = _number(len({event.label for event in ordered}))
+  return f"{lead} {_names(ordered, length, spoken)}, {count} in all."
+
+
+def _names(
+  ordered: Sequence[intervals.Event],
+  length: float | None,
+  spoken: Callable[[str], str],
+) -> str:
+  """Events in their order, each with how long it lasts."""
   begins: dict[float, list[str]] = {}  # second -> names
   for event in ordered:
     lasts = _lasts(event)
     whole = facts.is_whole(lasts, length)
     times = "" if whole else f" for {facts.seconds(lasts)}"
     begins.setdefault(event.start, []).append(spoken(event.label) + times)
-  count = _number(len({event.label for event in ordered}))
-  return f"{lead} {facts.in_order(begins)}, {count} in all."
+  return facts.in_order(begins)
 
 
 def _number(count: int) -> str:

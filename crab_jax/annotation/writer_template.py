@@ -135,9 +135,14 @@ def helps(item: items.Item) -> str:
   """Transcript, hint and events beside the answer as sentences; "" without."""
   row = item.row
   told = beside.tell(
-    item.beside, item.length, item.spoken, row.question, row.question_type
+    item.beside,
+    item.length,
+    item.spoken,
+    question=row.question,
+    question_type=row.question_type,
+    hint=row.hint,
   )
-  return f"{told} {facts.helps(row)}".strip()
+  return f"{facts.helps(row)} {told}".strip()
 
 
 def _facts(item: items.Item, task: tasks.Task, truth: truths.Truth) -> str:

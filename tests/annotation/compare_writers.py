@@ -104,9 +104,9 @@ def _records(folder: pathlib.Path, writer: str) -> pathlib.Path:
   from_world.write(
     world, source, tuple(_SETS),
     labelled={
-      path: events
+      path: known
       for split in tasks.SPLITS
-      for path, events in from_world.events(_WORLD, task, split).items()
+      for path, known in from_world.known(_WORLD, task, split).items()
     },
   )  # fmt: skip
   _run(

@@ -3,8 +3,11 @@
 import csv
 import json
 import pathlib
+import re
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
 
 from crab_jax import configs
 from crab_jax.data import annotations
@@ -12,12 +15,15 @@ from crab_jax.data import tasks
 from crab_jax.evaluation.reading import answers
 from crab_jax.evaluation.reading import references
 from crab_jax.synthetic import build
+from crab_jax.synthetic import phrasing
+from crab_jax.synthetic import scenes
 
 COLUMNS = (
   "task", "id", "split", "video", "audio", "image", "video2", "audio2",
   "label", "events", "question", "answer", "options", "question_type",
   "object", "expression", "exists", "box", "box_format", "points", "mask",
   "frame", "caption", "subset", "fid", "question_relation",
+  "hint",
 )  # fmt: skip
 
 
@@ -28,12 +34,17 @@ def truth(task: tasks.Task, found: annotations.Annotation) -> answers.Answer:
   return references.read(task, found.reference)
 
 
-def events(
-  world: configs.World, task: tasks.Task, split: str
-) -> dict[str, list[dict[str, Any]]]:
-  """Media path -> what is seen in a video, or heard in a sound, and when.
+class Known(NamedTuple):
+  """What a stranger has of a video or of a sound, beside a question's answer."""
 
-  A thing in view has its colour in its name, and so has its sound.
+  events: list[dict[str, Any]]  # what is seen, or heard, and when
+  things: tuple[scenes.Thing, ...]  # in view; none of a sound
+
+
+def known(
+  world: configs.World, task: tasks.Task, split: str
+) -> dict[str, Known]:
+  """Media path -> what is known of it.
 
   Args:
     world: its settings.
@@ -44,22 +55,46 @@ def events(
   jobs = planned.jobs if planned else []
   found = {}
   for video, audio in zip(jobs[::2], jobs[1::2], strict=True):
-    names = {t.name: f"{t.colour} {t.name}" for t in video.content.things}
+    things = video.content.things
     seen = [
-      {"label": names[thing.name], "start": start, "end": end}
-      for thing in video.content.things
+      {"label": thing.name, "start": start, "end": end, "modality": "visual"}
+      for thing in things
       for start, end in thing.spans
     ]
     heard = [
-      {"label": names.get(s.name, s.name), "start": s.start, "end": s.end}
+      {"label": s.name, "start": s.start, "end": s.end, "modality": "audio"}
       for s in audio.content.sounds
     ]
-    for job, told, modality in (
-      (video, seen, "visual"), (audio, heard, "audio"),
-    ):  # fmt: skip
-      marked = [{**event, "modality": modality} for event in told]
-      found |= dict.fromkeys(job.targets, marked)
+    found |= dict.fromkeys(video.targets, Known(seen, things))
+    found |= dict.fromkeys(audio.targets, Known(heard, ()))
   return found
+
+
+def hint(question: str, kind: str, things: Sequence[scenes.Thing]) -> str:
+  """What a question needs of the picture that no event tells: colours, places.
+
+  Args:
+    question: which may name things by their colour alone.
+    kind: whether it is about the picture.
+    things: in view.
+  """
+  if "visual" not in kind.lower():
+    return ""
+  words = re.findall(r"\w+", question.lower())
+  of_colour = {thing.colour: thing for thing in things}
+  coloured = [
+    f"the {word} one is the {of_colour[word].name}"
+    for word in words
+    if word in of_colour
+  ]
+  if coloured:
+    return _sentence(coloured)
+  return f"There is {phrasing.join([phrasing.thing(it) for it in things])}."
+
+
+def _sentence(parts: list[str]) -> str:
+  said = phrasing.join(parts)
+  return f"{said[0].upper()}{said[1:]}."
 
 
 def _numbers(*values: float) -> str:
@@ -121,7 +156,7 @@ def write(
   path: pathlib.Path,
   names=None,
   splits=tasks.SPLITS,
-  labelled: Mapping[str, list[dict[str, Any]]] | None = None,
+  labelled: Mapping[str, Known] | None = None,
 ) -> int:
   """Writes the CSV of a world; its number of rows.
 
@@ -130,8 +165,8 @@ def write(
     path: of the CSV.
     names: of the datasets; None: all.
     splits: of them.
-    labelled: media path -> events, which the questions of a clip have beside
-      their answers.
+    labelled: media path -> what the questions of a clip have beside their
+      answers.
   """
   table = tasks.Tasks()
   rows = []
@@ -141,9 +176,11 @@ def write(
         for number, values in enumerate(annotations.read(paths[split])):
           found = annotations.parse(table[name], split, number, values)
           made = row(found, values)
-          if labelled and found.question.get("question"):
-            beside = [e for _, media in found.media for e in labelled[media]]
-            made["events"] = json.dumps(beside)
+          if labelled and (question := found.question.get("question")):
+            beside = [labelled[media] for _, media in found.media]
+            made["events"] = json.dumps([e for it in beside for e in it.events])
+            things = [thing for it in beside for thing in it.things]
+            made["hint"] = hint(question, made["question_type"], things)
           rows.append(made)
   with open(path, "w", newline="", encoding="utf-8") as file:
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
