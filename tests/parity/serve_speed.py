@@ -155,7 +155,7 @@ def _engine(model, params, flags, prefix_bytes: int) -> engine_lib.Engine:
     prompt_tokens=768,
     new_tokens=flags.new,
     text_tokens=1024,  # one shape
-    suffix_tokens=192,
+    suffix_tokens=144,  # behind the media are 140
     prefix_bytes=prefix_bytes,
     decode_dtype=flags.decode_dtype,
   )
