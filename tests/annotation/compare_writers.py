@@ -7,11 +7,12 @@ the texts of all writers) and the frozen base of gin/base.gin, which
 has seen no task. From there I-LoRA learns five sets with the same settings, in
 two trainings each: on the world's own reasoning, on reasoning that templates wrote
 from the labels, and on bare answers. The row of a question tells what is seen and
-heard in its clip, and when, beside the answer. Printed are the scores of each dataset
-on the same held-out clips, and how many standard errors (of clips and of trainings)
-they lie from the first. Exits with 1 if the mean of the templates is off by more than
-two. Stopped, it goes on; what is done is not done again. STEPS=2000 for a longer
-tuning, WRITERS=own,template to leave out bare answers.
+heard in its clip, and when, beside the answer; its hint tells colours and places.
+Printed are the scores of each dataset on the same held-out clips, and how many
+standard errors (of clips and of trainings) they lie from the first. Exits with 1 if
+the mean of the templates is off by more than two. Stopped, it goes on; what is done
+is not done again. STEPS=2000 for a longer tuning, WRITERS=own,template to leave out
+bare answers.
 """
 
 import itertools
