@@ -20,8 +20,8 @@ _NUMBERS = (
 _SHORTEST = 3  # letters of a word that names an event
 _COMMON = {
   "the", "and", "with", "for", "from", "are", "one", "there", "where", "that", "how",
-  "many", "what", "which",
-  "playing", "making", "doing", "using", "sound", "sounds", "person", "people",
+  "many", "what", "which", "playing", "making", "doing", "using", "sound", "sounds",
+  "person", "people",
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def tell(
     spoken: gives the words of a label.
     question: what is asked.
     question_type: "audio", "visual" or both words in it tell what it is about.
-    hint: said before; it may name what the question only describes.
+    hint: said before; names what the question only describes, if both share a word.
   """
   ordered = sorted(events, key=lambda event: (event.start, event.end))
   if not ordered:

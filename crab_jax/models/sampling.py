@@ -89,7 +89,7 @@ def largest_in_columns(
   """`largest` of each column.
 
   The largest of blocks of rows come first, and places are compared only in the
-  block that has it: four times as fast on CPU as to compare all.
+  block that has it: on CPU four times as fast for 16 columns as to compare all.
   """
   count, columns = logits.shape
   size = next(n for n in range(_BLOCK, 0, -1) if count % n == 0)
