@@ -32,6 +32,7 @@ class _Rows:
 
   def step(self, steps, leave):
     tokens = self._made.decode(max(self.running) + 1, steps, leave)
+    assert np.any(tokens >= 0)  # or the answers would never end
     for slot, (name, limit) in list(self.running.items()):
       answer = self.answers[name]
       answer += [int(t) for t in tokens[:, slot] if t >= 0]
